@@ -1,0 +1,225 @@
+//! Arenas that lie, modulo the pool size, where recorded ones did.
+//!
+//! Where the operating system puts an arena cannot be computed, but everything inside can. So a
+//! replay asks the recording for the base of each arena at the moment at which it needs one, and
+//! takes real memory whose address leaves the same remainder: the same pools are lost, every
+//! offset is the same, and a recorded address is the recorded base plus the offset.
+
+use alloc::alloc::{alloc, dealloc};
+use alloc::collections::{BTreeMap, VecDeque};
+use alloc::vec::Vec;
+use core::alloc::Layout;
+use core::cell::{Cell, RefCell};
+use core::fmt;
+use core::ptr::NonNull;
+
+use serde::Serialize;
+
+use super::ArenaSource;
+use crate::arena::ArenaId;
+use crate::geometry::Geometry;
+
+/// What happened between a pool and its [`Replay`] source.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ArenaEvent {
+    /// The pool acquired an arena.
+    Acquired {
+        /// Its number.
+        arena: ArenaId,
+        /// The base it had when recorded.
+        recorded: u64,
+    },
+    /// The pool asked for an arena and got none.
+    Refused(Refusal),
+    /// The pool released an arena.
+    Released {
+        /// Its number.
+        arena: ArenaId,
+        /// The base it had when recorded.
+        recorded: u64,
+    },
+}
+
+/// Why [`Replay`] refused an arena.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Refusal {
+    /// The recording says that there was none (or it has no more).
+    Recorded,
+    /// The recorded base cannot be that of an arena: null, not aligned, or reaching beyond
+    /// 2<sup>64</sup>.
+    ImpossibleBase(u64),
+    /// There is no memory here and now.
+    OutOfMemory,
+    /// The recording was being asked already: its closure called the pool.
+    Reentered,
+}
+
+/// A source of real memory, congruent to the recorded bases modulo the pool size.
+///
+/// `B` is asked for the recorded base whenever the pool acquires an arena; `None` means that the
+/// recorded machine had refused one. Memory comes from the global allocator and is not touched
+/// before the pool does. Every event is queued until [`take_events`](Self::take_events).
+///
+/// ```
+/// use pool::{ArenaEvent, ArenaId, Geometry, Pool, Replay, Unbacked};
+///
+/// let geometry = Geometry::for_cpython(3, 12, 1).unwrap();
+/// let mut recorded = [0x7f12_3450_1000].into_iter();
+/// let pool = Pool::with_parts(
+///     geometry,
+///     Replay::new(&geometry, move || recorded.next()),
+///     Unbacked::new(),
+/// );
+/// let block = pool.malloc(100).unwrap();
+/// let place = pool.locate(block.as_ptr()).unwrap();
+/// // The first whole pool, behind its header.
+/// assert_eq!(pool.source().recorded_address(place), Some(0x7f12_3450_4030));
+/// let acquired = ArenaEvent::Acquired { arena: ArenaId::new(0), recorded: 0x7f12_3450_1000 };
+/// assert_eq!(pool.source().take_events().collect::<Vec<_>>(), [acquired]);
+/// ```
+pub struct Replay<B> {
+    pool_size: usize,
+    bases: RefCell<B>,
+    /// Recorded bases of all arenas ever acquired, by number.
+    recorded: RefCell<Vec<u64>>,
+    /// Live arenas by the address of their base.
+    live: RefCell<BTreeMap<usize, Live>>,
+    events: RefCell<VecDeque<ArenaEvent>>,
+    refused: Cell<u64>,
+}
+
+struct Live {
+    arena: ArenaId,
+    memory: NonNull<u8>,
+    layout: Layout,
+}
+
+impl<B: FnMut() -> Option<u64>> Replay<B> {
+    /// A source for pools of this geometry that asks `bases` for one recorded base at a time.
+    pub fn new(geometry: &Geometry, bases: B) -> Self {
+        Self {
+            pool_size: geometry.pool_size(),
+            bases: RefCell::new(bases),
+            recorded: RefCell::new(Vec::new()),
+            live: RefCell::new(BTreeMap::new()),
+            events: RefCell::new(VecDeque::new()),
+            refused: Cell::new(0),
+        }
+    }
+
+    fn try_acquire(&self, layout: Layout) -> Result<(NonNull<u8>, ArenaId, u64), Refusal> {
+        let recorded = {
+            let mut bases = self.bases.try_borrow_mut().map_err(|_| Refusal::Reentered)?;
+            bases().ok_or(Refusal::Recorded)?
+        };
+        let impossible = Refusal::ImpossibleBase(recorded);
+        let base = usize::try_from(recorded).map_err(|_| impossible)?;
+        if base == 0
+            || !base.is_multiple_of(layout.align())
+            || base.checked_add(layout.size()).is_none()
+        {
+            return Err(impossible);
+        }
+        let offset = base % self.pool_size;
+        let room = offset
+            .checked_add(layout.size())
+            .filter(|&size| size != 0)
+            .and_then(|size| Layout::from_size_align(size, self.pool_size).ok())
+            .and_then(|room| room.align_to(layout.align()).ok())
+            .ok_or(Refusal::OutOfMemory)?;
+        // SAFETY: the layout is not empty.
+        let memory = NonNull::new(unsafe { alloc(room) }).ok_or(Refusal::OutOfMemory)?;
+        // SAFETY: `offset` is at most the size of the allocation.
+        let start = unsafe { memory.add(offset) };
+        let mut recorded_bases = self.recorded.borrow_mut();
+        let arena = ArenaId::new(recorded_bases.len() as u64);
+        recorded_bases.push(recorded);
+        self.live.borrow_mut().insert(start.addr().get(), Live { arena, memory, layout: room });
+        Ok((start, arena, recorded))
+    }
+}
+
+impl<B> Replay<B> {
+    /// What happened since the last call, oldest first.
+    pub fn take_events(&self) -> impl Iterator<Item = ArenaEvent> + use<B> {
+        self.events.take().into_iter()
+    }
+
+    /// The next event that was not taken yet.
+    pub fn next_event(&self) -> Option<ArenaEvent> {
+        self.events.borrow_mut().pop_front()
+    }
+
+    /// The recorded base of an arena, live or not; `None` if it was never acquired.
+    #[must_use]
+    pub fn recorded_base(&self, arena: ArenaId) -> Option<u64> {
+        let ordinal = usize::try_from(arena.ordinal()).ok()?;
+        self.recorded.borrow().get(ordinal).copied()
+    }
+
+    /// The recorded bases of all arenas ever acquired, oldest first.
+    #[must_use]
+    pub fn recorded_bases(&self) -> Vec<u64> {
+        self.recorded.borrow().clone()
+    }
+
+    /// The address that a place has in the recording.
+    #[must_use]
+    pub fn recorded_address(&self, place: crate::Place) -> Option<u64> {
+        self.recorded_base(place.arena)?.checked_add(place.offset as u64)
+    }
+}
+
+impl<B> fmt::Debug for Replay<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Replay")
+            .field("acquired", &self.recorded.borrow().len())
+            .field("live", &self.live.borrow().len())
+            .finish_non_exhaustive()
+    }
+}
+
+// SAFETY: the pointers lead to allocations that only this source owns, and the global allocator
+// takes them back on any thread.
+unsafe impl<B: Send> Send for Replay<B> {}
+
+// SAFETY:
+// 1. the allocation has room for `offset` and the arena; the base is congruent to the recorded one
+//    modulo the pool size. If the layout wants less alignment than that, the recorded base has it
+//    (checked) and so has this one, both being powers of two; if it wants more, the allocation is
+//    aligned to it, and `offset`, a recorded base modulo a divisor of the alignment it has, is 0;
+// 2. it is freed in `release` or in `drop`, and does not move; 3. by the global allocator's promise;
+// 4. it is the closure's caller who may call back; a pool stays memory-safe even then.
+unsafe impl<B: FnMut() -> Option<u64>> ArenaSource for Replay<B> {
+    fn acquire(&self, layout: Layout) -> Option<NonNull<u8>> {
+        let (event, base) = match self.try_acquire(layout) {
+            Ok((base, arena, recorded)) => (ArenaEvent::Acquired { arena, recorded }, Some(base)),
+            Err(why) => (ArenaEvent::Refused(why), None),
+        };
+        self.events.borrow_mut().push_back(event);
+        base
+    }
+
+    unsafe fn release(&self, base: NonNull<u8>, _layout: Layout) {
+        let Some(Live { arena, memory, layout }) = self.live.borrow_mut().remove(&base.addr().get())
+        else {
+            return;
+        };
+        let recorded = self.recorded_base(arena).unwrap_or_default();
+        self.events.borrow_mut().push_back(ArenaEvent::Released { arena, recorded });
+        // SAFETY: allocated with this layout, removed from the books, and by contract not in use.
+        unsafe { dealloc(memory.as_ptr(), layout) };
+    }
+}
+
+impl<B> Drop for Replay<B> {
+    fn drop(&mut self) {
+        for Live { memory, layout, .. } in self.live.get_mut().values() {
+            // SAFETY: allocated with this layout and not released; by contract arenas are not used
+            // after their source is dropped.
+            unsafe { dealloc(memory.as_ptr(), *layout) };
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! Every arena goes back exactly once: when it is empty, or with its pool.
+
+use std::alloc::Layout;
+use std::cell::RefCell;
+use std::ptr::NonNull;
+
+use pool::{ArenaEvent, ArenaSource, Bump, EmptyArenas, Geometry, Heap, Os, Pool, Replay, Unbacked};
+
+/// Keeps the books of another source.
+#[derive(Default)]
+struct Books<S> {
+    inner: S,
+    live: RefCell<Vec<usize>>,
+    log: RefCell<Vec<(bool, usize)>>,
+}
+
+// SAFETY: every arena is one of `inner`.
+unsafe impl<S: ArenaSource> ArenaSource for Books<S> {
+    fn acquire(&self, layout: Layout) -> Option<NonNull<u8>> {
+        let base = self.inner.acquire(layout)?;
+        assert_eq!(base.addr().get() % layout.align(), 0);
+        self.live.borrow_mut().push(base.addr().get());
+        self.log.borrow_mut().push((true, base.addr().get()));
+        Some(base)
+    }
+
+    unsafe fn release(&self, base: NonNull<u8>, layout: Layout) {
+        let mut live = self.live.borrow_mut();
+        let at = live.iter().position(|&other| other == base.addr().get()).expect("released once");
+        live.remove(at);
+        self.log.borrow_mut().push((false, base.addr().get()));
+        // SAFETY: the contract is the same.
+        unsafe { self.inner.release(base, layout) };
+    }
+}
+
+fn geometry(policy: EmptyArenas) -> Geometry {
+    Geometry::new(16, 512, 4096, 1 << 15, policy).expect("valid")
+}
+
+fn fill_and_free<S: ArenaSource + Default>(policy: EmptyArenas) -> Vec<(bool, usize)> {
+    let source = Books::<S>::default();
+    let pool = Pool::with_source(geometry(policy), &source);
+    let class = pool.class_of(500).expect("small");
+    let blocks: Vec<_> = (0..300).map(|_| pool.allocate_class(class).expect("memory")).collect();
+    let arenas = source.live.borrow().len();
+    assert!(arenas >= 6);
+    for (n, &block) in blocks.iter().enumerate() {
+        // SAFETY: 512 bytes, live.
+        unsafe { block.cast::<usize>().write(n) };
+    }
+    for (n, &block) in blocks.iter().enumerate() {
+        // SAFETY: live and written; given back once.
+        unsafe {
+            assert_eq!(block.cast::<usize>().read(), n);
+            pool.free_class(block);
+        }
+    }
+    let left = match policy {
+        EmptyArenas::Return => 0,
+        EmptyArenas::KeepLast => 1,
+        EmptyArenas::Keep => arenas,
+    };
+    assert_eq!(source.live.borrow().len(), left);
+    assert_eq!(pool.stats().arenas.current, left as u64);
+    drop(pool);
+    assert_eq!(source.live.borrow().len(), 0);
+    source.log.take()
+}
+
+#[test]
+fn arenas_go_back_when_empty_or_with_the_pool() {
+    for policy in [EmptyArenas::Return, EmptyArenas::KeepLast, EmptyArenas::Keep] {
+        for log in
+            [fill_and_free::<Os>(policy), fill_and_free::<Bump>(policy), fill_and_free::<Heap>(policy)]
+        {
+            assert_eq!(log.len() % 2, 0, "as many releases as acquisitions");
+        }
+    }
+}
+
+#[test]
+fn a_dropped_pool_releases_live_blocks_in_order_of_acquisition() {
+    let source = Books::<Heap>::default();
+    let pool = Pool::with_source(geometry(EmptyArenas::Keep), &source);
+    for _ in 0..300 {
+        pool.malloc(500).expect("memory");
+    }
+    let acquired = source.live.borrow().clone();
+    drop(pool);
+    let log = source.log.take();
+    let released: Vec<_> = log.iter().filter(|(got, _)| !got).map(|&(_, base)| base).collect();
+    assert_eq!(released, acquired);
+}
+
+#[test]
+fn bump_arenas_are_used_again() {
+    let source = Bump::new();
+    let pool = Pool::with_source(geometry(EmptyArenas::Return), &source);
+    for _ in 0..10 {
+        let block = pool.malloc(16).expect("memory");
+        // SAFETY: live, freed once.
+        unsafe { pool.free(Some(block)) };
+    }
+    assert_eq!((pool.stats().arenas.allocated_total, source.chunks()), (10, 1));
+}
+
+#[test]
+fn replayed_arenas_are_numbered_on_and_logged() {
+    let geometry = geometry(EmptyArenas::Return);
+    let mut bases = (1..).map(|n| n << 20);
+    let replay = Replay::new(&geometry, || bases.next());
+    let pool = Pool::with_parts(geometry, &replay, Unbacked::new());
+    for n in 0..3 {
+        let block = pool.malloc(16).expect("memory");
+        assert_eq!(pool.locate(block.as_ptr()).map(|place| place.arena.ordinal()), Some(n));
+        // SAFETY: live, freed once.
+        unsafe { pool.free(Some(block)) };
+    }
+    pool.malloc(16).expect("memory");
+    let numbers: Vec<_> = replay
+        .take_events()
+        .map(|event| match event {
+            ArenaEvent::Acquired { arena, recorded } => (true, arena.ordinal(), recorded >> 20),
+            ArenaEvent::Released { arena, recorded } => (false, arena.ordinal(), recorded >> 20),
+            ArenaEvent::Refused(why) => panic!("{why:?}"),
+        })
+        .collect();
+    let expected = [
+        (true, 0, 1),
+        (false, 0, 1),
+        (true, 1, 2),
+        (false, 1, 2),
+        (true, 2, 3),
+        (false, 2, 3),
+        (true, 3, 4),
+    ];
+    assert_eq!(numbers, expected);
+    assert_eq!(replay.recorded_bases(), [1 << 20, 2 << 20, 3 << 20, 4 << 20]);
+    drop(pool);
+    assert!(matches!(replay.next_event(), Some(ArenaEvent::Released { .. })));
+    assert_eq!(replay.next_event(), None);
+}

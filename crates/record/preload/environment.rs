@@ -1,0 +1,89 @@
+//! Finds our variables and puts the environment back to what it was.
+//!
+//! Done on the array itself, without `setenv`, which would allocate and leave copies behind.
+
+use core::ffi::c_char;
+
+use super::{sys, text};
+
+/// Path of the ring's file.
+pub const RING: &[u8] = b"VIVARIUM_RING=";
+/// What `LD_PRELOAD` was before; absent if it was absent.
+const EARLIER: &[u8] = b"VIVARIUM_LD_PRELOAD=";
+const PRELOAD: &[u8] = b"LD_PRELOAD=";
+const OURS: &[u8] = b"VIVARIUM_";
+
+/// The value of the variable that begins with `name` (which includes the equals sign).
+///
+/// # Safety
+///
+/// The environment is not changed by another thread, nor by anyone while the value is in use.
+pub unsafe fn find<'a>(name: &[u8]) -> Option<&'a core::ffi::CStr> {
+    // SAFETY: the caller's promise.
+    let entry = unsafe { position(name).map(|at| *sys::environ.add(at))? };
+    // SAFETY: `entry` begins with `name`, so the rest is a string too, maybe an empty one.
+    Some(unsafe { core::ffi::CStr::from_ptr(entry.add(name.len())) })
+}
+
+/// Removes our variables and restores `LD_PRELOAD`, each other variable staying where it is.
+///
+/// # Safety
+///
+/// As for [`find`], and no other thread reads the environment.
+pub unsafe fn restore() {
+    // SAFETY: indices come from `position`, so the slots exist; an entry that begins with `EARLIER` contains the
+    // restored one, "LD_PRELOAD=…", behind "VIVARIUM_". Strings stay where they are; only pointers to them move.
+    unsafe {
+        if let Some(preload) = position(PRELOAD) {
+            match position(EARLIER) {
+                Some(earlier) => *sys::environ.add(preload) = (*sys::environ.add(earlier)).add(OURS.len()),
+                None => remove(preload),
+            }
+        }
+        while let Some(ours) = position(OURS) {
+            remove(ours);
+        }
+    }
+}
+
+/// Index of the first entry that begins with `prefix`.
+///
+/// # Safety
+///
+/// As for [`find`].
+unsafe fn position(prefix: &[u8]) -> Option<usize> {
+    // SAFETY: `environ` is null or an array of strings that ends with a null pointer, and nobody changes it now.
+    unsafe {
+        let entries: *mut *mut c_char = sys::environ;
+        if entries.is_null() {
+            return None;
+        }
+        let mut at = 0;
+        while let Some(entry) = entries.add(at).read().as_ref() {
+            if text::bytes(entry).starts_with(prefix) {
+                return Some(at);
+            }
+            at += 1;
+        }
+    }
+    None
+}
+
+/// Takes out one entry and moves the later ones up.
+///
+/// # Safety
+///
+/// The entry exists; otherwise as for [`restore`].
+unsafe fn remove(mut at: usize) {
+    // SAFETY: the array goes on at least until its terminating null pointer, which is copied last.
+    unsafe {
+        loop {
+            let next = *sys::environ.add(at + 1);
+            *sys::environ.add(at) = next;
+            if next.is_null() {
+                return;
+            }
+            at += 1;
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! The first page of the ring's file: everything that the two processes tell each other besides events.
+//!
+//! Every field is atomic, since the other process may write at any time. Fields that different sides write often
+//! lie on different cache lines. The slots begin at [`HEADER_BYTES`].
+
+use core::sync::atomic::{AtomicU8, AtomicU32, AtomicU64};
+
+/// "vivring" and a zero, read as a little-endian number.
+pub const MAGIC: u64 = u64::from_le_bytes(*b"vivring\0");
+/// Raised with every change of the header or the slots; library and reader come from one build, but a file left in
+/// a cache folder might not.
+pub const LAYOUT: u32 = 1;
+/// Offset of the first slot from the start of the file, in bytes.
+pub const HEADER_BYTES: usize = 4096;
+
+/// Nobody records yet.
+pub const STATE_EMPTY: u32 = 0;
+/// The hooks are in place.
+pub const STATE_RECORDING: u32 = 1;
+/// The program ended in good order, or the library stopped for good: no event will follow.
+pub const STATE_FINISHED: u32 = 2;
+/// The process that claimed the ring cannot be recorded; `reason` says why.
+pub const STATE_REFUSED: u32 = 3;
+
+/// The hooks were called when the interpreter was initialised, so they survived its start.
+pub const FLAG_INITIALIZED: u32 = 1;
+/// Another allocator took the hooks' place; the recording is not complete.
+pub const FLAG_HOOKS_LOST: u32 = 1 << 1;
+/// At the end, something else was installed over the hooks, which had worked until then.
+pub const FLAG_HOOKS_WRAPPED: u32 = 1 << 2;
+/// Two threads were inside the allocators at once: several interpreters with a lock each. Recording was stopped.
+pub const FLAG_CONCURRENT: u32 = 1 << 3;
+/// `sys._debugmallocstats` was found and prints while recorded what it prints otherwise.
+pub const FLAG_STATISTICS: u32 = 1 << 4;
+/// An arena was acquired while the process had more than one interpreter: the pools may be several.
+pub const FLAG_SEVERAL_INTERPRETERS: u32 = 1 << 5;
+
+/// The reason of a refusal: this build has no global lock, so its allocations have no order.
+pub const REASON_FREE_THREADED: u32 = 1;
+/// The reason of a refusal: no memory, or a kernel that cannot keep forked children out.
+pub const REASON_SYSTEM: u32 = 2;
+
+/// A nul-terminated text of at most N − 1 bytes.
+pub type Text<const N: usize> = [AtomicU8; N];
+
+/// The shared header. All zeroes is a valid, unclaimed one but for the first four fields.
+#[repr(C)]
+pub struct Header {
+    /// [`MAGIC`].
+    pub magic: AtomicU64,
+    /// [`LAYOUT`].
+    pub layout: AtomicU32,
+    /// Number of slots, as a power of two.
+    pub slots_log2: AtomicU32,
+    /// Process id of the reader.
+    pub parent: AtomicU32,
+    _written_once: [AtomicU32; 11],
+
+    /// Process id of the recorded program; 0 until one claims the ring.
+    pub claim: AtomicU32,
+    /// One of the `STATE_` values.
+    pub state: AtomicU32,
+    /// `FLAG_` values, only ever added.
+    pub flags: AtomicU32,
+    /// A `REASON_` value when refused.
+    pub reason: AtomicU32,
+    _by_producer: [AtomicU32; 12],
+
+    /// Slots that the reader is done with, since the beginning.
+    pub tail: AtomicU64,
+    /// Not 0 once the reader went away.
+    pub closed: AtomicU32,
+    _by_consumer: [AtomicU32; 13],
+
+    /// 1 while the reader sleeps on this word.
+    pub consumer_sleeps: AtomicU32,
+    /// 1 while the program sleeps on this word because the ring is full.
+    pub producer_sleeps: AtomicU32,
+    _by_both: [AtomicU32; 14],
+
+    /// What `Py_GetVersion` returns.
+    pub version: Text<256>,
+    /// The executable file of the process.
+    pub executable: Text<1024>,
+    /// The file that contains the interpreter: the executable or a shared library.
+    pub library: Text<1024>,
+}
+
+const _: () = assert!(size_of::<Header>() <= HEADER_BYTES);

@@ -1,0 +1,169 @@
+//! Finds the C functions behind built-in methods and puts one of ours in the place of one.
+//!
+//! `sys._debugmallocstats()` prints the pools only if the interpreter's own allocator is installed for objects, so
+//! under our hooks a program that calls it would print less. The wrapper takes the hooks out for that call.
+//!
+//! A method's entry (`PyMethodDef`: name, function, flags, documentation) lies in the interpreter's writable data
+//! and is read at each call. It is found by looking for a pointer to the name there, which needs no Python API, no
+//! allocation and no initialised interpreter, and leaves no trace that Python code could see.
+
+use core::ffi::{c_int, c_void};
+use core::slice;
+
+use super::hooks::{self, Once};
+use super::producer::Producer;
+use super::{slot, sys};
+
+/// Code of the mark that is recorded at each call of `sys._debugmallocstats`.
+pub const MARK_DEBUG_MALLOC_STATS: u64 = 1;
+
+const DEBUG_MALLOC_STATS: &[u8] = b"_debugmallocstats\0";
+const METH_NOARGS: c_int = 4;
+
+type Function = unsafe extern "C" fn(*mut c_void, *mut c_void) -> *mut c_void;
+
+/// `PyMethodDef`.
+#[repr(C)]
+struct Method {
+    name: usize,
+    function: usize,
+    flags: c_int,
+    documentation: usize,
+}
+
+#[derive(Clone, Copy)]
+struct Wrapped {
+    original: Function,
+    producer: *mut Producer,
+}
+
+static WRAPPED: Once<Wrapped> = Once::new();
+
+/// Wraps `sys._debugmallocstats` of the interpreter that contains `symbol`. Returns whether it was found.
+///
+/// # Safety
+///
+/// As for [`hooks::install`].
+pub unsafe fn wrap_debug_malloc_stats(symbol: *const c_void, producer: *mut Producer) -> bool {
+    // SAFETY: the interpreter's data is not changed by anyone now, as the process has one thread and that is here.
+    let Some(method) = (unsafe { find(symbol, DEBUG_MALLOC_STATS, METH_NOARGS) }) else {
+        return false;
+    };
+    // SAFETY: the entry has this name, takes no arguments, and its function pointer leads into executable code of
+    // the interpreter: a function of two object pointers. The entry lies in a writable segment and is aligned.
+    unsafe {
+        let original = core::mem::transmute::<usize, Function>((*method).function);
+        WRAPPED.set(Wrapped { original, producer });
+        (&raw mut (*method).function).write(debug_malloc_stats as *const () as usize);
+    }
+    true
+}
+
+unsafe extern "C" fn debug_malloc_stats(module: *mut c_void, nothing: *mut c_void) -> *mut c_void {
+    // SAFETY: this function is called only from the entry that was changed after `WRAPPED` was set.
+    let Wrapped { original, producer } = unsafe { *WRAPPED.get().unwrap_unchecked() };
+    // SAFETY: the producer lives as long as the process.
+    unsafe { &*producer }.put(slot::pack(slot::MARK, MARK_DEBUG_MALLOC_STATS, 0));
+    // SAFETY: the interpreter's own functions, called with its lock held. If something was installed over our hooks
+    // it is left alone. The original allocates nothing with the hooks out: it prints with the C library.
+    unsafe {
+        match hooks::interface().filter(|interface| hooks::are_outermost(interface, producer)) {
+            Some(interface) => {
+                hooks::take_out(interface);
+                let result = original(module, nothing);
+                hooks::put_in(interface, producer);
+                result
+            }
+            None => original(module, nothing),
+        }
+    }
+}
+
+/// A piece of the interpreter in memory.
+#[derive(Clone, Copy)]
+struct Piece {
+    start: usize,
+    end: usize,
+    /// Bits of `p_flags`.
+    flags: u32,
+}
+
+const EXECUTABLE: u32 = 1;
+const WRITABLE: u32 = 2;
+const READABLE: u32 = 4;
+const LOAD: u32 = 1;
+
+/// More than any linker makes.
+const MAX_PIECES: usize = 16;
+
+struct Search {
+    symbol: usize,
+    pieces: [Piece; MAX_PIECES],
+    count: usize,
+}
+
+/// The only method entry with this (terminated) name and these flags in the module that contains `symbol`.
+///
+/// # Safety
+///
+/// The data of that module is not changed during the call.
+unsafe fn find(symbol: *const c_void, name: &[u8], flags: c_int) -> Option<*mut Method> {
+    let none = Piece { start: 0, end: 0, flags: 0 };
+    let mut search = Search { symbol: symbol.addr(), pieces: [none; MAX_PIECES], count: 0 };
+    // SAFETY: `visit` takes a `Search`, which outlives the call.
+    unsafe { sys::dl_iterate_phdr(visit, (&raw mut search).cast()) };
+    let pieces = search.pieces.get(..search.count)?;
+    let holds = |address: usize, size: usize, with: u32, without: u32| {
+        pieces.iter().any(|piece| {
+            piece.flags & with == with
+                && piece.flags & without == 0
+                && piece.start <= address
+                && address.checked_add(size).is_some_and(|end| end <= piece.end)
+        })
+    };
+    let mut found = None;
+    for piece in pieces.iter().filter(|piece| piece.flags & WRITABLE != 0 && piece.flags & READABLE != 0) {
+        let start = piece.start.next_multiple_of(align_of::<Method>());
+        let count = piece.end.saturating_sub(start).saturating_sub(size_of::<Method>()) / size_of::<usize>();
+        for at in 0..count {
+            let method = (start + at * size_of::<usize>()) as *mut Method;
+            // SAFETY: the entry lies inside of a loaded, readable segment of the file and is aligned; its fields are
+            // plain integers here. A name is read only if it lies inside of such a segment too.
+            let is_it = unsafe {
+                holds((*method).name, name.len(), READABLE, WRITABLE)
+                    && slice::from_raw_parts((*method).name as *const u8, name.len()) == name
+                    && (*method).flags == flags
+                    && holds((*method).function, 1, EXECUTABLE, WRITABLE)
+            };
+            if is_it && found.replace(method).is_some() {
+                return None;
+            }
+        }
+    }
+    found
+}
+
+/// Notes the segments of the module that contains the symbol.
+unsafe extern "C" fn visit(module: *mut sys::Module, _size: usize, search: *mut c_void) -> c_int {
+    // SAFETY: the loader passes a valid module and the pointer that `find` gave it; segments are an array of the
+    // length stated.
+    let (module, search, segments) = unsafe {
+        let module = &*module;
+        let segments = slice::from_raw_parts(module.segments, usize::from(module.segment_count));
+        (module, &mut *search.cast::<Search>(), segments)
+    };
+    let loaded = || {
+        segments.iter().filter(|segment| segment.kind == LOAD).map(|segment| {
+            let start = module.base.wrapping_add(segment.address);
+            Piece { start, end: start.wrapping_add(segment.file_size), flags: segment.flags }
+        })
+    };
+    if !loaded().any(|piece| (piece.start..piece.end).contains(&search.symbol)) {
+        return 0;
+    }
+    for (to, piece) in search.pieces.iter_mut().zip(loaded()) {
+        *to = piece;
+        search.count += 1;
+    }
+    1
+}

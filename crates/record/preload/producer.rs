@@ -1,0 +1,223 @@
+//! The writing side of the ring.
+//!
+//! A [`Producer`] is the hot state of the recorder: it lives alone in a page that the kernel wipes in forked
+//! children, and all zeroes means "not recording". So a child, however it was made, passes straight through.
+//!
+//! Events are written under the interpreter's global lock, by one thread at a time. The fields are atomic all the
+//! same, always relaxed, which costs nothing: code that breaks the rule (two interpreters with a lock each) spoils
+//! the recording and is reported, but is no data race here and never writes outside of the ring.
+
+use core::ptr::null_mut;
+use core::sync::atomic::{
+    AtomicPtr, AtomicU32, AtomicU64, AtomicUsize,
+    Ordering::{Acquire, Relaxed, Release, SeqCst},
+    fence,
+};
+
+use super::header::{self, Header};
+use super::slot;
+use super::{parent, sys};
+
+/// How long the program sleeps on a full ring before it looks after the reader, in milliseconds.
+const PATIENCE: i64 = 50;
+
+/// The state of the writing side.
+#[repr(C)]
+pub struct Producer {
+    /// Where the next slot goes; null while nothing is recorded.
+    next: AtomicPtr<AtomicU64>,
+    /// Where the slow path begins: the end of the quarter, of the ring, or of the room in it.
+    limit: AtomicPtr<AtomicU64>,
+    /// The phase bit of the current lap.
+    phase: AtomicU64,
+    /// 1 while a block allocator is called from a hook: what the arena hook sees then is its arena.
+    inside: AtomicU32,
+    /// 1 once a hook was called in an initialised interpreter.
+    initialized: AtomicU32,
+    slots: AtomicPtr<AtomicU64>,
+    capacity: AtomicUsize,
+    /// Slots of all finished laps.
+    base: AtomicU64,
+    header: AtomicPtr<Header>,
+}
+
+impl Producer {
+    /// A producer that is not recording, as it also looks in a forked child.
+    #[cfg(test)]
+    pub fn detached() -> Self {
+        // SAFETY: every field is an atomic integer or pointer, for which zero is valid.
+        unsafe { core::mem::zeroed() }
+    }
+
+    /// Starts recording into an empty ring.
+    ///
+    /// # Safety
+    ///
+    /// `slots` points to `capacity` zeroed slots; these and the header stay mapped as long as this producer is used.
+    /// `capacity` is a power of two of at least 8.
+    pub unsafe fn attach(&self, header: *mut Header, slots: *mut AtomicU64, capacity: usize) {
+        self.header.store(header, Relaxed);
+        self.slots.store(slots, Relaxed);
+        self.capacity.store(capacity, Relaxed);
+        self.base.store(0, Relaxed);
+        self.phase.store(slot::phase_of_lap(0), Relaxed);
+        self.limit.store(slots.wrapping_add(capacity / 4), Relaxed);
+        self.next.store(slots, Relaxed);
+    }
+
+    /// Is this process being recorded?
+    #[inline(always)]
+    pub fn is_recording(&self) -> bool {
+        !self.next.load(Relaxed).is_null()
+    }
+
+    /// Stops recording for good.
+    pub fn stop(&self) {
+        self.next.store(null_mut(), Relaxed);
+        if let Some(header) = self.header() {
+            header.state.store(header::STATE_FINISHED, Release);
+            fence(SeqCst);
+            wake_consumer(header);
+        }
+    }
+
+    /// The shared header; none in a forked child.
+    pub fn header(&self) -> Option<&Header> {
+        // SAFETY: null, or what `attach` was given, which stays mapped; all fields are atomic.
+        unsafe { self.header.load(Relaxed).as_ref() }
+    }
+
+    /// Adds flags for the reader to see.
+    #[cold]
+    pub fn raise(&self, flags: u32) {
+        if let Some(header) = self.header() {
+            header.flags.fetch_or(flags, Relaxed);
+        }
+    }
+
+    /// Has [`Self::set_initialized`] been called?
+    #[inline(always)]
+    pub fn is_initialized(&self) -> bool {
+        self.initialized.load(Relaxed) != 0
+    }
+
+    /// Notes that the hooks outlived the interpreter's start.
+    pub fn set_initialized(&self) {
+        self.initialized.store(1, Relaxed);
+        self.raise(header::FLAG_INITIALIZED);
+    }
+
+    /// Enters a block allocator. False: nothing is recorded, call the original and no more.
+    #[inline(always)]
+    pub fn enter(&self) -> bool {
+        if !self.is_recording() {
+            return false;
+        }
+        if self.inside.load(Relaxed) != 0 {
+            return self.refuse_concurrent();
+        }
+        self.inside.store(1, Relaxed);
+        true
+    }
+
+    /// Leaves the block allocator.
+    #[inline(always)]
+    pub fn leave(&self) {
+        self.inside.store(0, Relaxed);
+    }
+
+    /// Is a block allocator being called?
+    #[inline(always)]
+    pub fn is_inside(&self) -> bool {
+        self.inside.load(Relaxed) != 0
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn refuse_concurrent(&self) -> bool {
+        self.raise(header::FLAG_CONCURRENT);
+        self.stop();
+        false
+    }
+
+    /// Writes an event of one slot, made by [`slot::pack`].
+    #[inline(always)]
+    pub fn put(&self, slot: u64) {
+        let next = self.next.load(Relaxed);
+        if next.is_null() {
+            return;
+        }
+        // SAFETY: not null, so `next` lies inside the ring: `make_room` left it there and below `limit`, and it only
+        // grew by the slots written since, after each of which it was compared with `limit`.
+        unsafe { &*next }.store(slot | self.phase.load(Relaxed), Relaxed);
+        let next = next.wrapping_add(1);
+        self.next.store(next, Relaxed);
+        if next >= self.limit.load(Relaxed) {
+            self.make_room(next);
+        }
+    }
+
+    /// Writes an event of any shape.
+    #[cold]
+    #[inline(never)]
+    pub fn put_any(&self, op: u8, size: u64, address: u64, old: Option<u64>) {
+        let (slots, used) = slot::pack_any(op, size, address, old);
+        for slot in slots.iter().take(used) {
+            self.put(*slot);
+        }
+    }
+
+    /// The slow path, taken a few times per lap: tells the reader, learns how far it is, waits while there is no
+    /// room, and gives up when nobody reads any more.
+    #[cold]
+    #[inline(never)]
+    fn make_room(&self, next: *mut AtomicU64) {
+        let Some(header) = self.header() else { return };
+        let _keep = sys::KeepErrno::new();
+        let capacity = self.capacity.load(Relaxed);
+        let slots = self.slots.load(Relaxed);
+        let mut index = next.addr().wrapping_sub(slots.addr()) / size_of::<AtomicU64>();
+        if index >= capacity {
+            let base = self.base.load(Relaxed).wrapping_add(capacity as u64);
+            self.base.store(base, Relaxed);
+            self.phase.store(slot::phase_of_lap(base / capacity as u64), Relaxed);
+            index = 0;
+        }
+        let head = self.base.load(Relaxed).wrapping_add(index as u64);
+        let mut seen = header.tail.load(Acquire);
+        loop {
+            if header.closed.load(Relaxed) != 0 {
+                return self.stop();
+            }
+            fence(SeqCst);
+            wake_consumer(header);
+            let tail = header.tail.load(Acquire);
+            let used = usize::try_from(head.wrapping_sub(tail)).unwrap_or(usize::MAX);
+            let free = capacity.saturating_sub(used);
+            if free > 0 {
+                let quarter = capacity / 4;
+                let limit = (index + free).min((index / quarter + 1) * quarter);
+                self.limit.store(slots.wrapping_add(limit), Relaxed);
+                self.next.store(slots.wrapping_add(index), Relaxed);
+                return;
+            }
+            header.producer_sleeps.store(1, Relaxed);
+            fence(SeqCst);
+            if header.tail.load(Acquire) == tail {
+                sys::futex_wait(&header.producer_sleeps, 1, PATIENCE);
+            }
+            header.producer_sleeps.store(0, Relaxed);
+            let now = header.tail.load(Acquire);
+            if now == seen && !parent::is_alive(header.parent.load(Relaxed)) {
+                return self.stop();
+            }
+            seen = now;
+        }
+    }
+}
+
+fn wake_consumer(header: &Header) {
+    if header.consumer_sleeps.load(Relaxed) != 0 && header.consumer_sleeps.swap(0, Relaxed) != 0 {
+        sys::futex_wake(&header.consumer_sleeps);
+    }
+}

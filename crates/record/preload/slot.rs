@@ -1,0 +1,133 @@
+//! How an event is packed into the 8-byte slots of the ring.
+//!
+//! ```text
+//! bit 63   62 ............... 15   14 ..... 5   4 .. 1   0
+//!     wide        address             size        op     phase
+//! ```
+//!
+//! - *phase* tells a slot of this lap from one of the lap before: 1 in the first lap (memory starts zeroed), then
+//!   alternating. It is what makes a slot valid; no shared counter is stored for each event, and what a killed
+//!   program had written is there to be read.
+//! - *size*: 0 to 1022 bytes; 1023 says that the size follows in a slot of its own.
+//! - *address*: the lower 48 bits, which is the whole of it except for tagged pointers and 5-level page tables;
+//!   *wide* says that the rest follows.
+//!
+//! Slots that follow (*extensions*) hold a phase bit and 63 bits of payload. Their order: the size, if it does not
+//! fit; the upper 16 bits of the address and, above them, those of the old address, if *wide*; the lower 48 bits of
+//! the old address, for a resize.
+
+/// The phase bit, in every slot.
+pub const PHASE: u64 = 1;
+
+/// Address and size of an allocation of domain MEM; the domain's number minus one is added for OBJ.
+pub const ALLOCATE: u8 = 2;
+/// The same for zeroed memory.
+pub const ALLOCATE_ZEROED: u8 = 4;
+/// New address and size of a resize; the old address follows. The domain is added as above.
+pub const RESIZE: u8 = 6;
+/// Address of a release. The domain is added as above.
+pub const RELEASE: u8 = 8;
+/// Base and size of an arena obtained.
+pub const ARENA_ACQUIRED: u8 = 10;
+/// Base and size of an arena handed back.
+pub const ARENA_RELEASED: u8 = 11;
+/// A place in the program; the code is in the size field.
+pub const MARK: u8 = 12;
+
+const OP_SHIFT: u32 = 1;
+const SIZE_SHIFT: u32 = 5;
+const ADDRESS_SHIFT: u32 = 15;
+
+/// The value of the size field that says "in an extension".
+pub const SIZE_FOLLOWS: u64 = 1023;
+/// Bits of an address that the first slot holds.
+pub const ADDRESS_BITS: u32 = 48;
+const ADDRESS_MASK: u64 = (1 << ADDRESS_BITS) - 1;
+const WIDE: u64 = 1 << 63;
+/// The most that an extension can hold.
+pub const MAX_PAYLOAD: u64 = u64::MAX >> 1;
+/// The most slots that one event takes.
+pub const MAX_SLOTS: usize = 4;
+
+/// Does an event with these values fit into one slot?
+#[inline(always)]
+pub const fn is_narrow(size: u64, address: u64) -> bool {
+    size < SIZE_FOLLOWS && address >> ADDRESS_BITS == 0
+}
+
+/// The first slot of an event, phase 0. The values must be narrow.
+#[inline(always)]
+pub const fn pack(op: u8, size: u64, address: u64) -> u64 {
+    (op as u64) << OP_SHIFT | size << SIZE_SHIFT | address << ADDRESS_SHIFT
+}
+
+/// The payload slot that holds `value`, phase 0.
+#[inline(always)]
+pub const fn pack_extension(value: u64) -> u64 {
+    value << 1
+}
+
+/// All slots of an event of any shape, phase 0, and how many they are.
+///
+/// Sizes from 2^63 on, which no allocator of CPython lets through, are recorded as 2^63 − 1.
+pub const fn pack_any(op: u8, size: u64, address: u64, old: Option<u64>) -> ([u64; MAX_SLOTS], usize) {
+    let mut slots = [0; MAX_SLOTS];
+    let mut used = 1;
+    let old_address = match old {
+        Some(old) => old,
+        None => 0,
+    };
+    let mut first = pack(op, if size < SIZE_FOLLOWS { size } else { SIZE_FOLLOWS }, address & ADDRESS_MASK);
+    if size >= SIZE_FOLLOWS {
+        slots[used] = pack_extension(if size < MAX_PAYLOAD { size } else { MAX_PAYLOAD });
+        used += 1;
+    }
+    let upper = address >> ADDRESS_BITS | old_address >> ADDRESS_BITS << 16;
+    if upper != 0 {
+        first |= WIDE;
+        slots[used] = pack_extension(upper);
+        used += 1;
+    }
+    if old.is_some() {
+        slots[used] = pack_extension(old_address & ADDRESS_MASK);
+        used += 1;
+    }
+    slots[0] = first;
+    (slots, used)
+}
+
+/// The operation of a first slot, 0 to 15.
+#[inline(always)]
+pub const fn op(slot: u64) -> u8 {
+    (slot >> OP_SHIFT & 15) as u8
+}
+
+/// The size field of a first slot.
+#[inline(always)]
+pub const fn size(slot: u64) -> u64 {
+    slot >> SIZE_SHIFT & SIZE_FOLLOWS
+}
+
+/// The lower 48 bits of the address in a first slot.
+#[inline(always)]
+pub const fn address(slot: u64) -> u64 {
+    slot >> ADDRESS_SHIFT & ADDRESS_MASK
+}
+
+/// Do the upper bits of an address follow?
+#[inline(always)]
+pub const fn is_wide(slot: u64) -> bool {
+    slot & WIDE != 0
+}
+
+/// The payload of an extension.
+#[inline(always)]
+pub const fn payload(slot: u64) -> u64 {
+    slot >> 1
+}
+
+/// The phase bit that slots have in a lap, counted from 0.
+#[inline(always)]
+pub const fn phase_of_lap(lap: u64) -> u64 {
+    (lap & 1) ^ 1
+}

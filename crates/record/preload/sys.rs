@@ -1,0 +1,130 @@
+//! The C library's functions, and the Linux constants that x86-64 and AArch64 share.
+
+use core::ffi::{c_char, c_int, c_long, c_void};
+use core::sync::atomic::AtomicU32;
+
+pub const O_RDWR: c_int = 2;
+pub const O_CLOEXEC: c_int = 0o2_000_000;
+pub const PROT_READ: c_int = 1;
+pub const PROT_WRITE: c_int = 2;
+pub const MAP_SHARED: c_int = 1;
+pub const MAP_PRIVATE: c_int = 2;
+pub const MAP_ANONYMOUS: c_int = 0x20;
+pub const MAP_POPULATE: c_int = 0x8000;
+pub const MADV_WIPEONFORK: c_int = 18;
+pub const ENOENT: c_int = 2;
+pub const ESRCH: c_int = 3;
+
+#[cfg(target_arch = "x86_64")]
+const SYS_FUTEX: c_long = 202;
+#[cfg(not(target_arch = "x86_64"))]
+const SYS_FUTEX: c_long = 98;
+const FUTEX_WAIT: c_int = 0;
+const FUTEX_WAKE: c_int = 1;
+
+/// `Dl_info`.
+#[repr(C)]
+pub struct SymbolInfo {
+    pub file: *const c_char,
+    pub base: *mut c_void,
+    pub symbol: *const c_char,
+    pub address: *mut c_void,
+}
+
+/// `Elf64_Phdr`; only 64-bit targets are supported.
+#[repr(C)]
+pub struct Segment {
+    pub kind: u32,
+    pub flags: u32,
+    pub offset: usize,
+    pub address: usize,
+    pub physical: usize,
+    pub file_size: usize,
+    pub memory_size: usize,
+    pub alignment: usize,
+}
+
+/// The beginning of `struct dl_phdr_info`.
+#[repr(C)]
+pub struct Module {
+    pub base: usize,
+    pub name: *const c_char,
+    pub segments: *const Segment,
+    pub segment_count: u16,
+}
+
+/// The argument of `dl_iterate_phdr`; not 0 ends the iteration.
+pub type ModuleVisitor = unsafe extern "C" fn(*mut Module, usize, *mut c_void) -> c_int;
+
+#[repr(C)]
+struct Timespec {
+    seconds: i64,
+    nanoseconds: i64,
+}
+
+unsafe extern "C" {
+    pub static mut environ: *mut *mut c_char;
+
+    pub fn dlsym(handle: *mut c_void, name: *const c_char) -> *mut c_void;
+    pub fn dladdr(address: *const c_void, info: *mut SymbolInfo) -> c_int;
+    pub fn dl_iterate_phdr(visit: ModuleVisitor, data: *mut c_void) -> c_int;
+    pub fn open(path: *const c_char, flags: c_int, ...) -> c_int;
+    pub fn close(fd: c_int) -> c_int;
+    pub fn readlink(path: *const c_char, to: *mut c_char, size: usize) -> isize;
+    pub fn mmap(at: *mut c_void, size: usize, protection: c_int, flags: c_int, fd: c_int, offset: i64) -> *mut c_void;
+    pub fn madvise(at: *mut c_void, size: usize, advice: c_int) -> c_int;
+    pub fn kill(pid: c_int, signal: c_int) -> c_int;
+    pub fn getpid() -> c_int;
+    fn syscall(number: c_long, ...) -> c_long;
+    fn __errno_location() -> *mut c_int;
+    // Part of glibc's interface since 2.3; `pthread_atfork` itself is not in every version's shared library.
+    fn __register_atfork(
+        prepare: Option<unsafe extern "C" fn()>,
+        parent: Option<unsafe extern "C" fn()>,
+        child: Option<unsafe extern "C" fn()>,
+        library: *mut c_void,
+    ) -> c_int;
+}
+
+/// The calling thread's error number.
+pub fn errno() -> c_int {
+    // SAFETY: glibc returns a valid pointer for the whole life of the thread.
+    unsafe { *__errno_location() }
+}
+
+/// Puts the error number back to what it was when this value was made.
+pub struct KeepErrno(c_int);
+
+impl KeepErrno {
+    pub fn new() -> Self {
+        Self(errno())
+    }
+}
+
+impl Drop for KeepErrno {
+    fn drop(&mut self) {
+        // SAFETY: as in `errno`; the location belongs to this thread alone.
+        unsafe { *__errno_location() = self.0 }
+    }
+}
+
+/// Sleeps while `word` is `value`, at most that long; may return early for no reason.
+pub fn futex_wait(word: &AtomicU32, value: u32, milliseconds: i64) {
+    let timeout = Timespec { seconds: milliseconds / 1000, nanoseconds: milliseconds % 1000 * 1_000_000 };
+    // SAFETY: FUTEX_WAIT reads an aligned 4-byte word and a timespec, both alive during the call; the flag for
+    // private futexes is not given, as the word is shared between processes.
+    unsafe { syscall(SYS_FUTEX, word.as_ptr(), FUTEX_WAIT, value, &raw const timeout) };
+}
+
+/// Wakes who sleeps on `word`.
+pub fn futex_wake(word: &AtomicU32) {
+    // SAFETY: FUTEX_WAKE only looks up the address of the word, which is aligned and alive.
+    unsafe { syscall(SYS_FUTEX, word.as_ptr(), FUTEX_WAKE, c_int::MAX) };
+}
+
+/// Has `handler` called in each child that the C library's `fork` makes. Returns whether that worked.
+pub fn at_fork_in_child(handler: unsafe extern "C" fn()) -> bool {
+    // SAFETY: handlers may be absent; no library handle means that it is never unregistered, which is right for code
+    // that is never unloaded.
+    unsafe { __register_atfork(None, None, Some(handler), core::ptr::null_mut()) == 0 }
+}

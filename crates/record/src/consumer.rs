@@ -1,0 +1,337 @@
+//! The reading side of the ring.
+
+use std::ffi::OsString;
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStringExt;
+use std::path::PathBuf;
+use std::sync::atomic::{
+    AtomicU8,
+    Ordering::{Acquire, Relaxed, Release, SeqCst},
+    fence,
+};
+use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use rustix::thread::futex;
+
+use crate::decode::{Found, decode_any, decode_narrow};
+use crate::library::Library;
+use crate::preload::header::{self, Header};
+use crate::preload::slot::{self, PHASE};
+use crate::ring::Ring;
+use crate::{Claim, Drained, End, Error, Event, Refusal, State, Status};
+
+/// Nobody wakes the reader of a program that was killed or does not allocate, so it looks by itself this often.
+const LONGEST_SLEEP: Duration = Duration::from_millis(20);
+
+/// Reads the events of one recording.
+///
+/// It keeps the ring and the library alive: dropping it sets the program free, which goes on unrecorded.
+#[derive(Debug)]
+pub struct Consumer {
+    ring: Ring,
+    _library: Option<Library>,
+    /// Slots read, since the beginning.
+    position: u64,
+    /// Slots that the program knows to be free again.
+    published: u64,
+    /// Where garbage was found: nothing behind it can be told.
+    corrupt: Option<u64>,
+    process: Process,
+}
+
+/// The recorded process, as far as it is known whether it lives.
+#[derive(Debug)]
+enum Process {
+    Unknown,
+    Known(OwnedFd),
+    /// The kernel has no process descriptors; ask by number.
+    Number(Pid),
+    Gone,
+}
+
+impl Consumer {
+    pub(crate) fn new(ring: Ring, library: Option<Library>) -> Self {
+        let process = Process::Unknown;
+        Self { ring, _library: library, position: 0, published: 0, corrupt: None, process }
+    }
+
+    /// Gives all events that are there to `sink`, in order, but no more than fill the ring once; the places that
+    /// they took are free again afterwards. An event that is only written in part stays for the next call.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Corrupt`] if something overwrote the ring, then and at every later call; the events before that
+    /// place were given to `sink`.
+    pub fn drain(&mut self, sink: &mut impl FnMut(Event)) -> Result<Drained, Error> {
+        if let Some(at) = self.corrupt {
+            return Err(Error::Corrupt { at });
+        }
+        let slots = self.ring.slots();
+        let capacity = slots.len();
+        let log2 = capacity.trailing_zeros();
+        // The program learns of free places in eighths: rarely enough to cost nothing, early enough not to wait.
+        let batch = capacity / 8;
+        let start = self.position;
+        let mut drained = Drained::default();
+        let mut result = Ok(());
+        'ring: while self.position.wrapping_sub(start) < capacity as u64 {
+            let index = place(self.position, capacity);
+            let phase = slot::phase_of_lap(self.position >> log2);
+            let end = capacity.min(index + batch);
+            let mut read = 0;
+            let mut rare = false;
+            for place in &slots[index..end] {
+                let word = place.load(Relaxed);
+                if word & PHASE != phase {
+                    break;
+                }
+                let Some(event) = decode_narrow(word) else {
+                    rare = true;
+                    break;
+                };
+                read += 1;
+                sink(event);
+            }
+            self.position += read;
+            drained.events += read;
+            if rare {
+                match decode_any(slots, self.position) {
+                    Found::Event(event, used) => {
+                        self.position += used as u64;
+                        drained.events += 1;
+                        sink(event);
+                    }
+                    Found::Nothing => break 'ring,
+                    Found::Garbage => {
+                        self.corrupt = Some(self.position);
+                        result = Err(Error::Corrupt { at: self.position });
+                        break 'ring;
+                    }
+                }
+            } else if read < (end - index) as u64 {
+                break 'ring;
+            }
+            if self.position - self.published >= batch as u64 {
+                self.ring.header().tail.store(self.position, Release);
+                self.published = self.position;
+            }
+        }
+        drained.slots = self.position - start;
+        if drained.slots > 0 {
+            self.publish();
+        }
+        result.map(|()| drained)
+    }
+
+    /// Gives everything to `sink` that is still in the ring, once no further event can come (see [`State`]).
+    ///
+    /// # Errors
+    ///
+    /// As for [`Self::drain`].
+    pub fn drain_rest(&mut self, sink: &mut impl FnMut(Event)) -> Result<Drained, Error> {
+        let mut total = Drained::default();
+        loop {
+            let drained = self.drain(sink)?;
+            if drained.events == 0 {
+                return Ok(total);
+            }
+            total.events += drained.events;
+            total.slots += drained.slots;
+        }
+    }
+
+    /// Gives all events to `sink` until the recording is over. `ended` is asked from time to time while no
+    /// interpreter has taken the ring: has what was started ended?
+    ///
+    /// # Errors
+    ///
+    /// As for [`Self::drain`].
+    pub fn follow(
+        &mut self,
+        sink: &mut impl FnMut(Event),
+        mut ended: impl FnMut() -> bool,
+    ) -> Result<End, Error> {
+        loop {
+            // Asked before the ring is read, so that nothing can come after the last reading.
+            let over = match self.state() {
+                State::Recording => None,
+                State::Finished => Some(End::Finished),
+                State::Died => Some(End::Died),
+                State::Refused(why) => Some(End::Refused(why)),
+                // Asked again, as the ring may have been taken just before the end.
+                State::Unclaimed => {
+                    (ended() && self.state() == State::Unclaimed).then_some(End::Unclaimed)
+                }
+            };
+            if let Some(end) = over {
+                self.drain_rest(sink)?;
+                return Ok(end);
+            }
+            if self.drain(sink)?.events == 0 {
+                self.wait(LONGEST_SLEEP);
+            }
+        }
+    }
+
+    /// Sleeps until there is something to read, at most for `timeout` and never longer than 20 ms. The program
+    /// wakes the reader only when it has filled a quarter of the ring, or ends. Returns whether there is something.
+    pub fn wait(&mut self, timeout: Duration) -> bool {
+        let header = self.ring.header();
+        if self.is_ready() {
+            return true;
+        }
+        header.consumer_sleeps.store(1, Relaxed);
+        fence(SeqCst);
+        if !self.is_ready() && header.state.load(Acquire) <= header::STATE_RECORDING {
+            let timeout = Timespec::try_from(timeout.min(LONGEST_SLEEP)).ok();
+            // Woken, interrupted, timed out: it is all the same.
+            let _ = futex::wait(&header.consumer_sleeps, futex::Flags::empty(), 1, timeout.as_ref());
+        }
+        header.consumer_sleeps.store(0, Relaxed);
+        self.is_ready()
+    }
+
+    /// Who is being recorded, once an interpreter has taken the ring. Text that is not UTF-8 is replaced.
+    pub fn claim(&self) -> Option<Claim> {
+        let header = self.ring.header();
+        if header.state.load(Acquire) == header::STATE_EMPTY {
+            return None;
+        }
+        let executable = PathBuf::from(OsString::from_vec(text(&header.executable)));
+        let library = PathBuf::from(OsString::from_vec(text(&header.library)));
+        Some(Claim {
+            pid: header.claim.load(Relaxed),
+            version: String::from_utf8_lossy(&text(&header.version)).into_owned(),
+            // The loader knows libraries by their path, but the executable by what it was called as.
+            library: if library.is_absolute() { library } else { executable.clone() },
+            executable,
+        })
+    }
+
+    /// How far the recording is. After [`State::Finished`] and [`State::Died`] everything that will ever be in the
+    /// ring is there: [`Self::drain_rest`] completes the recording.
+    pub fn state(&mut self) -> State {
+        let header = self.ring.header();
+        let recorded = |header: &Header| match header.state.load(Acquire) {
+            header::STATE_EMPTY => None,
+            header::STATE_RECORDING => Some(State::Recording),
+            header::STATE_REFUSED => Some(State::Refused(refusal(header.reason.load(Relaxed)))),
+            _ => Some(State::Finished),
+        };
+        match recorded(header) {
+            Some(State::Recording) | None => {}
+            Some(state) => return state,
+        }
+        let pid = header.claim.load(Relaxed);
+        if pid == 0 {
+            return State::Unclaimed;
+        }
+        let alive = self.process.is_alive(pid);
+        // Looked at again: it may have ended in good order between the two.
+        match recorded(self.ring.header()) {
+            Some(State::Recording) | None if !alive => State::Died,
+            Some(state) => state,
+            None => State::Unclaimed,
+        }
+    }
+
+    /// What the recorder noticed about the program so far.
+    pub fn status(&self) -> Status {
+        let flags = self.ring.header().flags.load(Relaxed);
+        Status {
+            initialized: flags & header::FLAG_INITIALIZED != 0,
+            hooks_lost: flags & header::FLAG_HOOKS_LOST != 0,
+            hooks_wrapped: flags & header::FLAG_HOOKS_WRAPPED != 0,
+            concurrent: flags & header::FLAG_CONCURRENT != 0,
+            several_interpreters: flags & header::FLAG_SEVERAL_INTERPRETERS != 0,
+            statistics: flags & header::FLAG_STATISTICS != 0,
+        }
+    }
+
+    /// Slots read since the beginning of the recording.
+    pub fn position(&self) -> u64 {
+        self.position
+    }
+
+    /// Is the next slot written?
+    fn is_ready(&self) -> bool {
+        let slots = self.ring.slots();
+        let word = slots[place(self.position, slots.len())].load(Relaxed);
+        word & PHASE == slot::phase_of_lap(self.position / slots.len() as u64)
+    }
+
+    /// Tells the program which places are free again, and wakes it if it waits for them.
+    fn publish(&mut self) {
+        let header = self.ring.header();
+        header.tail.store(self.position, Release);
+        self.published = self.position;
+        fence(SeqCst);
+        wake_producer(header);
+    }
+}
+
+impl Drop for Consumer {
+    fn drop(&mut self) {
+        let header = self.ring.header();
+        header.closed.store(1, SeqCst);
+        wake_producer(header);
+    }
+}
+
+impl Process {
+    fn is_alive(&mut self, pid: u32) -> bool {
+        if let Self::Unknown = self {
+            *self = match i32::try_from(pid).ok().and_then(Pid::from_raw) {
+                None => Self::Gone,
+                Some(pid) => match pidfd_open(pid, PidfdFlags::empty()) {
+                    Ok(process) => Self::Known(process),
+                    Err(rustix::io::Errno::SRCH) => Self::Gone,
+                    Err(_) => Self::Number(pid),
+                },
+            };
+        }
+        let gone = match self {
+            Self::Gone | Self::Unknown => true,
+            Self::Number(pid) => {
+                rustix::process::test_kill_process(*pid) == Err(rustix::io::Errno::SRCH)
+            }
+            Self::Known(process) => {
+                let mut poll_fds = [PollFd::new(process, PollFlags::IN)];
+                let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+                matches!(poll(&mut poll_fds, Some(&now)), Ok(1..))
+            }
+        };
+        if gone {
+            *self = Self::Gone;
+        }
+        !gone
+    }
+}
+
+/// Index of a slot, given its number since the beginning.
+#[expect(clippy::cast_possible_truncation, reason = "less than the capacity")]
+fn place(position: u64, capacity: usize) -> usize {
+    (position & (capacity as u64 - 1)) as usize
+}
+
+fn wake_producer(header: &Header) {
+    if header.producer_sleeps.load(Relaxed) != 0 && header.producer_sleeps.swap(0, Relaxed) != 0 {
+        // There is nobody to tell that nobody was woken.
+        let _ = futex::wake(&header.producer_sleeps, futex::Flags::empty(), u32::MAX);
+    }
+}
+
+fn refusal(reason: u32) -> Refusal {
+    match reason {
+        header::REASON_FREE_THREADED => Refusal::FreeThreaded,
+        header::REASON_SYSTEM => Refusal::System,
+        _ => Refusal::Unknown,
+    }
+}
+
+/// A text up to its terminator, or all of it.
+fn text(from: &[AtomicU8]) -> Vec<u8> {
+    from.iter().map(|byte| byte.load(Relaxed)).take_while(|byte| *byte != 0).collect()
+}

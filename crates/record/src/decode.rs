@@ -1,0 +1,97 @@
+//! From slots to events.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use crate::preload::slot::{self, PHASE};
+use crate::{Domain, Event};
+
+/// What stands at a place of the ring.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Found {
+    /// An event and the number of its slots.
+    Event(Event, usize),
+    /// Nothing, or an event whose last slots are not written yet.
+    Nothing,
+    /// What no library writes.
+    Garbage,
+}
+
+/// The event in a valid slot, if it is one that takes a single slot. Resizes never do.
+#[inline(always)]
+pub(crate) fn decode_narrow(word: u64) -> Option<Event> {
+    let size = slot::size(word);
+    if size == slot::SIZE_FOLLOWS || slot::is_wide(word) {
+        return None;
+    }
+    let op = slot::op(word);
+    let address = slot::address(word);
+    match op {
+        2..=5 => Some(allocate(op, address, size)),
+        8 | 9 if size == 0 => Some(Event::Release { domain: domain(op), address }),
+        _ => decode_rare(op, address, size),
+    }
+}
+
+#[cold]
+fn decode_rare(op: u8, address: u64, size: u64) -> Option<Event> {
+    match op {
+        slot::ARENA_ACQUIRED => Some(Event::ArenaAcquired { base: address, size }),
+        slot::ARENA_RELEASED => Some(Event::ArenaReleased { base: address, size }),
+        // The size field has ten bits.
+        slot::MARK if address == 0 => u16::try_from(size).ok().map(|code| Event::Mark { code }),
+        _ => None,
+    }
+}
+
+/// What stands in the slots from number `at` on, counted from the beginning of the recording.
+#[cold]
+pub(crate) fn decode_any(slots: &[AtomicU64], at: u64) -> Found {
+    let mut used = 0;
+    let Some(first) = next(slots, at, &mut used) else { return Found::Nothing };
+    let op = slot::op(first);
+    let mut size = slot::size(first);
+    let mut address = slot::address(first);
+    let mut old = 0;
+    if size == slot::SIZE_FOLLOWS {
+        let Some(word) = next(slots, at, &mut used) else { return Found::Nothing };
+        size = slot::payload(word);
+    }
+    if slot::is_wide(first) {
+        let Some(word) = next(slots, at, &mut used) else { return Found::Nothing };
+        let upper = slot::payload(word);
+        address |= (upper & 0xffff) << slot::ADDRESS_BITS;
+        old |= (upper >> 16 & 0xffff) << slot::ADDRESS_BITS;
+    }
+    let event = match op {
+        2..=5 => Some(allocate(op, address, size)),
+        6 | 7 => {
+            let Some(word) = next(slots, at, &mut used) else { return Found::Nothing };
+            let old = old | slot::payload(word);
+            (old != 0).then_some(Event::Resize { domain: domain(op), old, new: address, size })
+        }
+        8 | 9 if size == 0 => Some(Event::Release { domain: domain(op), address }),
+        _ => decode_rare(op, address, size),
+    };
+    event.map_or(Found::Garbage, |event| Found::Event(event, used))
+}
+
+/// The `used`-th slot of the event that begins at `at`, if it is written.
+fn next(slots: &[AtomicU64], at: u64, used: &mut usize) -> Option<u64> {
+    let at = at.wrapping_add(*used as u64);
+    let capacity = slots.len() as u64;
+    let index = usize::try_from(at % capacity).ok()?;
+    let word = slots.get(index)?.load(Relaxed);
+    *used += 1;
+    (word & PHASE == slot::phase_of_lap(at / capacity)).then_some(word)
+}
+
+#[inline(always)]
+fn domain(op: u8) -> Domain {
+    if op & 1 == 0 { Domain::Mem } else { Domain::Obj }
+}
+
+#[inline(always)]
+fn allocate(op: u8, address: u64, size: u64) -> Event {
+    let zeroed = op >= slot::ALLOCATE_ZEROED;
+    Event::Allocate { domain: domain(op), zeroed, address, size }
+}

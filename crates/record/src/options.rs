@@ -1,0 +1,114 @@
+//! The small types of the interface: what to ask for and what is answered.
+
+use std::path::PathBuf;
+
+/// How to record.
+#[derive(Clone, Debug)]
+pub struct SessionOptions {
+    /// Size of the ring in bytes, 8 for most events; rounded up to a power of two, at least 4096.
+    pub ring_bytes: usize,
+    /// Where the preloaded library is put.
+    pub library: LibraryPlace,
+}
+
+impl Default for SessionOptions {
+    /// A ring of 1 MiB, the library in memory if that is possible.
+    fn default() -> Self {
+        Self { ring_bytes: 1 << 20, library: LibraryPlace::Automatic }
+    }
+}
+
+/// Where the preloaded library is put, so that the dynamic loader finds it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum LibraryPlace {
+    /// In memory, so that nothing is written to disk; if memory files are not to be had or not executable, in
+    /// `vivarium` inside of the user's cache folder, or of the folder for temporary files.
+    #[default]
+    Automatic,
+    /// In this folder, which is made if it does not exist and must belong to this user alone.
+    Folder(PathBuf),
+}
+
+/// Who is being recorded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Claim {
+    /// Process id.
+    pub pid: u32,
+    /// What `Py_GetVersion` returns: `"3.12.1 (main, …) [GCC 12.2.0]"`.
+    pub version: String,
+    /// The executable file of the process.
+    pub executable: PathBuf,
+    /// The file that contains the interpreter: the executable itself or a shared library.
+    pub library: PathBuf,
+}
+
+/// Why a process that took the ring is not recorded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// A free-threaded build: its allocations have no common order, and pools are not what serves them.
+    FreeThreaded,
+    /// The system gave no memory.
+    System,
+    /// A reason that this version does not know.
+    Unknown,
+}
+
+/// How far a recording is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// No interpreter has taken the ring yet.
+    Unclaimed,
+    /// Events may come.
+    Recording,
+    /// The program ended in good order or stopped recording: no further event will come.
+    Finished,
+    /// The program is gone without having said so: killed, or ended by `os._exit`. No further event will come.
+    Died,
+    /// The interpreter that took the ring cannot be recorded.
+    Refused(Refusal),
+}
+
+/// How a recording ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// The program ended in good order, or stopped recording (see [`Status`]).
+    Finished,
+    /// The program was killed or ended by `os._exit`; all that happened before is recorded.
+    Died,
+    /// The interpreter that took the ring cannot be recorded.
+    Refused(Refusal),
+    /// There was no interpreter in what was started.
+    Unclaimed,
+}
+
+/// What the recorder noticed about the program.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Status {
+    /// The hooks were still called once the interpreter was initialised. If this is missing at the end, the
+    /// program was over very early, or its interpreter installed other allocators when it started.
+    pub initialized: bool,
+    /// Other allocators took the place of the hooks (`PYTHONMALLOC`, `-X dev`): the recording is not complete.
+    pub hooks_lost: bool,
+    /// At the end something was installed over the hooks, which had worked until the interpreter was
+    /// initialised: a profiler such as `tracemalloc`. Complete unless that replaced them.
+    pub hooks_wrapped: bool,
+    /// Two threads allocated at once: interpreters with a lock each. Recording was stopped then, and what is
+    /// recorded may be out of order.
+    pub concurrent: bool,
+    /// The pools grew while the process had several interpreters. From 3.12 on these may have pools of their own,
+    /// which the events do not tell apart.
+    pub several_interpreters: bool,
+    /// `sys._debugmallocstats` prints what it prints unrecorded, and leaves a mark.
+    pub statistics: bool,
+}
+
+/// What one call of [`Consumer::drain`](crate::Consumer::drain) did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Drained {
+    /// Events given to the sink.
+    pub events: u64,
+    /// Slots that they took, of 8 bytes each.
+    pub slots: u64,
+}

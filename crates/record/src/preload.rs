@@ -1,0 +1,34 @@
+//! The parts of the preloaded library that the reading side, or its tests, share with it.
+
+#[path = "../preload/header.rs"]
+pub(crate) mod header;
+#[path = "../preload/slot.rs"]
+pub(crate) mod slot;
+
+#[cfg(test)]
+#[path = "../preload/arena.rs"]
+mod arena;
+#[cfg(test)]
+#[path = "../preload/environment.rs"]
+mod environment;
+#[cfg(test)]
+#[path = "../preload/hooks.rs"]
+mod hooks;
+#[cfg(test)]
+#[path = "../preload/methods.rs"]
+mod methods;
+#[cfg(test)]
+#[path = "../preload/parent.rs"]
+mod parent;
+#[cfg(test)]
+#[path = "../preload/producer.rs"]
+pub(crate) mod producer;
+#[cfg(test)]
+#[path = "../preload/start.rs"]
+mod start;
+#[cfg(test)]
+#[path = "../preload/sys.rs"]
+mod sys;
+#[cfg(test)]
+#[path = "../preload/text.rs"]
+mod text;

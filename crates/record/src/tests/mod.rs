@@ -1,0 +1,59 @@
+//! Both sides of the ring in one process, without Python.
+
+mod packing;
+mod two_sides;
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use crate::preload::producer::Producer;
+use crate::preload::slot;
+use crate::ring::Ring;
+use crate::{Domain, Event};
+
+/// A producer that writes to `ring`.
+fn attach(ring: &Ring) -> Producer {
+    let producer = Producer::detached();
+    let slots = ring.slots();
+    let header = std::ptr::from_ref(ring.header()).cast_mut();
+    // SAFETY: the ring is new and a power of two of at least 8; every test drops the producer before the ring. Header
+    // and slots are atomic, so that writing to them through a pointer made from a reference is allowed.
+    unsafe { producer.attach(header, slots.as_ptr().cast::<AtomicU64>().cast_mut(), slots.len()) };
+    producer
+}
+
+/// Writes an event as the hooks do.
+fn write(producer: &Producer, event: Event) {
+    let op = |base: u8, domain: Domain| base + domain as u8 - 1;
+    let (op, size, address, old) = match event {
+        Event::Allocate { domain, zeroed, address, size } => {
+            (op(if zeroed { slot::ALLOCATE_ZEROED } else { slot::ALLOCATE }, domain), size, address, None)
+        }
+        Event::Resize { domain, old, new, size } => (op(slot::RESIZE, domain), size, new, Some(old)),
+        Event::Release { domain, address } => (op(slot::RELEASE, domain), 0, address, None),
+        Event::ArenaAcquired { base, size } => (slot::ARENA_ACQUIRED, size, base, None),
+        Event::ArenaReleased { base, size } => (slot::ARENA_RELEASED, size, base, None),
+        Event::Mark { code } => (slot::MARK, u64::from(code), 0, None),
+    };
+    if old.is_none() && slot::is_narrow(size, address) {
+        producer.put(slot::pack(op, size, address));
+    } else {
+        producer.put_any(op, size, address, old);
+    }
+}
+
+/// The slots of an event that begins with slot number `at`.
+fn pack(event: Event, at: u64, slots: &[AtomicU64]) -> usize {
+    let ring = Ring::new(8).expect("a ring");
+    let producer = attach(&ring);
+    write(&producer, event);
+    let phase = slot::phase_of_lap(0);
+    let mut used = 0;
+    for word in ring.slots().iter().map(|word| word.load(Relaxed)).take_while(|word| word & 1 == phase) {
+        let at = at + used as u64;
+        let capacity = slots.len() as u64;
+        let index = usize::try_from(at % capacity).expect("an index");
+        slots[index].store(word & !1 | slot::phase_of_lap(at / capacity), Relaxed);
+        used += 1;
+    }
+    used
+}

@@ -1,0 +1,191 @@
+//! A program's thread and a reader's thread around a ring that is far too small.
+
+use std::sync::atomic::Ordering::Relaxed;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use proptest::prelude::*;
+
+use super::packing::events;
+use super::{attach, write};
+use crate::consumer::Consumer;
+use crate::preload::header;
+use crate::ring::Ring;
+use crate::{Domain, Error, Event, State};
+
+fn numbered(number: u64) -> Event {
+    let address = number << 4 & 0xffff_ffff_fff0 | 16;
+    match number % 7 {
+        0 => Event::Resize { domain: Domain::Mem, old: address, new: number, size: number },
+        1 => Event::Allocate { domain: Domain::Obj, zeroed: true, address, size: number },
+        2 => Event::Release { domain: Domain::Obj, address },
+        3 => Event::ArenaAcquired { base: address << 16, size: 1 << 20 },
+        _ => Event::Allocate { domain: Domain::Obj, zeroed: false, address, size: number % 1000 },
+    }
+}
+
+/// Has `count` events written and read at once; returns how long it took.
+fn run(slots: usize, count: u64, read: impl Fn(u64)) -> Duration {
+    let ring = Ring::new(slots).expect("a ring");
+    let producer = attach(&ring);
+    let mut consumer = Consumer::new(ring, None);
+    let started = Instant::now();
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            for number in 0..count {
+                write(&producer, numbered(number));
+            }
+            producer.stop();
+        });
+        let mut expected = 0;
+        while expected < count {
+            let before = expected;
+            let mut check = |event| {
+                assert_eq!(event, numbered(expected), "event {expected}");
+                expected += 1;
+            };
+            let drained = consumer.drain(&mut check).expect("no garbage");
+            assert_eq!(drained.events, expected - before);
+            if drained.events == 0 {
+                consumer.wait(Duration::from_millis(20));
+            }
+            read(expected);
+        }
+    });
+    assert_eq!(consumer.state(), State::Finished);
+    assert_eq!(consumer.drain_rest(&mut |_| panic!("one too many")).expect("no garbage").events, 0);
+    started.elapsed()
+}
+
+#[test]
+fn tiny_rings_lose_nothing() {
+    run(8, 100_000, |_| ());
+    run(16, 100_000, |_| ());
+    run(64, 200_000, |_| ());
+}
+
+#[test]
+fn an_ordinary_ring_loses_nothing() {
+    run(1 << 12, 2_000_000, |_| ());
+}
+
+#[test]
+fn a_slow_reader_makes_the_program_wait() {
+    let took = run(64, 2_000, |read| {
+        if read % 97 == 0 {
+            thread::sleep(Duration::from_millis(1));
+        }
+    });
+    assert!(took < Duration::from_secs(10), "{took:?}: somebody was not woken");
+}
+
+#[test]
+fn a_reader_that_leaves_sets_the_program_free() {
+    let ring = Ring::new(8).expect("a ring");
+    let producer = attach(&ring);
+    // Keeps the memory when the reader drops its own.
+    let again = attach_view(&ring);
+    let consumer = Consumer::new(ring, None);
+    thread::scope(|scope| {
+        let writer = scope.spawn(|| {
+            let mut written = 0_u64;
+            while producer.is_recording() && written < 1_000_000 {
+                write(&producer, numbered(written));
+                written += 1;
+            }
+            written
+        });
+        thread::sleep(Duration::from_millis(20));
+        again.closed.store(1, Relaxed);
+        let written = writer.join().expect("the writer ends");
+        assert!(written < 20, "{written} events in a ring of 8 slots that nobody reads");
+    });
+    drop(consumer);
+}
+
+fn attach_view(ring: &Ring) -> &'static header::Header {
+    // SAFETY: the test that calls this drops the ring last.
+    unsafe { &*std::ptr::from_ref(ring.header()) }
+}
+
+#[test]
+fn garbage_is_reported_where_it_stands() {
+    let ring = Ring::new(64).expect("a ring");
+    let producer = attach(&ring);
+    for number in 4..7 {
+        write(&producer, numbered(number));
+    }
+    ring.slots()[3].store(1, Relaxed);
+    let mut consumer = Consumer::new(ring, None);
+    let mut events = 0;
+    let mut drain = || consumer.drain(&mut |_| events += 1);
+    assert!(matches!(drain(), Err(Error::Corrupt { at: 3 })));
+    assert!(matches!(drain(), Err(Error::Corrupt { at: 3 })));
+    assert_eq!(events, 3);
+}
+
+#[test]
+fn waiting_ends_by_itself() {
+    let mut consumer = Consumer::new(Ring::new(64).expect("a ring"), None);
+    let started = Instant::now();
+    assert!(!consumer.wait(Duration::from_secs(60)));
+    assert!(started.elapsed() < Duration::from_secs(5));
+    assert_eq!(consumer.state(), State::Unclaimed);
+    assert_eq!(consumer.claim(), None);
+}
+
+#[test]
+fn a_process_that_is_gone_died() {
+    let mut child = std::process::Command::new("true").spawn().expect("a process");
+    let ring = Ring::new(64).expect("a ring");
+    ring.header().claim.store(child.id(), Relaxed);
+    ring.header().state.store(header::STATE_RECORDING, Relaxed);
+    let mut consumer = Consumer::new(ring, None);
+    child.wait().expect("it ends");
+    assert_eq!(consumer.state(), State::Died);
+    assert_eq!(consumer.claim().map(|claim| claim.pid), Some(child.id()));
+}
+
+proptest! {
+    #[test]
+    fn any_sequence_comes_through(events in prop::collection::vec(events(), 0..200)) {
+        let ring = Ring::new(16).expect("a ring");
+        let producer = attach(&ring);
+        let mut consumer = Consumer::new(ring, None);
+        let mut read = Vec::new();
+        for event in &events {
+            // At most four slots each, of sixteen: the writer never waits.
+            write(&producer, *event);
+            consumer.drain(&mut |event| read.push(event)).expect("no garbage");
+        }
+        prop_assert_eq!(read, events);
+    }
+}
+
+/// How fast events are decoded when they are all there: `cargo test --release -p record -- --ignored --nocapture`.
+#[test]
+#[ignore = "a measurement"]
+fn decoding_speed() {
+    let ring = Ring::new(1 << 17).expect("a ring");
+    let producer = attach(&ring);
+    let mut consumer = Consumer::new(ring, None);
+    let (mut events, mut bytes, mut reading) = (0_u64, 0_u64, Duration::ZERO);
+    while events < 100_000_000 {
+        for number in 0..100_000 {
+            let address = 0x7f00_0000_0000 + number * 64;
+            producer.put(match number % 2 {
+                0 => crate::preload::slot::pack(3, 56, address),
+                _ => crate::preload::slot::pack(9, 0, address),
+            });
+        }
+        let started = Instant::now();
+        let mut sink = |event| {
+            if let Event::Allocate { size, address, .. } = event {
+                bytes = bytes.wrapping_add(size ^ address);
+            }
+        };
+        events += consumer.drain(&mut sink).expect("no garbage").events;
+        reading += started.elapsed();
+    }
+    println!("{:.0} million events/s ({bytes})", events as f64 / reading.as_secs_f64() / 1e6);
+}

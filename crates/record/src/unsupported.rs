@@ -1,0 +1,73 @@
+//! The interface where nothing can be recorded: a session cannot be made, so nothing else can be called.
+
+use std::process::Command;
+use std::time::Duration;
+
+use crate::{Claim, Drained, End, Error, Event, SessionOptions, State, Status};
+
+/// A recording to be. It cannot be made on this system.
+#[derive(Debug)]
+pub enum Session {}
+
+/// Reads the events of a session. It cannot be made on this system.
+#[derive(Debug)]
+pub enum Consumer {}
+
+impl Session {
+    /// Returns [`Error::Unsupported`].
+    pub fn new(_: &SessionOptions) -> Result<Self, Error> {
+        Err(Error::Unsupported)
+    }
+
+    /// Never called.
+    pub fn configure(&self, _: &mut Command) {
+        match *self {}
+    }
+
+    /// Never called.
+    pub fn into_consumer(self) -> Consumer {
+        match self {}
+    }
+}
+
+impl Consumer {
+    /// Never called.
+    pub fn drain(&mut self, _: &mut impl FnMut(Event)) -> Result<Drained, Error> {
+        match *self {}
+    }
+
+    /// Never called.
+    pub fn drain_rest(&mut self, _: &mut impl FnMut(Event)) -> Result<Drained, Error> {
+        match *self {}
+    }
+
+    /// Never called.
+    pub fn follow(&mut self, _: &mut impl FnMut(Event), _: impl FnMut() -> bool) -> Result<End, Error> {
+        match *self {}
+    }
+
+    /// Never called.
+    pub fn wait(&mut self, _: Duration) -> bool {
+        match *self {}
+    }
+
+    /// Never called.
+    pub fn claim(&self) -> Option<Claim> {
+        match *self {}
+    }
+
+    /// Never called.
+    pub fn state(&mut self) -> State {
+        match *self {}
+    }
+
+    /// Never called.
+    pub fn status(&self) -> Status {
+        match *self {}
+    }
+
+    /// Never called.
+    pub fn position(&self) -> u64 {
+        match *self {}
+    }
+}

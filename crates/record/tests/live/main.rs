@@ -1,0 +1,12 @@
+//! Records real interpreters: every one that is found is put through every test.
+//!
+//! `VIVARIUM_PYTHONS`, separated by colons, says which; otherwise `python3` on the path, pyenv's versions and
+//! `/usr/bin/python3` are used. Without any, the tests say `skipped` and pass.
+#![cfg(target_os = "linux")]
+
+mod invisible;
+mod lifecycle;
+mod model;
+mod pythons;
+mod recorded;
+mod stream;

@@ -1,0 +1,163 @@
+//! What is recorded is consistent from the first event on.
+
+use record::{End, Event, LibraryPlace, SessionOptions};
+
+use crate::model::play;
+use crate::pythons::each;
+use crate::recorded::{command, plain, record, record_with};
+
+/// Allocates, keeps, resizes and drops; two megabytes at the peak, so that arenas come and go.
+const BUSY: &str = "
+import sys
+def work(n):
+    kept = []
+    for i in range(n):
+        kept.append((i, str(i), [i], {'key': i}))
+        if len(kept) > 4000: del kept[:3000]
+        b'%d' % i * 300
+    return len(kept)
+print(work(30000), file=sys.stderr)
+";
+
+#[test]
+fn everything_is_there_from_the_beginning() {
+    each(|python| {
+        let recording = record(command(python, BUSY));
+        assert_eq!(recording.seen, plain(command(python, BUSY)));
+        assert_eq!(recording.end, End::Finished, "{python:?}");
+        let claim = recording.claim.expect("a claim");
+        let (short, rest) = python.version.split_once(' ').expect("a version");
+        assert!(claim.version.starts_with(&format!("{short} ")), "{claim:?} {rest}");
+        assert!(claim.executable.is_absolute() && claim.library.is_absolute(), "{claim:?}");
+        let status = recording.status;
+        assert!(status.initialized && status.statistics, "{python:?} {status:?}");
+        assert!(!status.hooks_lost && !status.hooks_wrapped && !status.concurrent, "{status:?}");
+        let model = play(&recording.events);
+        assert!(model.allocated > 150_000, "{python:?}: {}", model.allocated);
+        assert!(model.released > 150_000 && model.resized > 100, "{python:?}");
+        assert!(model.arenas_acquired >= 2, "{python:?}");
+        let (inside, outside) = model.small_blocks();
+        assert!(outside <= inside / 50, "{python:?}: {inside} in arenas, {outside} not");
+        // The pool was empty: the first thing that needs one asks for an arena, before any small block.
+        let first = recording.events.iter().find(|event| {
+            matches!(event, Event::ArenaAcquired { .. } | Event::Allocate { size: 1..=512, .. })
+        });
+        assert!(matches!(first, Some(Event::ArenaAcquired { .. })), "{python:?} {first:?}");
+    });
+}
+
+#[test]
+fn the_same_program_makes_the_same_calls() {
+    each(|python| {
+        let calls = || {
+            let shape = |event| match event {
+                Event::Allocate { domain, size, .. } => (domain as u8, size),
+                Event::Resize { domain, size, .. } => (2 + domain as u8, size),
+                Event::Release { domain, .. } => (4 + domain as u8, 0),
+                Event::ArenaAcquired { size, .. } => (7, size),
+                Event::ArenaReleased { size, .. } => (8, size),
+                Event::Mark { code } => (9, code.into()),
+            };
+            let events = record(command(python, "print(1)")).events;
+            events.into_iter().map(shape).collect::<Vec<_>>()
+        };
+        let (one, other) = (calls(), calls());
+        // Addresses, which differ, order some sets; a few calls may differ with them.
+        assert!(one.len().abs_diff(other.len()) < 50, "{python:?}: {} {}", one.len(), other.len());
+    });
+}
+
+#[test]
+fn threads_do_not_disturb_the_order() {
+    let program = "
+import threading
+def work():
+    for i in range(20000): [str(i), {i: i}]
+threads = [threading.Thread(target=work) for _ in range(8)]
+for t in threads: t.start()
+for t in threads: t.join()
+print('done')
+";
+    each(|python| {
+        let recording = record(command(python, program));
+        assert_eq!(recording.seen.stdout, "done\n", "{python:?} {:?}", recording.seen);
+        assert!(!recording.status.concurrent);
+        assert!(play(&recording.events).allocated > 300_000);
+    });
+}
+
+#[test]
+fn tracing_python_memory_goes_on() {
+    let program = "
+import tracemalloc
+tracemalloc.start()
+x = [str(i) for i in range(50000)]
+print(len(x), len(tracemalloc.take_snapshot().traces) > 40000)
+";
+    each(|python| {
+        let recording = record(command(python, program));
+        assert_eq!(recording.seen.stdout, "50000 True\n", "{python:?} {:?}", recording.seen);
+        assert!(!recording.status.hooks_lost, "{python:?}");
+        play(&recording.events);
+    });
+}
+
+#[test]
+fn tracing_that_never_stops_is_no_loss() {
+    // Ends without giving the interpreter a chance to take its tracer out.
+    let program = "
+import tracemalloc, os, ctypes
+tracemalloc.start()
+x = [str(i) for i in range(200000)]
+ctypes.CDLL(None).exit(0)
+";
+    each(|python| {
+        if !plain(command(python, "import ctypes")).status.success() {
+            return;
+        }
+        let recording = record(command(python, program));
+        assert_eq!(recording.end, End::Finished, "{python:?} {:?}", recording.seen);
+        assert!(recording.status.hooks_wrapped && !recording.status.hooks_lost, "{python:?}");
+        play(&recording.events);
+    });
+}
+
+#[test]
+fn other_allocators_are_noticed() {
+    each(|python| {
+        for (name, value) in [("PYTHONMALLOC", "debug"), ("PYTHONMALLOC", "malloc"), ("PYTHONDEVMODE", "1")] {
+            let mut run = command(python, BUSY);
+            run.env(name, value);
+            let recording = record(run);
+            assert!(recording.seen.status.success(), "{:?}", recording.seen);
+            let status = recording.status;
+            assert!(status.hooks_lost && !status.initialized, "{python:?} {name}={value}: {status:?}");
+        }
+    });
+}
+
+#[test]
+fn other_allocators_are_noticed_before_the_end() {
+    // Killed, so that the destructor has no say: the arenas give it away.
+    let program = format!("{BUSY}\nimport os; os.kill(os.getpid(), 9)");
+    each(|python| {
+        let mut run = command(python, &program);
+        run.env("PYTHONMALLOC", "pymalloc_debug");
+        let recording = record(run);
+        assert_eq!(recording.end, End::Died);
+        assert!(recording.status.hooks_lost, "{python:?} {:?}", recording.status);
+    });
+}
+
+#[test]
+fn a_stored_library_and_a_large_ring_do_as_well() {
+    let folder = std::env::temp_dir().join(format!("vivarium-test-{}", std::process::id()));
+    let options = SessionOptions { ring_bytes: 8 << 20, library: LibraryPlace::Folder(folder.clone()) };
+    each(|python| {
+        let recording = record_with(command(python, "print(1)"), &options);
+        assert_eq!(recording.seen.stdout, "1\n");
+        assert_eq!(recording.end, End::Finished);
+        play(&recording.events);
+    });
+    let _ = std::fs::remove_dir_all(folder);
+}

@@ -1,0 +1,56 @@
+//! The command line: arguments in, text out, exit status. Everything else is in the library.
+
+mod info;
+mod numbers;
+mod record;
+mod verify;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Record what a Python program does to its memory manager, and verify that a Rust implementation of CPython's memory
+/// manager gives the same answers.
+#[derive(Parser)]
+#[command(name = "replay", version, max_term_width = 100)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Record(record::Arguments),
+    Verify(verify::Arguments),
+    Info(info::Arguments),
+}
+
+/// The input could not be used.
+const UNUSABLE: u8 = 2;
+
+/// Runs the command line of this process.
+#[must_use]
+pub fn main() -> ExitCode {
+    match Arguments::parse().command {
+        Command::Record(arguments) => record::run(arguments),
+        Command::Verify(arguments) => verify::run(&arguments),
+        Command::Info(arguments) => info::run(&arguments),
+    }
+}
+
+/// Says on standard error what went wrong. If even that cannot be written there is nobody to tell.
+fn complain(message: impl std::fmt::Display) {
+    use std::io::Write;
+    let _ = writeln!(std::io::stderr().lock(), "replay: {message}");
+}
+
+/// Writes to standard output, all at once. A reader who has left (a closed pipe) is no error: what was asked for has
+/// been answered.
+fn answer(text: &str) -> std::io::Result<()> {
+    use std::io::Write;
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        result => result,
+    }
+}

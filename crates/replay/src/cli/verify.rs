@@ -1,0 +1,188 @@
+//! `replay verify`.
+
+use std::io::IsTerminal;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+
+use comfy_table::{CellAlignment, Table, presets};
+use indicatif::{ProgressBar, ProgressStyle};
+
+use super::{UNUSABLE, answer, complain, numbers};
+use crate::compare::Check;
+use crate::verify::{TraceReport, Verdict, find_traces, verify};
+
+/// Replay traces and compare every answer with CPython's.
+///
+/// Exit status: 0 if all are identical, 1 if one diverged, 2 if one could not be used.
+#[derive(clap::Args)]
+pub(super) struct Arguments {
+    /// Traces, or folders to search for traces (*.viv)
+    #[arg(required = true, value_name = "TRACE|FOLDER")]
+    traces: Vec<PathBuf>,
+    /// The checks to make, separated by commas [default: all]
+    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    check: Vec<Check>,
+    /// How many traces to verify at a time (each keeps two processors busy) [default: half the processors]
+    #[arg(short, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    jobs: Option<u16>,
+    /// Print JSON instead of a table
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn run(arguments: &Arguments) -> ExitCode {
+    let traces = match find_traces(&arguments.traces) {
+        Ok(traces) => traces,
+        Err(error) => {
+            complain(error);
+            return ExitCode::from(UNUSABLE);
+        }
+    };
+    let mut checks = if arguments.check.is_empty() { Check::ALL.to_vec() } else { arguments.check.clone() };
+    checks.sort_unstable();
+    checks.dedup();
+    let reports = verify_all(&traces, &checks, arguments.jobs);
+    let text = if arguments.json { json(&reports) } else { table(&reports) };
+    if let Err(error) = answer(&text) {
+        complain(format_args!("standard output: {error}"));
+        return ExitCode::from(UNUSABLE);
+    }
+    let any = |verdict| reports.iter().any(|report| report.verdict == verdict);
+    if any(Verdict::Unreadable) {
+        ExitCode::from(UNUSABLE)
+    } else if any(Verdict::Diverged) {
+        ExitCode::from(1)
+    } else {
+        ExitCode::SUCCESS
+    }
+}
+
+/// Verifies the traces, several at a time, and keeps their order.
+fn verify_all(traces: &[PathBuf], checks: &[Check], jobs: Option<u16>) -> Vec<TraceReport> {
+    let processors = thread::available_parallelism().map_or(1, usize::from);
+    let jobs = jobs.map_or((processors / 2).max(1), usize::from).min(traces.len());
+    let bar = progress_bar(traces);
+    let next = AtomicUsize::new(0);
+    let reports = Mutex::new(Vec::new());
+    thread::scope(|scope| {
+        for _ in 0..jobs {
+            scope.spawn(|| {
+                loop {
+                    let index = next.fetch_add(1, Ordering::Relaxed);
+                    let Some(trace) = traces.get(index) else { break };
+                    let mut seen = 0;
+                    let report = verify(trace, checks, |bytes| {
+                        bar.inc(bytes.saturating_sub(seen));
+                        seen = seen.max(bytes);
+                    });
+                    let mut reports = reports.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+                    reports.push((index, report));
+                }
+            });
+        }
+    });
+    bar.finish_and_clear();
+    let mut reports = reports.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+    reports.sort_by_key(|(index, _)| *index);
+    reports.into_iter().map(|(_, report)| report).collect()
+}
+
+/// Shows itself only if standard error is a terminal.
+fn progress_bar(traces: &[PathBuf]) -> ProgressBar {
+    if !std::io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let bytes = traces.iter().filter_map(|trace| trace.metadata().ok()).map(|metadata| metadata.len()).sum();
+    let style = ProgressStyle::with_template("{bar:40} {bytes} of {total_bytes}, {eta} left");
+    ProgressBar::new(bytes).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+}
+
+fn json(reports: &[TraceReport]) -> String {
+    let document = serde_json::json!({ "schema": 1, "traces": reports });
+    format!("{document:#}\n")
+}
+
+fn table(reports: &[TraceReport]) -> String {
+    let mut table = Table::new();
+    table.load_style(presets::UTF8_HORIZONTAL_ONLY);
+    let mut head = vec!["trace".to_owned(), "Python".to_owned(), "events".to_owned()];
+    let checks =
+        reports.first().map(|report| report.checks.iter().map(|check| check.name).collect::<Vec<_>>());
+    let checks: Vec<Check> = reports
+        .iter()
+        .map(|report| report.checks.iter().map(|check| check.name).collect::<Vec<_>>())
+        .max_by_key(Vec::len)
+        .or(checks)
+        .unwrap_or_default();
+    head.extend(checks.iter().map(|check| check.name().to_owned()));
+    head.extend(["seconds".to_owned(), "verdict".to_owned()]);
+    table.set_header(head);
+    for report in reports {
+        let mut row = vec![
+            report.path.clone(),
+            report.python.clone().unwrap_or_default(),
+            numbers::count(report.events),
+        ];
+        row.extend(checks.iter().map(|&name| {
+            let found = report.checks.iter().find(|check| check.name == name);
+            found.map_or_else(String::new, |check| {
+                if check.verified == check.facts {
+                    numbers::count(check.facts)
+                } else {
+                    format!("{} of {}", numbers::count(check.verified), numbers::count(check.facts))
+                }
+            })
+        }));
+        row.push(format!("{:.2}", report.seconds));
+        row.push(
+            match report.verdict {
+                Verdict::Identical => "identical",
+                Verdict::Diverged => "DIVERGED",
+                Verdict::Unreadable => "UNREADABLE",
+            }
+            .to_owned(),
+        );
+        table.add_row(row);
+    }
+    let columns = table.column_count();
+    for index in 2..columns.saturating_sub(1) {
+        if let Some(column) = table.column_mut(index) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    let mut text = format!("{table}\n");
+    for report in reports {
+        tell(report, &mut text);
+    }
+    let identical = reports.iter().filter(|report| report.verdict == Verdict::Identical).count();
+    text.push_str(&format!("{identical} of {} identical\n", reports.len()));
+    text
+}
+
+/// What there is to say of a trace beyond its row in the table.
+fn tell(report: &TraceReport, text: &mut String) {
+    use std::fmt::Write;
+    // Writing to a string cannot fail.
+    if let Some(error) = &report.error {
+        let _ = writeln!(text, "\n{}: {error}", report.path);
+    }
+    for check in &report.checks {
+        if let Some(first) = &check.first {
+            let _ =
+                writeln!(text, "\n{}: {} diverged at event {}", report.path, check.name.name(), first.event);
+            let _ = writeln!(text, "  predicted: {}", first.predicted);
+            let _ = writeln!(text, "  observed:  {}", first.observed);
+            for detail in &first.details {
+                let _ = writeln!(text, "  {detail}");
+            }
+        }
+        if check.unverified > 0 {
+            let why = check.why.as_deref().unwrap_or("unknown");
+            let unverified = numbers::count(check.unverified);
+            let _ = writeln!(text, "  {}: {unverified} facts unverified ({why})", check.name.name());
+        }
+    }
+}

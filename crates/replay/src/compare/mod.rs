@@ -1,0 +1,159 @@
+//! The comparer: holds predictions against observations, and counts.
+//!
+//! Facts are counted from the observations by code that knows nothing of the engine, and are conserved: each is
+//! verified, diverged or unverified. After the first divergence of a check nothing that it says can be trusted any
+//! more, so all its later facts are unverified.
+
+mod arenas;
+mod placement;
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+pub use arenas::{ArenaDivergence, Arenas};
+pub use placement::{Placement, PlacementDivergence};
+
+/// The checks, by the names they have on the command line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Check {
+    /// The address of each block that pools serve.
+    Placement,
+    /// Arenas are acquired and released when predicted.
+    Arenas,
+}
+
+impl Check {
+    /// All of them, in the order in which they are shown.
+    pub const ALL: [Self; 2] = [Self::Placement, Self::Arenas];
+
+    /// The check's name.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Placement => "placement",
+            Self::Arenas => "arenas",
+        }
+    }
+}
+
+/// How many facts a check has seen, and what became of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Facts observed.
+    pub facts: u64,
+    /// Facts that were predicted.
+    pub verified: u64,
+    /// Facts that were predicted otherwise: the first divergence.
+    pub diverged: u64,
+    /// Facts after the first divergence.
+    pub unverified: u64,
+    /// Whether there was one. (It need not be a fact: something may be predicted that never happens.)
+    broken: bool,
+}
+
+impl Tally {
+    /// Counts one observed list against the predicted one that belongs to it; answers with the first place where they
+    /// differ, unless an earlier one was found before.
+    ///
+    /// A list that was predicted longer than observed differs at the observed list's end, where there is no fact.
+    fn compare<T: PartialEq>(&mut self, predicted: &[T], observed: &[T]) -> Option<usize> {
+        self.facts += observed.len() as u64;
+        if self.broken {
+            self.unverified += observed.len() as u64;
+            return None;
+        }
+        let shorter = predicted.len().min(observed.len());
+        let same = if predicted[..shorter] == observed[..shorter] {
+            shorter
+        } else {
+            predicted
+                .iter()
+                .zip(observed)
+                .position(|(predicted, observed)| predicted != observed)
+                .unwrap_or(shorter)
+        };
+        self.verified += same as u64;
+        if same == observed.len() && same == predicted.len() {
+            return None;
+        }
+        self.broken = true;
+        let rest = (observed.len() - same) as u64;
+        self.diverged += rest.min(1);
+        self.unverified += rest.saturating_sub(1);
+        Some(same)
+    }
+
+    /// Whether every fact is accounted for.
+    #[must_use]
+    pub fn is_conserved(&self) -> bool {
+        self.facts == self.verified + self.diverged + self.unverified
+    }
+}
+
+/// What a check came to.
+#[derive(Clone, Debug, Serialize)]
+pub struct CheckReport {
+    /// Which check.
+    pub name: Check,
+    /// Facts observed.
+    pub facts: u64,
+    /// Facts that were predicted.
+    pub verified: u64,
+    /// Facts that were predicted otherwise: the first divergence.
+    pub diverged: u64,
+    /// Facts that could not be compared, because they come after the first divergence or the replay ended early.
+    pub unverified: u64,
+    /// Answers that had to be inputs, by kind.
+    pub given: BTreeMap<&'static str, u64>,
+    /// Why facts are unverified, or why there are none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
+    /// The first divergence, told in full.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub first: Option<Divergence>,
+}
+
+/// A first divergence, told in full.
+#[derive(Clone, Debug, Serialize)]
+pub struct Divergence {
+    /// The event at which it showed.
+    pub event: u64,
+    /// What was predicted.
+    pub predicted: String,
+    /// What was observed.
+    pub observed: String,
+    /// What else is known of that place, a sentence each.
+    pub details: Vec<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn facts_are_conserved_whatever_diverges() {
+        for (predicted, observed, verified, first) in [
+            (vec![1, 2, 3], vec![1, 2, 3], 3, None),
+            (vec![1, 9, 3], vec![1, 2, 3], 1, Some(1)),
+            (vec![1], vec![1, 2, 3], 1, Some(1)),
+            (vec![1, 2, 3], vec![1], 1, Some(1)),
+            (vec![], vec![], 0, None),
+        ] {
+            let mut tally = Tally::default();
+            assert_eq!(tally.compare(&predicted, &observed), first);
+            assert_eq!(tally.verified, verified);
+            assert_eq!(tally.broken, first.is_some());
+            assert!(tally.is_conserved(), "{tally:?}");
+        }
+    }
+
+    #[test]
+    fn nothing_is_verified_after_a_divergence() {
+        let mut tally = Tally::default();
+        assert_eq!(tally.compare(&[1, 2], &[1, 3]), Some(1));
+        assert_eq!(tally.compare(&[4, 5], &[4, 5]), None);
+        assert_eq!(tally, Tally { facts: 4, verified: 1, diverged: 1, unverified: 2, broken: true });
+    }
+}

@@ -1,0 +1,252 @@
+//! The drain: turns the recorder's raw events, which speak of addresses, into a trace, which speaks of blocks.
+//!
+//! It knows which block lies at which address and which addresses are arenas', and nothing of how an allocator
+//! works.
+
+mod addresses;
+mod allocator;
+
+use std::fmt;
+use std::io::Write;
+
+use record::Event;
+use trace::{Answer, Domain, Ending, Header, LiveBlock, MARK_DEBUGMALLOCSTATS, Totals, Writer};
+
+use addresses::{Addresses, Arenas};
+pub use allocator::UnknownAllocator;
+pub(crate) use allocator::by_version;
+
+/// Raw events are held back until this many small blocks tell how the allocator was built.
+const EVIDENCE: usize = 4096;
+
+/// Why a recording cannot go on.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum DrainError {
+    /// The trace cannot be written.
+    Write(trace::Error),
+    /// The interpreter's allocator is none that is known.
+    Allocator(UnknownAllocator),
+    /// The program's calls do not fit together: some went past the recorder.
+    Gap {
+        /// The event.
+        event: u64,
+        /// The address.
+        address: u64,
+        /// What is wrong with it.
+        what: &'static str,
+    },
+}
+
+impl fmt::Display for DrainError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Write(error) => write!(f, "the trace cannot be written: {error}"),
+            Self::Allocator(error) => error.fmt(f),
+            Self::Gap { event, address, what } => write!(
+                f,
+                "event {event} {what} at {address:#x}: some of the program's calls went past the recorder, so the \
+                 recording has a gap"
+            ),
+        }
+    }
+}
+
+impl std::error::Error for DrainError {}
+
+impl From<trace::Error> for DrainError {
+    fn from(error: trace::Error) -> Self {
+        Self::Write(error)
+    }
+}
+
+/// Writes a trace from raw events.
+pub struct Drain<W: Write> {
+    /// The header but for the allocator, and where to write, until the allocator is known.
+    waiting: Option<(Header, Box<dyn FnOnce() -> Result<W, trace::Error> + Send>)>,
+    held_back: Vec<Event>,
+    small: usize,
+    recording: Option<Recording<W>>,
+}
+
+/// A trace being written.
+struct Recording<W: Write> {
+    writer: Writer<W>,
+    small_limit: u64,
+    arena_size: u64,
+    addresses: Addresses,
+    arenas: Arenas,
+    /// Arenas given back inside the call that is under way; it is known only later whether that is a resize.
+    released: Vec<u64>,
+}
+
+impl<W: Write> Drain<W> {
+    /// A drain that writes to what `open` yields, once it is known how the allocator was built: what `header` says of
+    /// that is a first guess from the version.
+    pub fn new(header: Header, open: impl FnOnce() -> Result<W, trace::Error> + Send + 'static) -> Self {
+        Self { waiting: Some((header, Box::new(open))), held_back: Vec::new(), small: 0, recording: None }
+    }
+
+    /// Takes the next event.
+    ///
+    /// # Errors
+    /// If the trace cannot be written, or the events do not fit together. The drain is then of no further use.
+    #[inline]
+    pub fn push(&mut self, event: Event) -> Result<(), DrainError> {
+        if let Some(recording) = &mut self.recording {
+            return recording.push(event);
+        }
+        self.hold_back(event)
+    }
+
+    #[cold]
+    fn hold_back(&mut self, event: Event) -> Result<(), DrainError> {
+        self.held_back.push(event);
+        if let Event::Allocate { size: 1..=512, .. } = event {
+            self.small += 1;
+        }
+        if self.small < EVIDENCE { Ok(()) } else { self.begin() }
+    }
+
+    fn begin(&mut self) -> Result<(), DrainError> {
+        let Some((mut header, open)) = self.waiting.take() else { return Ok(()) };
+        header.allocator =
+            allocator::recognise(header.allocator, &header.interpreter.version, &self.held_back)
+                .map_err(DrainError::Allocator)?;
+        let mut recording = Recording {
+            small_limit: header.allocator.small_limit.into(),
+            arena_size: header.allocator.arena_size,
+            addresses: Addresses::new(header.allocator.alignment),
+            arenas: Arenas::default(),
+            released: Vec::new(),
+            writer: Writer::new(open()?, &header)?,
+        };
+        for event in std::mem::take(&mut self.held_back) {
+            recording.push(event)?;
+        }
+        self.recording = Some(recording);
+        Ok(())
+    }
+
+    /// Whether the trace was opened: the file, if it is one, then exists.
+    #[must_use]
+    pub fn has_begun(&self) -> bool {
+        self.recording.is_some()
+    }
+
+    /// Writes out what there is, so that it survives this process.
+    ///
+    /// # Errors
+    /// If the trace cannot be written.
+    pub fn flush(&mut self) -> Result<(), DrainError> {
+        self.recording.as_mut().map_or(Ok(()), |recording| Ok(recording.writer.flush()?))
+    }
+
+    /// Ends the trace. Returns its totals and its size in bytes.
+    ///
+    /// # Errors
+    /// If the trace cannot be written.
+    pub fn finish(mut self, ending: Ending, microseconds: u64) -> Result<(Totals, u64), DrainError> {
+        self.begin()?;
+        let Some(mut recording) = self.recording else { return Ok((Totals::default(), 0)) };
+        recording.settle_released(None);
+        Ok(recording.writer.finish(ending, microseconds)?)
+    }
+}
+
+fn domain(domain: record::Domain) -> Domain {
+    match domain {
+        record::Domain::Mem => Domain::Mem,
+        record::Domain::Obj => Domain::Obj,
+    }
+}
+
+impl<W: Write> Recording<W> {
+    fn gap(&self, address: u64, what: &'static str) -> DrainError {
+        DrainError::Gap { event: self.writer.totals().events, address, what }
+    }
+
+    fn answer(&mut self, size: u64, address: u64) -> Answer {
+        match address {
+            0 => Answer::Failed,
+            _ if size.wrapping_sub(1) < self.small_limit && self.arenas.contains(address) => {
+                Answer::At(address)
+            }
+            _ => Answer::Foreign,
+        }
+    }
+
+    fn place(&mut self, address: u64, live: LiveBlock) -> Result<(), DrainError> {
+        match self.addresses.insert(address, live) {
+            None => Ok(()),
+            Some(_) => Err(self.gap(address, "allocates a block where a live one lies,")),
+        }
+    }
+
+    #[inline]
+    fn push(&mut self, event: Event) -> Result<(), DrainError> {
+        match event {
+            Event::Allocate { domain: through, zeroed, address, size } => {
+                let answer = self.answer(size, address);
+                self.settle_released(None);
+                if let Some(live) = self.writer.allocate(domain(through), size, zeroed, answer)? {
+                    self.place(address, live)?;
+                }
+            }
+            Event::Release { domain: through, address } => {
+                self.settle_released(None);
+                let Some(live) = self.addresses.remove(address) else {
+                    return Err(self.gap(address, "releases a block that is not live,"));
+                };
+                self.writer.release(live, address, domain(through))?;
+            }
+            Event::Resize { domain: through, old, new, size } => {
+                let answer = self.answer(size, new);
+                self.settle_released(Some(old));
+                let Some(live) = self.addresses.remove(old) else {
+                    return Err(self.gap(old, "resizes a block that is not live,"));
+                };
+                let resized = self.writer.resize(live, old, domain(through), size, answer)?;
+                self.place(if answer == Answer::Failed { old } else { new }, resized)?;
+            }
+            Event::ArenaAcquired { base: 0, .. } => {
+                self.writer.arena_requested(None);
+            }
+            Event::ArenaAcquired { base, size } => {
+                if size != self.arena_size {
+                    return Err(self.gap(base, "acquires an arena of another size"));
+                }
+                let arena = self.writer.arena_requested(Some(base));
+                self.arenas.insert(base, size, arena);
+            }
+            Event::ArenaReleased { base, .. } => {
+                if !self.arenas.is_live(base) {
+                    return Err(self.gap(base, "gives an arena back that is not live,"));
+                }
+                self.released.push(base);
+            }
+            Event::Mark { code } => {
+                self.settle_released(None);
+                self.writer.mark(match code {
+                    record::MARK_DEBUG_MALLOC_STATS => MARK_DEBUGMALLOCSTATS,
+                    code => code.into(),
+                })?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Decides to which event the arenas belong that were given back since the last one.
+    ///
+    /// The recorder writes a release before it is carried out and a resize afterwards, so an arena that is given back
+    /// belongs to the release before it or to the resize behind it. It is the resize's if the old block lay in it: until
+    /// the resize it was in use.
+    fn settle_released(&mut self, resized: Option<u64>) {
+        for base in std::mem::take(&mut self.released) {
+            let in_resize = resized.is_some_and(|old| old.wrapping_sub(base) < self.arena_size);
+            if let Some(arena) = self.arenas.remove(base) {
+                self.writer.arena_released(arena, in_resize);
+            }
+        }
+    }
+}

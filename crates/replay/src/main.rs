@@ -1,0 +1,5 @@
+//! The command `replay`.
+
+fn main() -> std::process::ExitCode {
+    replay::cli::main()
+}

@@ -1,0 +1,257 @@
+//! How an observed address is written as its distance from a guess.
+//!
+//! The guess comes from earlier observations alone, by a rule that FORMAT.md states in full and that knows no
+//! pools, arenas or free lists: the addresses most recently released in the same size class are likely to come
+//! back, newest first; else the address that follows the class's last one. A wrong guess costs bytes, never
+//! correctness.
+
+use crate::header::MAX_CLASSES;
+use crate::varint;
+
+/// How many released addresses each class remembers.
+const REMEMBERED: usize = 1024;
+/// How far back the newest of them are looked through.
+const DEPTH: usize = 8;
+
+/// Address codes: 0 … 7 name one of the class's remembered addresses, newest first.
+const FOLLOWS: u8 = 0x08;
+const EXPLICIT: u8 = 0x09;
+const FOREIGN: u8 = 0x0a;
+const SAME: u8 = 0x0b;
+
+/// Addresses are multiples of this; distances are counted in it.
+const UNIT: u64 = 8;
+/// Addresses lie below this.
+pub(crate) const ADDRESS_LIMIT: u64 = 1 << 48;
+
+/// One size class's memory: a stack of released addresses that forgets its oldest, and the last address.
+#[derive(Debug)]
+struct Class {
+    released: Box<[u64]>,
+    /// Index in `released` of the newest, and how many are remembered.
+    top: usize,
+    count: usize,
+    last: u64,
+}
+
+impl Class {
+    fn new() -> Self {
+        Self { released: vec![0; REMEMBERED].into_boxed_slice(), top: 0, count: 0, last: 0 }
+    }
+
+    fn index(&self, depth: usize) -> usize {
+        self.top.wrapping_sub(depth) & (REMEMBERED - 1)
+    }
+
+    fn push(&mut self, address: u64) {
+        self.top = (self.top + 1) & (REMEMBERED - 1);
+        self.released[self.top] = address;
+        self.count = (self.count + 1).min(REMEMBERED);
+    }
+
+    /// Takes out the address at a depth; the newer ones move down over it.
+    fn take(&mut self, depth: usize) {
+        for newer in (0..depth).rev() {
+            self.released[self.index(newer + 1)] = self.released[self.index(newer)];
+        }
+        self.top = self.index(1);
+        self.count -= 1;
+    }
+
+    fn forget_newest(&mut self) {
+        if self.count > 0 {
+            self.take(0);
+        }
+    }
+}
+
+/// The rule's state, the same in the writer and in the reader.
+#[derive(Debug)]
+pub(crate) struct AddressRule {
+    classes: Vec<Class>,
+    alignment: u64,
+}
+
+/// What an observation says of a block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Seen {
+    At(u64),
+    Foreign,
+    /// The block stayed where it was.
+    Same,
+}
+
+/// Why a code cannot be decoded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum BadCode {
+    Ends,
+    Undefined(u8),
+    OutOfRange,
+}
+
+impl AddressRule {
+    /// # Panics
+    /// If `alignment` is 0 (see `Allocator::check`).
+    pub(crate) fn new(alignment: u32) -> Self {
+        let classes = (0..MAX_CLASSES).map(|_| Class::new()).collect();
+        Self { classes, alignment: alignment.into() }
+    }
+
+    /// The class of a size that pools serve.
+    #[expect(clippy::cast_possible_truncation, reason = "a small size's class is below 64")]
+    #[inline]
+    pub(crate) fn class_of(&self, size: u64) -> u8 {
+        ((size - 1) / self.alignment) as u8
+    }
+
+    fn step(&self, class: u8) -> u64 {
+        (u64::from(class) + 1) * self.alignment
+    }
+
+    /// An address of this class was released.
+    #[inline]
+    pub(crate) fn released(&mut self, class: u8, address: u64) {
+        self.classes[usize::from(class)].push(address);
+    }
+
+    /// Appends what was seen.
+    pub(crate) fn encode(&mut self, class: u8, seen: Seen, out: &mut Vec<u8>) {
+        let address = match seen {
+            Seen::Foreign => return out.push(FOREIGN),
+            Seen::Same => return out.push(SAME),
+            Seen::At(address) => address,
+        };
+        let step = self.step(class);
+        let state = &mut self.classes[usize::from(class)];
+        let depths = 0..DEPTH.min(state.count);
+        if let Some(depth) = depths.into_iter().find(|&depth| state.released[state.index(depth)] == address) {
+            state.take(depth);
+            out.push(depth.to_le_bytes()[0]);
+        } else {
+            state.forget_newest();
+            if address == state.last + step {
+                out.push(FOLLOWS);
+            } else {
+                out.push(EXPLICIT);
+                let distance = (address / UNIT).cast_signed() - (state.last / UNIT).cast_signed();
+                varint::write(out, varint::fold(distance));
+            }
+        }
+        state.last = address;
+    }
+
+    /// Reads what was seen.
+    #[inline]
+    pub(crate) fn decode(&mut self, class: u8, bytes: &[u8], position: &mut usize) -> Result<Seen, BadCode> {
+        let code = *bytes.get(*position).ok_or(BadCode::Ends)?;
+        *position += 1;
+        let step = self.step(class);
+        let state = &mut self.classes[usize::from(class)];
+        let address = if usize::from(code) < DEPTH {
+            let depth = usize::from(code);
+            if depth >= state.count {
+                return Err(BadCode::OutOfRange);
+            }
+            let address = state.released[state.index(depth)];
+            state.take(depth);
+            address
+        } else {
+            match code {
+                FOLLOWS => {
+                    state.forget_newest();
+                    state.last + step
+                }
+                EXPLICIT => {
+                    state.forget_newest();
+                    let distance = varint::read(bytes, position).ok_or(BadCode::Ends)?;
+                    (state.last / UNIT)
+                        .checked_add_signed(varint::unfold(distance))
+                        .and_then(|units| units.checked_mul(UNIT))
+                        .ok_or(BadCode::OutOfRange)?
+                }
+                FOREIGN => return Ok(Seen::Foreign),
+                SAME => return Ok(Seen::Same),
+                _ => return Err(BadCode::Undefined(code)),
+            }
+        };
+        if address == 0 || address >= ADDRESS_LIMIT {
+            return Err(BadCode::OutOfRange);
+        }
+        state.last = address;
+        Ok(Seen::At(address))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn what_is_encoded_is_decoded(
+            steps in prop::collection::vec((any::<bool>(), 0_u8..4, 1_u64..200, 0_u8..20), 0..4000)
+        ) {
+            let (mut encoder, mut decoder) = (AddressRule::new(16), AddressRule::new(16));
+            let mut bytes = Vec::new();
+            let mut seen = Vec::new();
+            for &(release, class, place, how) in &steps {
+                let address = 0x7f00_0000_0000 + place * 16;
+                if release {
+                    encoder.released(class, address);
+                } else {
+                    let what = match how {
+                        0 => Seen::Foreign,
+                        1 => Seen::Same,
+                        _ => Seen::At(address),
+                    };
+                    encoder.encode(class, what, &mut bytes);
+                    seen.push(what);
+                }
+            }
+            let mut position = 0;
+            let mut seen = seen.into_iter();
+            for &(release, class, place, _) in &steps {
+                if release {
+                    decoder.released(class, 0x7f00_0000_0000 + place * 16);
+                } else {
+                    prop_assert_eq!(decoder.decode(class, &bytes, &mut position), Ok(seen.next().unwrap()));
+                }
+            }
+            prop_assert_eq!(position, bytes.len());
+        }
+
+        #[test]
+        fn any_bytes_decode_or_are_refused(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+            let mut rule = AddressRule::new(16);
+            let mut position = 0;
+            while position < bytes.len() {
+                let class = bytes[position] % 64;
+                match rule.decode(class, &bytes, &mut position) {
+                    Ok(Seen::At(address)) => {
+                        prop_assert!(address < ADDRESS_LIMIT);
+                        rule.released(class, address);
+                    }
+                    Ok(_) => {}
+                    Err(_) => break,
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_newest_release_is_the_cheapest_guess() {
+        let mut rule = AddressRule::new(16);
+        let mut out = Vec::new();
+        rule.encode(0, Seen::At(0x1000), &mut out);
+        assert_eq!(out[0], EXPLICIT);
+        rule.encode(0, Seen::At(0x1010), &mut out);
+        assert_eq!(out.last(), Some(&FOLLOWS));
+        rule.released(0, 0x1000);
+        rule.released(0, 0x1010);
+        rule.encode(0, Seen::At(0x1000), &mut out);
+        assert_eq!(out.last(), Some(&1));
+        rule.encode(0, Seen::At(0x1010), &mut out);
+        assert_eq!(out.last(), Some(&0));
+    }
+}

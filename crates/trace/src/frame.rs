@@ -1,0 +1,370 @@
+//! Frames: the checksummed, numbered, compressed pieces that a trace is made of.
+
+use std::fmt;
+use std::io::{self, Read, Write};
+
+use xxhash_rust::xxh3::Xxh3Default;
+
+use crate::error::{Corruption, Error, Malformed};
+
+/// A version of the format. Readers take every minor version of their own major version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Version {
+    /// Changes when older readers could misunderstand.
+    pub major: u16,
+    /// Changes when something is added that older readers may skip.
+    pub minor: u16,
+}
+
+impl fmt::Display for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.major, self.minor)
+    }
+}
+
+/// The version that this build writes, and the newest it reads.
+pub const VERSION: Version = Version { major: 1, minor: 0 };
+/// The oldest version that this build reads.
+pub const OLDEST: Version = Version { major: 1, minor: 0 };
+
+/// The first bytes of each trace. Text conversions and seven-bit channels break them, so that a damaged file is
+/// not taken for a trace.
+const MAGIC: [u8; 8] = *b"\x93VIV\r\n\x1a\n";
+const MARKER: [u8; 4] = *b"VIVF";
+/// Bytes of a frame before its body.
+const FRAME_HEADER: usize = 56;
+/// Bytes of an entry of the stream table.
+const STREAM_ENTRY: usize = 12;
+/// No frame's body is longer: a bound on the memory that a hostile file can ask for.
+const MAX_BODY: u32 = 1 << 26;
+/// No stream is longer once decompressed.
+const MAX_STREAM: u32 = 1 << 25;
+/// No frame holds more events.
+pub(crate) const MAX_EVENTS: u32 = 1 << 20;
+/// Streams from here on may be skipped by a reader that does not know them.
+const OPTIONAL: u8 = 0x80;
+
+const STORED: u8 = 0;
+const ZSTD: u8 = 1;
+/// zstd's own default: on event streams, levels above cost four times the time for a twentieth less.
+const LEVEL: i32 = 3;
+
+/// Kinds of frames.
+pub(crate) mod kind {
+    pub(crate) const HEADER: u8 = 1;
+    pub(crate) const EVENTS: u8 = 2;
+    pub(crate) const TRAILER: u8 = 3;
+}
+
+/// Identifiers of streams.
+pub(crate) mod stream {
+    /// Of headers and trailers: a JSON document.
+    pub(crate) const DOCUMENT: u8 = 0x00;
+    /// What the program did: the events' codes, then the numbers that belong to them.
+    pub(crate) const INPUTS: u8 = 0x01;
+    pub(crate) const INPUT_SIZES: u8 = 0x02;
+    pub(crate) const INPUT_BLOCKS: u8 = 0x03;
+    /// What the replay fetches after it has itself predicted that it is due: bases of arenas.
+    pub(crate) const FETCHED: u8 = 0x10;
+    /// What was observed: addresses.
+    pub(crate) const ADDRESSES: u8 = 0x20;
+    /// What was observed: arenas.
+    pub(crate) const ARENAS: u8 = 0x21;
+    /// All that a frame of events may have.
+    pub(crate) const OF_EVENTS: [u8; 6] = [INPUTS, INPUT_SIZES, INPUT_BLOCKS, FETCHED, ADDRESSES, ARENAS];
+}
+
+/// The fixed part of a frame.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct FrameHeader {
+    pub(crate) kind: u8,
+    pub(crate) number: u64,
+    pub(crate) first_event: u64,
+    pub(crate) first_block: u64,
+    pub(crate) first_arena: u64,
+    pub(crate) events: u32,
+}
+
+/// Writes frames, reusing its buffers.
+pub(crate) struct FrameWriter<W> {
+    sink: W,
+    compressor: zstd::bulk::Compressor<'static>,
+    body: Vec<u8>,
+    scratch: Vec<u8>,
+    next_number: u64,
+    written: u64,
+}
+
+impl<W: Write> FrameWriter<W> {
+    /// Begins a trace.
+    pub(crate) fn new(mut sink: W) -> Result<Self, Error> {
+        sink.write_all(&MAGIC)?;
+        sink.write_all(&VERSION.major.to_le_bytes())?;
+        sink.write_all(&VERSION.minor.to_le_bytes())?;
+        sink.write_all(&[0; 4])?;
+        let compressor = zstd::bulk::Compressor::new(LEVEL)?;
+        Ok(Self { sink, compressor, body: Vec::new(), scratch: Vec::new(), next_number: 0, written: 16 })
+    }
+
+    /// Writes one frame; its number is the next one, whatever `header` says. Empty streams are left out, but for
+    /// the first.
+    pub(crate) fn write(&mut self, header: FrameHeader, streams: &[(u8, &[u8])]) -> Result<(), Error> {
+        let kept =
+            || streams.iter().enumerate().filter(|(index, (_, bytes))| *index == 0 || !bytes.is_empty());
+        let count = kept().count();
+        self.body.clear();
+        self.body.resize(count * STREAM_ENTRY, 0);
+        for (entry, (_, (id, bytes))) in kept().enumerate() {
+            let too_long =
+                || io::Error::new(io::ErrorKind::InvalidInput, "a stream is too long for its frame");
+            let raw_len =
+                u32::try_from(bytes.len()).ok().filter(|&len| len <= MAX_STREAM).ok_or_else(too_long)?;
+            self.scratch.resize(zstd::zstd_safe::compress_bound(bytes.len()), 0);
+            let compressed = self.compressor.compress_to_buffer(bytes, &mut self.scratch[..])?;
+            let (codec, stored) =
+                if compressed < bytes.len() { (ZSTD, &self.scratch[..compressed]) } else { (STORED, *bytes) };
+            let stored_len = u32::try_from(stored.len()).map_err(|_| too_long())?;
+            let table = &mut self.body[entry * STREAM_ENTRY..][..STREAM_ENTRY];
+            table[0] = *id;
+            table[1] = codec;
+            table[4..8].copy_from_slice(&stored_len.to_le_bytes());
+            table[8..12].copy_from_slice(&raw_len.to_le_bytes());
+            self.body.extend_from_slice(stored);
+        }
+        let body_len = u32::try_from(self.body.len()).ok().filter(|&len| len <= MAX_BODY);
+        let body_len =
+            body_len.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "a frame is too long"))?;
+        let mut bytes = [0; FRAME_HEADER];
+        bytes[..4].copy_from_slice(&MARKER);
+        bytes[4] = header.kind;
+        bytes[5] = count.to_le_bytes()[0];
+        bytes[8..16].copy_from_slice(&self.next_number.to_le_bytes());
+        bytes[16..24].copy_from_slice(&header.first_event.to_le_bytes());
+        bytes[24..32].copy_from_slice(&header.first_block.to_le_bytes());
+        bytes[32..40].copy_from_slice(&header.first_arena.to_le_bytes());
+        bytes[40..44].copy_from_slice(&header.events.to_le_bytes());
+        bytes[44..48].copy_from_slice(&body_len.to_le_bytes());
+        let checksum = checksum(&bytes[..48], &self.body);
+        bytes[48..56].copy_from_slice(&checksum.to_le_bytes());
+        self.sink.write_all(&bytes)?;
+        self.sink.write_all(&self.body)?;
+        self.next_number += 1;
+        self.written += FRAME_HEADER as u64 + u64::from(body_len);
+        Ok(())
+    }
+
+    /// Bytes written so far.
+    pub(crate) fn written(&self) -> u64 {
+        self.written
+    }
+
+    pub(crate) fn flush(&mut self) -> Result<(), Error> {
+        Ok(self.sink.flush()?)
+    }
+}
+
+fn checksum(header: &[u8], body: &[u8]) -> u64 {
+    let mut hash = Xxh3Default::new();
+    hash.update(header);
+    hash.update(body);
+    hash.digest()
+}
+
+/// Reads frames, reusing its buffers.
+pub(crate) struct FrameReader<R> {
+    source: R,
+    version: Version,
+    decompressor: zstd::bulk::Decompressor<'static>,
+    body: Vec<u8>,
+    streams: Vec<(u8, Vec<u8>)>,
+    used: usize,
+    next_number: u64,
+    read: u64,
+    /// Events in the whole frames so far: what an error says was recovered.
+    events: u64,
+}
+
+fn u32_at(bytes: &[u8], at: usize) -> u32 {
+    bytes[at..].first_chunk().map_or(0, |chunk| u32::from_le_bytes(*chunk))
+}
+
+fn u64_at(bytes: &[u8], at: usize) -> u64 {
+    bytes[at..].first_chunk().map_or(0, |chunk| u64::from_le_bytes(*chunk))
+}
+
+/// Reads until the buffer is full or the source ends; how much was read.
+fn read_up_to(source: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
+    let mut read = 0;
+    while read < buffer.len() {
+        match source.read(&mut buffer[read..]) {
+            Ok(0) => break,
+            Ok(n) => read += n,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(read)
+}
+
+impl<R: Read> FrameReader<R> {
+    /// Checks that the source is a trace that can be read here.
+    pub(crate) fn new(mut source: R) -> Result<Self, Error> {
+        let mut start = [0; 16];
+        let read = read_up_to(&mut source, &mut start)?;
+        if start[..8] != MAGIC {
+            return Err(Error::NotATrace);
+        }
+        if read < start.len() {
+            return Err(Error::Truncated { frame: 0, events: 0 });
+        }
+        let version = Version {
+            major: u16::from_le_bytes([start[8], start[9]]),
+            minor: u16::from_le_bytes([start[10], start[11]]),
+        };
+        if version < OLDEST {
+            return Err(Error::TooOld { found: version, oldest: OLDEST });
+        }
+        if version.major > VERSION.major {
+            return Err(Error::TooNew { found: version, newest: VERSION });
+        }
+        Ok(Self {
+            source,
+            version,
+            decompressor: zstd::bulk::Decompressor::new()?,
+            body: Vec::new(),
+            streams: Vec::new(),
+            used: 0,
+            next_number: 0,
+            read: 16,
+            events: 0,
+        })
+    }
+
+    pub(crate) fn version(&self) -> Version {
+        self.version
+    }
+
+    /// Bytes read so far.
+    pub(crate) fn bytes_read(&self) -> u64 {
+        self.read
+    }
+
+    /// The number of the frame that was read last, for errors.
+    pub(crate) fn number(&self) -> u64 {
+        self.next_number.saturating_sub(1)
+    }
+
+    pub(crate) fn corrupt(&self, what: Corruption) -> Error {
+        Error::Corrupt { frame: self.next_number, what, events: self.events }
+    }
+
+    pub(crate) fn malformed(&self, event: Option<u64>, what: Malformed) -> Error {
+        Error::Malformed { frame: self.number(), event, what }
+    }
+
+    /// Whether the source is at its end.
+    pub(crate) fn at_end(&mut self) -> Result<bool, Error> {
+        Ok(read_up_to(&mut self.source, &mut [0])? == 0)
+    }
+
+    /// Reads the next frame. Its streams are then to be had from [`FrameReader::stream`].
+    pub(crate) fn read(&mut self) -> Result<FrameHeader, Error> {
+        let truncated = Error::Truncated { frame: self.next_number, events: self.events };
+        let mut bytes = [0; FRAME_HEADER];
+        if read_up_to(&mut self.source, &mut bytes)? < bytes.len() {
+            return Err(truncated);
+        }
+        if bytes[..4] != MARKER {
+            return Err(self.corrupt(Corruption::Marker));
+        }
+        let body_len = u32_at(&bytes, 44);
+        if body_len > MAX_BODY {
+            return Err(self.corrupt(Corruption::Length));
+        }
+        self.body.clear();
+        // Grows with what arrives, not with what a damaged length promises.
+        let arrived = (&mut self.source).take(body_len.into()).read_to_end(&mut self.body)?;
+        if arrived < body_len as usize {
+            return Err(truncated);
+        }
+        if checksum(&bytes[..48], &self.body) != u64_at(&bytes, 48) {
+            return Err(self.corrupt(Corruption::Checksum));
+        }
+        let header = FrameHeader {
+            kind: bytes[4],
+            number: u64_at(&bytes, 8),
+            first_event: u64_at(&bytes, 16),
+            first_block: u64_at(&bytes, 24),
+            first_arena: u64_at(&bytes, 32),
+            events: u32_at(&bytes, 40),
+        };
+        if header.number != self.next_number {
+            return Err(self.corrupt(Corruption::Number { found: header.number }));
+        }
+        if header.events > MAX_EVENTS {
+            return Err(self.corrupt(Corruption::Length));
+        }
+        self.split(usize::from(bytes[5]))?;
+        self.next_number += 1;
+        self.read += FRAME_HEADER as u64 + u64::from(body_len);
+        self.events += u64::from(header.events);
+        Ok(header)
+    }
+
+    /// Decompresses the streams of `self.body`.
+    fn split(&mut self, count: usize) -> Result<(), Error> {
+        self.used = 0;
+        let mut at = count * STREAM_ENTRY;
+        for entry in 0..count {
+            let table = entry * STREAM_ENTRY..(entry + 1) * STREAM_ENTRY;
+            let Some(entry) = self.body.get(table) else {
+                return Err(self.corrupt(Corruption::Length));
+            };
+            let (id, codec) = (entry[0], entry[1]);
+            let (stored_len, raw_len) = (u32_at(entry, 4) as usize, u32_at(entry, 8));
+            let Some(stored) = self.body.get(at..at + stored_len).filter(|_| raw_len <= MAX_STREAM) else {
+                return Err(self.corrupt(Corruption::Length));
+            };
+            at += stored_len;
+            if self.used == self.streams.len() {
+                self.streams.push((0, Vec::new()));
+            }
+            let (slot_id, slot) = &mut self.streams[self.used];
+            *slot_id = id;
+            slot.clear();
+            let whole = match codec {
+                STORED => {
+                    slot.extend_from_slice(stored);
+                    stored_len == raw_len as usize
+                }
+                ZSTD => {
+                    slot.resize(raw_len as usize, 0);
+                    self.decompressor.decompress_to_buffer(stored, &mut slot[..]).ok()
+                        == Some(raw_len as usize)
+                }
+                _ => false,
+            };
+            if !whole {
+                return Err(self.corrupt(Corruption::Compression));
+            }
+            self.used += 1;
+        }
+        if at == self.body.len() { Ok(()) } else { Err(self.corrupt(Corruption::Length)) }
+    }
+
+    /// A stream of the frame read last; one that was left out is empty.
+    pub(crate) fn stream(&self, id: u8) -> &[u8] {
+        self.streams[..self.used].iter().find(|(found, _)| *found == id).map_or(&[], |(_, bytes)| bytes)
+    }
+
+    /// Checks that the frame read last has only streams that are known here, or may be skipped, each once.
+    pub(crate) fn expect_streams(&self, known: &[u8]) -> Result<(), Error> {
+        for (index, &(id, _)) in self.streams[..self.used].iter().enumerate() {
+            let twice = self.streams[..index].iter().any(|&(earlier, _)| earlier == id);
+            if twice || (id < OPTIONAL && !known.contains(&id)) {
+                return Err(self.malformed(None, Malformed::Stream { id }));
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,207 @@
+//! The two documents at the ends of a trace: who was recorded and how, and what it came to.
+
+use serde::{Deserialize, Serialize};
+
+/// What is known before the first event: the trace's first frame, as JSON.
+///
+/// It never holds the environment; [`Header::redact`] removes what may be private.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Header {
+    /// What wrote the trace, such as `vivarium 0.1.0`.
+    pub recorder: String,
+    /// When the recording began, in seconds since 1970 began (UTC).
+    pub started: u64,
+    /// The program.
+    pub program: Program,
+    /// The interpreter that ran it.
+    pub interpreter: Interpreter,
+    /// The machine it ran on.
+    pub machine: Machine,
+    /// How the interpreter's allocator was built.
+    pub allocator: Allocator,
+    /// How much the trace holds.
+    pub tier: Tier,
+    /// Why it holds no more.
+    pub tier_reason: String,
+}
+
+/// The recorded program.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Program {
+    /// Its short name, as in the trace's default file name.
+    pub name: String,
+    /// The command line as it was given; absent if it was redacted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub command: Option<Vec<String>>,
+}
+
+/// The interpreter that ran the program.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Interpreter {
+    /// `CPython`.
+    pub implementation: String,
+    /// The version with its patch level, such as `3.11.7`: behaviour differs between patch levels.
+    pub version: String,
+    /// All that the interpreter says of its build.
+    pub build: String,
+    /// Where it lies; absent if it was redacted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub executable: Option<String>,
+}
+
+/// The machine that the program ran on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Machine {
+    /// The operating system, as Rust names it.
+    pub os: String,
+    /// The architecture, as Rust names it.
+    pub arch: String,
+    /// How many processors the recorder could use.
+    pub processors: u32,
+}
+
+/// How the interpreter's small-block allocator was built: what a replay has to copy. Sizes are in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Allocator {
+    /// The distance between size classes, and the alignment of blocks.
+    pub alignment: u32,
+    /// The largest request that is served from pools.
+    pub small_limit: u32,
+    /// The size of a pool.
+    pub pool_size: u32,
+    /// The size of an arena.
+    pub arena_size: u64,
+    /// What happens to an arena whose last block is released.
+    pub empty_arenas: EmptyArenas,
+}
+
+/// What happens to an arena whose last block is released.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum EmptyArenas {
+    /// It goes back to where it came from.
+    Return,
+    /// The same, unless it is the last one in the list of arenas with room.
+    KeepLast,
+    /// It is kept for good.
+    Keep,
+}
+
+/// How much a trace holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum Tier {
+    /// Blocks and arenas.
+    Blocks,
+}
+
+impl Tier {
+    /// The tier's name, as in the header and on the command line.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Blocks => "blocks",
+        }
+    }
+}
+
+/// What a recording came to: the trace's last frame, as JSON.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Trailer {
+    /// What the frames hold.
+    pub totals: Totals,
+    /// How the program ended.
+    pub ending: Ending,
+    /// How long the program ran under recording, in microseconds of wall-clock time.
+    pub microseconds: u64,
+}
+
+/// Totals of all frames.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Totals {
+    /// Events: calls that the program made of the memory manager.
+    pub events: u64,
+    /// Events that are requests for a new block.
+    pub allocates: u64,
+    /// Events that are requests to change a block's size.
+    pub resizes: u64,
+    /// Events that give a block back.
+    pub releases: u64,
+    /// Events that are marks.
+    pub marks: u64,
+    /// Blocks born: requests for a new block that did not fail.
+    pub blocks: u64,
+    /// Arenas acquired.
+    pub arenas: u64,
+    /// Observed facts: an address, or its absence from the pools, for each request of a size that pools serve.
+    pub placement_facts: u64,
+    /// Observed facts: an arena acquired, refused or given back.
+    pub arena_facts: u64,
+}
+
+/// How the recorded program ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Ending {
+    /// It exited with this status.
+    Exited(i32),
+    /// This signal ended it.
+    Signalled(i32),
+    /// Nobody saw how.
+    Unknown,
+}
+
+impl Header {
+    /// Removes what may be private: the command line, and where the interpreter lies.
+    pub fn redact(&mut self) {
+        self.program.command = None;
+        self.interpreter.executable = None;
+    }
+}
+
+/// What an [`Allocator`] says that no allocator can be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ImpossibleAllocator {
+    /// The field.
+    pub field: &'static str,
+    /// Its value.
+    pub value: u64,
+}
+
+impl std::fmt::Display for ImpossibleAllocator {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "no allocator has {} = {}", self.field, self.value)
+    }
+}
+
+impl std::error::Error for ImpossibleAllocator {}
+
+/// No allocator of the format has more size classes than this.
+pub(crate) const MAX_CLASSES: u64 = 64;
+
+impl Allocator {
+    /// Checks what the format itself relies on: size classes that can be counted. (Whether such an allocator can
+    /// be built is for who builds it.)
+    ///
+    /// # Errors
+    /// The field that stands in the way.
+    pub fn check(&self) -> Result<(), ImpossibleAllocator> {
+        let Self { alignment, small_limit, .. } = *self;
+        if !alignment.is_power_of_two() || !(8..=4096).contains(&alignment) {
+            return Err(ImpossibleAllocator { field: "alignment", value: alignment.into() });
+        }
+        let classes = u64::from(small_limit / alignment);
+        if small_limit % alignment != 0 || classes == 0 || classes > MAX_CLASSES {
+            return Err(ImpossibleAllocator { field: "small_limit", value: small_limit.into() });
+        }
+        Ok(())
+    }
+
+    /// Whether a request of this size is one that pools serve: then its address is a fact.
+    #[inline]
+    #[must_use]
+    pub fn serves(&self, size: u64) -> bool {
+        size.wrapping_sub(1) < u64::from(self.small_limit)
+    }
+}

@@ -1,0 +1,65 @@
+//! The Vivarium trace format: what a program did to its memory manager, and what the manager answered.
+//!
+//! **The decision.** A trace is a question and its answer, and a replay is only worth something if it cannot peek.
+//! So each frame keeps three kinds of records in separate streams, which become three separate types: *inputs* are
+//! what the program did; *fetched* records exist only because an answer exists (the base of a new arena), and are
+//! handed out one at a time to who has predicted that one is due; *observations* are the answers, for who compares.
+//! Nothing in the inputs' order or numbering tells an answer: blocks are numbered by birth and numbers are never
+//! used again.
+//!
+//! The format is specified in [`FORMAT.md`](https://github.com/vivarium/vivarium) beside this crate's manifest, for
+//! a reader in any language. This crate knows nothing of pools, arenas or free lists: observed addresses are
+//! written as their distance from a guess that rests on earlier observations alone.
+//!
+//! ```
+//! use trace::{Answer, Domain, Ending, Frame, Reader, Writer};
+//!
+//! # let header: trace::Header = serde_json::from_str(r#"{
+//! #     "recorder": "doctest", "started": 0, "program": {"name": "doctest"},
+//! #     "interpreter": {"implementation": "CPython", "version": "3.13.0", "build": "3.13.0"},
+//! #     "machine": {"os": "linux", "arch": "x86_64", "processors": 2},
+//! #     "allocator": {"alignment": 16, "small_limit": 512, "pool_size": 16384, "arena_size": 1048576,
+//! #                   "empty_arenas": "keep-last"},
+//! #     "tier": "blocks", "tier_reason": ""}"#).unwrap();
+//! let mut file = Vec::new();
+//! let mut writer = Writer::new(&mut file, &header)?;
+//! writer.arena_requested(Some(0x7f00_0000_0000));
+//! let block = writer.allocate(Domain::Obj, 24, false, Answer::At(0x7f00_0000_0030))?.unwrap();
+//! writer.release(block, 0x7f00_0000_0030, Domain::Obj)?;
+//! writer.finish(Ending::Exited(0), 1_000)?;
+//!
+//! let mut reader = Reader::new(&file[..])?;
+//! let mut frame = Frame::default();
+//! assert!(reader.read(&mut frame)?);
+//! assert_eq!(frame.inputs.len(), 2);
+//! assert_eq!(frame.observations.addresses, [0x7f00_0000_0030]);
+//! assert!(!reader.read(&mut frame)?);
+//! assert_eq!(reader.trailer().unwrap().totals.events, 2);
+//! # Ok::<(), trace::Error>(())
+//! ```
+
+#![forbid(unsafe_code)]
+
+mod address;
+mod blocks;
+mod error;
+mod event;
+mod frame;
+mod header;
+mod inputs;
+mod read;
+mod varint;
+mod write;
+
+pub use blocks::BlockTable;
+pub use error::{Corruption, Error, Malformed};
+pub use event::{
+    Answer, ArenaChange, ArenaEvent, Block, Domain, Input, Kind, MARK_DEBUGMALLOCSTATS, MAX_SIZE, PackedInput,
+};
+pub use frame::{OLDEST, VERSION, Version};
+pub use header::{
+    Allocator, EmptyArenas, Ending, Header, ImpossibleAllocator, Interpreter, Machine, Program, Tier, Totals,
+    Trailer,
+};
+pub use read::{FOREIGN, Fetched, Frame, Observations, Reader};
+pub use write::{LiveBlock, Writer};

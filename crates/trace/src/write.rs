@@ -1,0 +1,336 @@
+//! Writing a trace.
+
+use std::io::Write;
+
+use crate::address::{ADDRESS_LIMIT, AddressRule, Seen};
+use crate::error::Error;
+use crate::event::{Answer, ArenaChange, Block, Domain, Input};
+use crate::frame::{FrameHeader, FrameWriter, kind, stream};
+use crate::header::{Allocator, Ending, Header, Totals, Trailer};
+use crate::inputs::Encoder;
+use crate::varint;
+
+/// A frame is closed after this many events: enough for the compressor to see the program's habits, few enough
+/// that a reader needs some ten megabytes.
+const FRAME_EVENTS: u32 = 1 << 18;
+
+/// What the writer has to be told again of a live block; whoever holds the addresses keeps it.
+///
+/// Eight bytes, and never zero inside: an `Option` of it is as small.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LiveBlock(std::num::NonZeroU64);
+
+/// The class of a block that lies outside the pools.
+const OUTSIDE: u8 = 0x7f;
+
+impl LiveBlock {
+    fn new(block: Block, class: u8, domain: Domain) -> Self {
+        let domain = u64::from(domain == Domain::Mem);
+        Self(std::num::NonZeroU64::MIN | (block << 9 | domain << 8 | u64::from(class) << 1))
+    }
+
+    /// The block's number.
+    #[must_use]
+    pub fn block(self) -> Block {
+        self.0.get() >> 9
+    }
+
+    fn domain(self) -> Domain {
+        if self.0.get() & 1 << 8 == 0 { Domain::Obj } else { Domain::Mem }
+    }
+
+    fn class(self) -> u8 {
+        (self.0.get().to_le_bytes()[0]) >> 1
+    }
+}
+
+/// Writes a trace, event by event, in the program's order.
+///
+/// The writer does not look for blocks: its caller, who knows which address is which block, keeps a [`LiveBlock`]
+/// for each and hands it back.
+pub struct Writer<W: Write> {
+    frames: FrameWriter<W>,
+    allocator: Allocator,
+    rule: AddressRule,
+    totals: Totals,
+    /// The frame under construction, and its streams.
+    frame: FrameHeader,
+    inputs: Encoder,
+    fetched: Vec<u8>,
+    addresses: Vec<u8>,
+    arenas: Vec<u8>,
+    /// Arena changes that belong to the event about to be written.
+    pending: Vec<(ArenaChange, u64)>,
+    /// The last base and the last arena record's event in this frame: distances are counted from them.
+    last_base: u64,
+    last_arena_event: u64,
+}
+
+impl<W: Write> Writer<W> {
+    /// Begins a trace.
+    ///
+    /// # Errors
+    /// If the sink refuses, or the header's allocator is impossible.
+    pub fn new(sink: W, header: &Header) -> Result<Self, Error> {
+        header.allocator.check().map_err(std::io::Error::other)?;
+        let mut frames = FrameWriter::new(sink)?;
+        let document = serde_json::to_vec(header).map_err(std::io::Error::other)?;
+        let frame = FrameHeader { kind: kind::HEADER, ..FrameHeader::default() };
+        frames.write(frame, &[(stream::DOCUMENT, &document)])?;
+        Ok(Self {
+            frames,
+            allocator: header.allocator,
+            rule: AddressRule::new(header.allocator.alignment),
+            totals: Totals::default(),
+            frame: FrameHeader { kind: kind::EVENTS, ..FrameHeader::default() },
+            inputs: Encoder::default(),
+            fetched: Vec::new(),
+            addresses: Vec::new(),
+            arenas: Vec::new(),
+            pending: Vec::new(),
+            last_base: 0,
+            last_arena_event: 0,
+        })
+    }
+
+    /// What was written so far.
+    #[must_use]
+    pub fn totals(&self) -> &Totals {
+        &self.totals
+    }
+
+    /// Bytes written so far; the frame under construction is not among them.
+    #[must_use]
+    pub fn bytes_written(&self) -> u64 {
+        self.frames.written()
+    }
+
+    /// An arena was asked for inside the *next* event: its base, or that it was refused.
+    ///
+    /// Returns the arena's number, which is valid once that event is written.
+    pub fn arena_requested(&mut self, base: Option<u64>) -> u64 {
+        let waiting = self.pending.iter().filter(|(change, _)| matches!(change, ArenaChange::Acquired(_)));
+        let arena = self.totals.arenas + waiting.count() as u64;
+        self.pending.push(match base {
+            Some(base) => (ArenaChange::Acquired(arena), base),
+            None => (ArenaChange::Refused, 0),
+        });
+        arena
+    }
+
+    /// An arena was given back: inside the *next* event, which is a resize, or inside the last one.
+    pub fn arena_released(&mut self, arena: u64, in_next_event: bool) {
+        if in_next_event {
+            self.pending.push((ArenaChange::Released(arena), 0));
+        } else {
+            self.push_arena(self.totals.events.saturating_sub(1), ArenaChange::Released(arena));
+        }
+    }
+
+    fn push_arena(&mut self, event: u64, change: ArenaChange) {
+        varint::write(&mut self.arenas, event - self.last_arena_event);
+        self.last_arena_event = event;
+        let code = match change {
+            ArenaChange::Acquired(_) => 0,
+            ArenaChange::Refused => 1,
+            ArenaChange::Released(arena) => 1 + (self.totals.arenas - arena),
+        };
+        varint::write(&mut self.arenas, code);
+        self.totals.arena_facts += 1;
+    }
+
+    /// Everything that comes before an event's own record.
+    fn begin_event(&mut self) -> Result<(), Error> {
+        if self.frame.events == FRAME_EVENTS {
+            self.end_frame()?;
+        }
+        for (change, base) in std::mem::take(&mut self.pending) {
+            match change {
+                ArenaChange::Acquired(_) => {
+                    let distance = base.cast_signed().wrapping_sub(self.last_base.cast_signed());
+                    varint::write(&mut self.fetched, 1);
+                    varint::write(&mut self.fetched, varint::fold(distance));
+                    self.last_base = base;
+                }
+                ArenaChange::Refused => varint::write(&mut self.fetched, 0),
+                ArenaChange::Released(_) => {}
+            }
+            self.push_arena(self.totals.events, change);
+            self.totals.arenas += u64::from(matches!(change, ArenaChange::Acquired(_)));
+        }
+        Ok(())
+    }
+
+    fn push(&mut self, input: &Input) {
+        self.inputs.push(input, self.totals.blocks);
+        self.frame.events += 1;
+        self.totals.events += 1;
+    }
+
+    fn observe(&mut self, size: u64, seen: Seen) -> u8 {
+        let class = self.rule.class_of(size);
+        self.rule.encode(class, seen, &mut self.addresses);
+        self.totals.placement_facts += 1;
+        class
+    }
+
+    fn seen(answer: Answer) -> Seen {
+        match answer {
+            Answer::At(address) if address != 0 && address < ADDRESS_LIMIT => Seen::At(address),
+            _ => Seen::Foreign,
+        }
+    }
+
+    /// A request for a new block. Returns the block, unless the request failed.
+    ///
+    /// # Errors
+    /// If the sink refuses.
+    pub fn allocate(
+        &mut self,
+        domain: Domain,
+        size: u64,
+        zeroed: bool,
+        answer: Answer,
+    ) -> Result<Option<LiveBlock>, Error> {
+        self.begin_event()?;
+        let failed = answer == Answer::Failed;
+        self.push(&Input::Allocate { domain, size, zeroed, failed });
+        self.totals.allocates += 1;
+        if failed {
+            return Ok(None);
+        }
+        let class = match Self::seen(answer) {
+            _ if !self.allocator.serves(size) => OUTSIDE,
+            seen @ Seen::At(_) => self.observe(size, seen),
+            seen => {
+                self.observe(size, seen);
+                OUTSIDE
+            }
+        };
+        let block = self.totals.blocks;
+        self.totals.blocks += 1;
+        Ok(Some(LiveBlock::new(block, class, domain)))
+    }
+
+    /// A request to change the size of `live`, which lies at `address`. Returns what it has become.
+    ///
+    /// # Errors
+    /// If the sink refuses.
+    pub fn resize(
+        &mut self,
+        live: LiveBlock,
+        address: u64,
+        domain: Domain,
+        size: u64,
+        answer: Answer,
+    ) -> Result<LiveBlock, Error> {
+        self.begin_event()?;
+        let failed = answer == Answer::Failed;
+        let foreign_domain = domain != live.domain();
+        self.push(&Input::Resize { block: live.block(), size, foreign_domain, failed });
+        self.totals.resizes += 1;
+        if failed {
+            return Ok(live);
+        }
+        let mut class = OUTSIDE;
+        if self.allocator.serves(size) {
+            let mut seen = Self::seen(answer);
+            if live.class() != OUTSIDE && seen == Seen::At(address) {
+                seen = Seen::Same;
+            }
+            let requested = self.observe(size, seen);
+            class = match seen {
+                Seen::Same => return Ok(live),
+                Seen::At(_) => requested,
+                Seen::Foreign => OUTSIDE,
+            };
+        }
+        if live.class() != OUTSIDE {
+            self.rule.released(live.class(), address);
+        }
+        Ok(LiveBlock::new(live.block(), class, live.domain()))
+    }
+
+    /// A block given back, which lay at `address`.
+    ///
+    /// # Errors
+    /// If the sink refuses.
+    pub fn release(&mut self, live: LiveBlock, address: u64, domain: Domain) -> Result<(), Error> {
+        self.begin_event()?;
+        self.push(&Input::Release { block: live.block(), foreign_domain: domain != live.domain() });
+        self.totals.releases += 1;
+        if live.class() != OUTSIDE {
+            self.rule.released(live.class(), address);
+        }
+        Ok(())
+    }
+
+    /// A mark.
+    ///
+    /// # Errors
+    /// If the sink refuses.
+    pub fn mark(&mut self, code: u64) -> Result<(), Error> {
+        self.begin_event()?;
+        self.push(&Input::Mark { code });
+        self.totals.marks += 1;
+        Ok(())
+    }
+
+    /// Writes what there is as a frame of its own and flushes the sink, so that it survives whatever happens to
+    /// this process.
+    ///
+    /// # Errors
+    /// If the sink refuses.
+    pub fn flush(&mut self) -> Result<(), Error> {
+        if self.frame.events > 0 {
+            self.end_frame()?;
+        }
+        self.frames.flush()
+    }
+
+    fn end_frame(&mut self) -> Result<(), Error> {
+        self.frames.write(
+            self.frame,
+            &[
+                (stream::INPUTS, &self.inputs.codes),
+                (stream::INPUT_SIZES, &self.inputs.sizes),
+                (stream::INPUT_BLOCKS, &self.inputs.blocks),
+                (stream::FETCHED, &self.fetched),
+                (stream::ADDRESSES, &self.addresses),
+                (stream::ARENAS, &self.arenas),
+            ],
+        )?;
+        self.inputs.begin_frame(self.totals.blocks);
+        for stream in [&mut self.fetched, &mut self.addresses, &mut self.arenas] {
+            stream.clear();
+        }
+        self.frame = FrameHeader {
+            kind: kind::EVENTS,
+            number: 0,
+            first_event: self.totals.events,
+            first_block: self.totals.blocks,
+            first_arena: self.totals.arenas,
+            events: 0,
+        };
+        self.last_base = 0;
+        self.last_arena_event = self.totals.events;
+        Ok(())
+    }
+
+    /// Ends the trace: an arena requested inside an event that never came is left out. Returns the totals, the
+    /// size of the trace in bytes, and the sink.
+    ///
+    /// # Errors
+    /// If the sink refuses.
+    pub fn finish(mut self, ending: Ending, microseconds: u64) -> Result<(Totals, u64), Error> {
+        if self.frame.events > 0 {
+            self.end_frame()?;
+        }
+        let trailer = Trailer { totals: self.totals, ending, microseconds };
+        let document = serde_json::to_vec(&trailer).map_err(std::io::Error::other)?;
+        self.frame.kind = kind::TRAILER;
+        self.frames.write(self.frame, &[(stream::DOCUMENT, &document)])?;
+        self.frames.flush()?;
+        Ok((self.totals, self.frames.written()))
+    }
+}
