@@ -126,10 +126,6 @@ impl Arenas {
         }
     }
 
-    pub(crate) fn has_usable(&self) -> bool {
-        self.head != NONE
-    }
-
     /// The arena in this slot.
     pub(crate) fn get(&self, slot: u32) -> Option<&Arena> {
         self.slots.get(slot as usize).filter(|arena| arena.base.is_some())
@@ -501,6 +497,6 @@ mod tests {
         bench.add(0);
         assert_eq!(bench.arenas.get(1).expect("reused").id, ArenaId::new(3));
         assert_eq!(bench.arenas.clear().len(), 3);
-        assert!(!bench.arenas.has_usable());
+        assert!(bench.arenas.usable().is_empty());
     }
 }

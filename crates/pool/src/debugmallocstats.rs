@@ -99,14 +99,9 @@ impl RadixTree {
 /// assert!(text.starts_with("Small block threshold = 512, in 32 size classes.\n\nclass"));
 /// ```
 #[must_use]
-pub fn debugmallocstats(
-    format: &Format,
-    stats: &Stats,
-    bases: impl IntoIterator<Item = u64>,
-) -> String {
+pub fn debugmallocstats(format: &Format, stats: &Stats, bases: impl IntoIterator<Item = u64>) -> String {
     let mut text = String::new();
-    render(&mut text, format, stats, bases)
-        .unwrap_or_else(|_| unreachable!("a string takes any text"));
+    render(&mut text, format, stats, bases).unwrap_or_else(|_| unreachable!("a string takes any text"));
     text
 }
 
@@ -141,7 +136,7 @@ fn render(
     value(out, "# arenas highwater mark", arenas.highwater)?;
     value(out, "# arenas allocated current", arenas.current)?;
     let label = format!("{} arenas * {arena_size} bytes/arena", arenas.current);
-    value(out, &label, arenas.current * arena_size)?;
+    value(out, &label, arenas.current.saturating_mul(arena_size))?;
     out.push('\n');
 
     value(out, "# bytes in allocated blocks", bytes.in_use)?;

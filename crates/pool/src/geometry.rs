@@ -84,9 +84,7 @@ impl Geometry {
         if !alignment.is_power_of_two() || alignment < MIN_ALIGNMENT || alignment > MAX_ALIGNMENT {
             return Err(GeometryError::Alignment { found: alignment });
         }
-        if small_limit == 0
-            || !small_limit.is_multiple_of(alignment)
-            || small_limit / alignment > MAX_CLASSES
+        if small_limit == 0 || !small_limit.is_multiple_of(alignment) || small_limit / alignment > MAX_CLASSES
         {
             return Err(GeometryError::SmallLimit { found: small_limit, alignment });
         }
@@ -288,23 +286,20 @@ impl fmt::Display for GeometryError {
                  {alignment} to {} ({MAX_CLASSES} classes of {alignment} bytes)",
                 MAX_CLASSES.saturating_mul(alignment)
             ),
-            Self::PoolSize { found } => write!(
-                f,
-                "pool size of {found} bytes: must be a power of two of at least {MIN_POOL}"
-            ),
+            Self::PoolSize { found } => {
+                write!(f, "pool size of {found} bytes: must be a power of two of at least {MIN_POOL}")
+            }
             Self::PoolTooSmall { found, needed } => write!(
                 f,
                 "pool size of {found} bytes: a header and two blocks of the largest class need \
                  {needed}"
             ),
-            Self::ArenaSize { found } => write!(
-                f,
-                "arena size of {found} bytes: must be a power of two of at most {MAX_ARENA}"
-            ),
-            Self::PoolsPerArena { found } => write!(
-                f,
-                "{found} pools per arena: must be {MIN_POOLS} to {MAX_POOLS}"
-            ),
+            Self::ArenaSize { found } => {
+                write!(f, "arena size of {found} bytes: must be a power of two of at most {MAX_ARENA}")
+            }
+            Self::PoolsPerArena { found } => {
+                write!(f, "{found} pools per arena: must be {MIN_POOLS} to {MAX_POOLS}")
+            }
         }
     }
 }
@@ -324,7 +319,7 @@ mod tests {
     #[test]
     fn class_boundaries() {
         let geometry = cpython(8);
-        let class = |size| geometry.class_of(size).map(|c| c.index());
+        let class = |size| geometry.class_of(size).map(SizeClass::index);
         assert_eq!(class(0), None);
         assert_eq!((class(1), class(16), class(17), class(32)), (Some(0), Some(0), Some(1), Some(1)));
         assert_eq!((class(497), class(512), class(513)), (Some(31), Some(31), None));
@@ -333,9 +328,8 @@ mod tests {
 
     #[test]
     fn capacities() {
-        let capacity = |geometry: Geometry, size| {
-            geometry.blocks_per_pool(geometry.class_of(size).expect("small"))
-        };
+        let capacity =
+            |geometry: Geometry, size| geometry.blocks_per_pool(geometry.class_of(size).expect("small"));
         let small = cpython(8);
         assert_eq!([16, 32, 64, 512].map(|b| capacity(small, b)), [253, 126, 63, 7]);
         let large = cpython(12);
@@ -375,9 +369,9 @@ mod tests {
 
     #[test]
     fn messages_say_the_number_and_what_is_allowed() {
-        let error = Geometry::new(12, 512, 4096, 1 << 18, EmptyArenas::Keep).unwrap_err();
+        let error = Geometry::new(12, 512, 4096, 1 << 18, EmptyArenas::Keep).expect_err("refused");
         assert_eq!(error.to_string(), "alignment of 12 bytes: must be a power of two from 8 to 64");
-        let error = Geometry::new(8, 520, 4096, 1 << 18, EmptyArenas::Keep).unwrap_err();
+        let error = Geometry::new(8, 520, 4096, 1 << 18, EmptyArenas::Keep).expect_err("refused");
         assert!(error.to_string().contains("520") && error.to_string().contains("8 to 512"));
     }
 
@@ -387,7 +381,7 @@ mod tests {
         let json = serde_json::to_string(&geometry).expect("plain data");
         assert_eq!(serde_json::from_str::<Geometry>(&json).expect("round trip"), geometry);
         let broken = json.replace("\"alignment\":16", "\"alignment\":17");
-        let error = serde_json::from_str::<Geometry>(&broken).unwrap_err();
+        let error = serde_json::from_str::<Geometry>(&broken).expect_err("refused");
         assert!(error.to_string().contains("alignment of 17 bytes"), "{error}");
     }
 }

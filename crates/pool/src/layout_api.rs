@@ -35,11 +35,7 @@ impl<S: ArenaSource, F: Fallback> Pool<S, F> {
     #[inline]
     #[must_use]
     pub fn class_of_layout(&self, layout: Layout) -> Option<SizeClass> {
-        if layout.align() <= self.state.geometry.alignment() {
-            self.class_of(layout.size())
-        } else {
-            None
-        }
+        if layout.align() <= self.state.geometry.alignment() { self.class_of(layout.size()) } else { None }
     }
 
     #[inline]

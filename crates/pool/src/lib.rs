@@ -38,9 +38,9 @@
 //!
 //! # Features
 //!
-//! * `os` (default): [`Os`], arenas from anonymous mappings, as CPython has them.
-//! * `libc` (default): [`Malloc`], the C library behind the pools.
-//! * `bump` (default): [`Bump`], arenas from bump allocation.
+//! * `os` (default): `Os`, arenas from anonymous mappings, as CPython has them.
+//! * `libc` (default): `Malloc`, the C library behind the pools.
+//! * `bump` (default): `Bump`, arenas from bump allocation.
 //!
 //! Without them the crate needs `core` and `alloc` only, and takes arenas from the global
 //! allocator ([`Heap`]).

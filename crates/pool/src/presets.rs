@@ -67,14 +67,8 @@ const TEXTBOOK: Preset = preset_of(
 );
 
 /// Every named geometry, oldest first.
-pub const PRESETS: &[Preset] = &[
-    TEXTBOOK,
-    CPYTHON_3_6,
-    CPYTHON_3_8,
-    CPYTHON_3_9,
-    CPYTHON_3_10,
-    CPYTHON_3_15_HUGEPAGES,
-];
+pub const PRESETS: &[Preset] =
+    &[TEXTBOOK, CPYTHON_3_6, CPYTHON_3_8, CPYTHON_3_9, CPYTHON_3_10, CPYTHON_3_15_HUGEPAGES];
 
 /// The preset of this name.
 ///
@@ -111,9 +105,7 @@ const RELEASES: &[(Releases, Preset)] = &[
 pub(crate) fn for_cpython(major: u32, minor: u32, patch: u32) -> Option<Geometry> {
     RELEASES
         .iter()
-        .find(|((a, b, first, last), _)| {
-            (*a, *b) == (major, minor) && (*first..=*last).contains(&patch)
-        })
+        .find(|((a, b, first, last), _)| (*a, *b) == (major, minor) && (*first..=*last).contains(&patch))
         .map(|(_, preset)| preset.geometry)
 }
 

@@ -77,10 +77,6 @@ impl State {
         }
     }
 
-    pub(crate) fn numbers(&self, class: SizeClass) -> &ClassNumbers {
-        &self.classes[class.index()]
-    }
-
     /// Reads the arenas; `read` does not call back into `self`.
     pub(crate) fn arenas<R>(&self, read: impl FnOnce(&Arenas) -> R) -> R {
         // SAFETY: mutable borrows end inside the functions of this file that take them, none of

@@ -69,7 +69,9 @@ impl ByteStats {
     #[must_use]
     pub fn total(&self) -> u64 {
         let Self { in_use, available, unused_pools, headers, quantization, alignment } = *self;
-        in_use + available + unused_pools + headers + quantization + alignment
+        [available, unused_pools, headers, quantization, alignment]
+            .into_iter()
+            .fold(in_use, u64::saturating_add)
     }
 }
 
@@ -91,6 +93,7 @@ impl Stats {
     /// The sums of bytes follow from them.
     ///
     /// `None` if a class does not exist in the geometry, is named twice or has another block size.
+    /// Absurdly large counts give saturated sums, which are not [consistent](Self::is_consistent).
     #[must_use]
     pub fn from_counts(
         geometry: Geometry,
@@ -114,16 +117,19 @@ impl Stats {
         }
         let pool_size = geometry.pool_size() as u64;
         let mut bytes = ByteStats {
-            unused_pools: arenas.unused_pools * pool_size,
-            alignment: arenas.unaligned * pool_size,
+            unused_pools: arenas.unused_pools.saturating_mul(pool_size),
+            alignment: arenas.unaligned.saturating_mul(pool_size),
             ..ByteStats::default()
         };
         let room = geometry.pool_size() - geometry.header_size();
+        let add = |sum: &mut u64, count: u64, size: usize| {
+            *sum = sum.saturating_add(count.saturating_mul(size as u64));
+        };
         for class in &classes {
-            bytes.in_use += class.blocks_in_use * class.block_size as u64;
-            bytes.available += class.blocks_available * class.block_size as u64;
-            bytes.headers += class.pools * geometry.header_size() as u64;
-            bytes.quantization += class.pools * (room % class.block_size) as u64;
+            add(&mut bytes.in_use, class.blocks_in_use, class.block_size);
+            add(&mut bytes.available, class.blocks_available, class.block_size);
+            add(&mut bytes.headers, class.pools, geometry.header_size());
+            add(&mut bytes.quantization, class.pools, room % class.block_size);
         }
         Some(Self { geometry, classes, arenas, bytes })
     }
@@ -131,7 +137,7 @@ impl Stats {
     /// Whether the groups of bytes add up to the size of the arenas, as they must.
     #[must_use]
     pub fn is_consistent(&self) -> bool {
-        self.bytes.total() == self.arenas.current * self.geometry.arena_size() as u64
+        self.arenas.current.checked_mul(self.geometry.arena_size() as u64) == Some(self.bytes.total())
     }
 }
 
@@ -159,8 +165,7 @@ impl<S: ArenaSource, F: Fallback> Pool<S, F> {
             .collect();
         let (allocated_total, highwater, current) =
             self.state.arenas(|arenas| (arenas.allocated, arenas.highwater, arenas.current));
-        let mut arenas =
-            ArenaStats { allocated_total, highwater, current, ..ArenaStats::default() };
+        let mut arenas = ArenaStats { allocated_total, highwater, current, ..ArenaStats::default() };
         for arena in self.arenas() {
             arenas.unaligned += u64::from(arena.first_pool != 0);
             arenas.unused_pools += arena.pools_free as u64;

@@ -89,9 +89,9 @@ impl<S: ArenaSource, F: Fallback> Pool<S, F> {
     ///
     /// Copies the numbers of every pool: linear in the number of pools.
     pub fn arenas(&self) -> impl ExactSizeIterator<Item = ArenaView> + use<S, F> {
-        let mut views: Vec<ArenaView> = self.state.arenas(|arenas| {
-            arenas.iter().filter_map(|(_, arena)| self.state.view(arena)).collect()
-        });
+        let mut views: Vec<ArenaView> = self
+            .state
+            .arenas(|arenas| arenas.iter().filter_map(|(_, arena)| self.state.view(arena)).collect());
         views.sort_unstable_by_key(|view| view.id);
         views.into_iter()
     }

@@ -163,9 +163,21 @@ pub unsafe fn are_outermost(interface: &Interface, producer: *mut Producer) -> b
 fn hooks(domain: u8, producer: *mut Producer) -> Allocator {
     let context = producer.cast();
     if domain == MEM {
-        Allocator { context, malloc: malloc::<MEM>, calloc: calloc::<MEM>, realloc: realloc::<MEM>, free: free::<MEM> }
+        Allocator {
+            context,
+            malloc: malloc::<MEM>,
+            calloc: calloc::<MEM>,
+            realloc: realloc::<MEM>,
+            free: free::<MEM>,
+        }
     } else {
-        Allocator { context, malloc: malloc::<OBJ>, calloc: calloc::<OBJ>, realloc: realloc::<OBJ>, free: free::<OBJ> }
+        Allocator {
+            context,
+            malloc: malloc::<OBJ>,
+            calloc: calloc::<OBJ>,
+            realloc: realloc::<OBJ>,
+            free: free::<OBJ>,
+        }
     }
 }
 
@@ -199,7 +211,11 @@ unsafe extern "C" fn malloc<const DOMAIN: u8>(context: *mut c_void, size: usize)
     block
 }
 
-unsafe extern "C" fn calloc<const DOMAIN: u8>(context: *mut c_void, count: usize, size: usize) -> *mut c_void {
+unsafe extern "C" fn calloc<const DOMAIN: u8>(
+    context: *mut c_void,
+    count: usize,
+    size: usize,
+) -> *mut c_void {
     // SAFETY: as in `malloc`.
     let producer = unsafe { producer(context) };
     let original = original::<DOMAIN>();
@@ -231,6 +247,9 @@ unsafe extern "C" fn realloc<const DOMAIN: u8>(
     producer.leave();
     if old.is_null() {
         write(producer, op::<DOMAIN>(slot::ALLOCATE), size as u64, block);
+    } else if slot::is_narrow(size as u64, block as u64) && slot::is_narrow(0, old as u64) {
+        producer.put(slot::pack(op::<DOMAIN>(slot::RESIZE), size as u64, block as u64));
+        producer.put(slot::pack_extension(old as u64));
     } else {
         note_initialized(producer);
         producer.put_any(op::<DOMAIN>(slot::RESIZE), size as u64, block as u64, Some(old as u64));

@@ -37,11 +37,9 @@ pub fn is_alive(pid: u32) -> bool {
     };
     let mut target = [0; TARGET_BYTES];
     match read_link(&mut target) {
-        Ok(length) => target[..length]
-            .iter()
-            .chain(&[0])
-            .zip(&TARGET)
-            .all(|(now, then)| *now == then.load(Relaxed)),
+        Ok(length) => {
+            target[..length].iter().chain(&[0]).zip(&TARGET).all(|(now, then)| *now == then.load(Relaxed))
+        }
         // SAFETY: signal 0 only asks.
         Err(_) if unsafe { sys::kill(pid, 0) } != 0 && sys::errno() == sys::ESRCH => false,
         Err(sys::ENOENT) => !process_is_visible(),
@@ -56,7 +54,8 @@ fn process_is_visible() -> bool {
         *to = from.load(Relaxed);
     }
     // "/proc/<pid>" ends at the third slash.
-    let Some(end) = path.iter().enumerate().filter(|(_, byte)| **byte == b'/').map(|(at, _)| at).nth(2) else {
+    let Some(end) = path.iter().enumerate().filter(|(_, byte)| **byte == b'/').map(|(at, _)| at).nth(2)
+    else {
         return false;
     };
     // A name that any process directory has and that is no link: EINVAL says that it is there.

@@ -4,8 +4,9 @@
 //! children, and all zeroes means "not recording". So a child, however it was made, passes straight through.
 //!
 //! Events are written under the interpreter's global lock, by one thread at a time. The fields are atomic all the
-//! same, always relaxed, which costs nothing: code that breaks the rule (two interpreters with a lock each) spoils
-//! the recording and is reported, but is no data race here and never writes outside of the ring.
+//! same, relaxed, which costs nothing: code that breaks the rule (two interpreters with a lock each) spoils the
+//! recording, which is then stopped and reported, but is no data race here, never writes outside of the ring, and
+//! never waits for a reader that cannot help.
 
 use core::ptr::null_mut;
 use core::sync::atomic::{
@@ -24,14 +25,16 @@ const PATIENCE: i64 = 50;
 /// The state of the writing side.
 #[repr(C)]
 pub struct Producer {
-    /// Where the next slot goes; null while nothing is recorded.
+    /// Where the next slot goes, at most `limit`; null while nothing is recorded.
     next: AtomicPtr<AtomicU64>,
-    /// Where the slow path begins: the end of the quarter, of the ring, or of the room in it.
+    /// Where the slow path begins: the end of the quarter, of the ring, or of the room in it; null as `next`.
     limit: AtomicPtr<AtomicU64>,
     /// The phase bit of the current lap.
     phase: AtomicU64,
     /// 1 while a block allocator is called from a hook: what the arena hook sees then is its arena.
     inside: AtomicU32,
+    /// 1 while a thread is in the slow path.
+    turning: AtomicU32,
     /// 1 once a hook was called in an initialised interpreter.
     initialized: AtomicU32,
     slots: AtomicPtr<AtomicU64>,
@@ -74,6 +77,7 @@ impl Producer {
     /// Stops recording for good.
     pub fn stop(&self) {
         self.next.store(null_mut(), Relaxed);
+        self.limit.store(null_mut(), Relaxed);
         if let Some(header) = self.header() {
             header.state.store(header::STATE_FINISHED, Release);
             fence(SeqCst);
@@ -143,18 +147,18 @@ impl Producer {
     /// Writes an event of one slot, made by [`slot::pack`].
     #[inline(always)]
     pub fn put(&self, slot: u64) {
-        let next = self.next.load(Relaxed);
-        if next.is_null() {
-            return;
-        }
-        // SAFETY: not null, so `next` lies inside the ring: `make_room` left it there and below `limit`, and it only
-        // grew by the slots written since, after each of which it was compared with `limit`.
-        unsafe { &*next }.store(slot | self.phase.load(Relaxed), Relaxed);
-        let next = next.wrapping_add(1);
-        self.next.store(next, Relaxed);
+        let mut next = self.next.load(Relaxed);
+        // Also if nothing is recorded: then both are null.
         if next >= self.limit.load(Relaxed) {
-            self.make_room(next);
+            next = self.make_room();
+            if next.is_null() {
+                return;
+            }
         }
+        // SAFETY: `next` is never left of the ring, and `limit`, which is right of it, never right of the ring's end;
+        // this holds for any two values that they had, even if another thread writes against the rules.
+        unsafe { &*next }.store(slot | self.phase.load(Relaxed), Relaxed);
+        self.next.store(next.wrapping_add(1), Relaxed);
     }
 
     /// Writes an event of any shape.
@@ -168,15 +172,30 @@ impl Producer {
     }
 
     /// The slow path, taken a few times per lap: tells the reader, learns how far it is, waits while there is no
-    /// room, and gives up when nobody reads any more.
+    /// room, and gives up when nobody reads any more. Returns where to write; null if nothing is to be written.
     #[cold]
     #[inline(never)]
-    fn make_room(&self, next: *mut AtomicU64) {
-        let Some(header) = self.header() else { return };
+    fn make_room(&self) -> *mut AtomicU64 {
+        let Some(header) = self.header() else {
+            return null_mut();
+        };
+        if !self.is_recording() {
+            return null_mut();
+        }
         let _keep = sys::KeepErrno::new();
+        if self.turning.swap(1, Acquire) != 0 {
+            self.refuse_concurrent();
+            return null_mut();
+        }
+        let next = self.turn(header);
+        self.turning.store(0, Release);
+        next
+    }
+
+    fn turn(&self, header: &Header) -> *mut AtomicU64 {
         let capacity = self.capacity.load(Relaxed);
         let slots = self.slots.load(Relaxed);
-        let mut index = next.addr().wrapping_sub(slots.addr()) / size_of::<AtomicU64>();
+        let mut index = self.next.load(Relaxed).addr().wrapping_sub(slots.addr()) / size_of::<AtomicU64>();
         if index >= capacity {
             let base = self.base.load(Relaxed).wrapping_add(capacity as u64);
             self.base.store(base, Relaxed);
@@ -185,21 +204,28 @@ impl Producer {
         }
         let head = self.base.load(Relaxed).wrapping_add(index as u64);
         let mut seen = header.tail.load(Acquire);
-        loop {
+        // Stopped meanwhile: another thread found out that there are two.
+        while self.is_recording() {
             if header.closed.load(Relaxed) != 0 {
-                return self.stop();
+                self.stop();
+                break;
             }
             fence(SeqCst);
             wake_consumer(header);
             let tail = header.tail.load(Acquire);
+            // More than there is room for: two threads wrote at once and lost count. Waiting would be for ever.
             let used = usize::try_from(head.wrapping_sub(tail)).unwrap_or(usize::MAX);
-            let free = capacity.saturating_sub(used);
+            let Some(free) = capacity.checked_sub(used) else {
+                self.refuse_concurrent();
+                break;
+            };
             if free > 0 {
                 let quarter = capacity / 4;
                 let limit = (index + free).min((index / quarter + 1) * quarter);
+                let next = slots.wrapping_add(index);
+                self.next.store(next, Relaxed);
                 self.limit.store(slots.wrapping_add(limit), Relaxed);
-                self.next.store(slots.wrapping_add(index), Relaxed);
-                return;
+                return next;
             }
             header.producer_sleeps.store(1, Relaxed);
             fence(SeqCst);
@@ -209,10 +235,12 @@ impl Producer {
             header.producer_sleeps.store(0, Relaxed);
             let now = header.tail.load(Acquire);
             if now == seen && !parent::is_alive(header.parent.load(Relaxed)) {
-                return self.stop();
+                self.stop();
+                break;
             }
             seen = now;
         }
+        null_mut()
     }
 }
 

@@ -94,18 +94,20 @@ unsafe fn look_up() -> Option<Symbols> {
             interface: Interface {
                 get: core::mem::transmute::<*mut c_void, hooks::Exchange>(get),
                 set: core::mem::transmute::<*mut c_void, hooks::Exchange>(set),
-                is_initialized: core::mem::transmute::<
+                is_initialized: core::mem::transmute::<*mut c_void, Option<unsafe extern "C" fn() -> c_int>>(
+                    is_initialized,
+                ),
+                first: core::mem::transmute::<*mut c_void, Option<unsafe extern "C" fn() -> *mut c_void>>(
+                    first,
+                ),
+                next: core::mem::transmute::<
                     *mut c_void,
-                    Option<unsafe extern "C" fn() -> c_int>,
-                >(is_initialized),
-                first: core::mem::transmute::<*mut c_void, Option<unsafe extern "C" fn() -> *mut c_void>>(first),
-                next: core::mem::transmute::<*mut c_void, Option<unsafe extern "C" fn(*mut c_void) -> *mut c_void>>(next),
+                    Option<unsafe extern "C" fn(*mut c_void) -> *mut c_void>,
+                >(next),
             },
             get_arena: core::mem::transmute::<*mut c_void, arena::Exchange>(get_arena),
             set_arena: core::mem::transmute::<*mut c_void, arena::Exchange>(set_arena),
-            version: core::mem::transmute::<*mut c_void, unsafe extern "C" fn() -> *const c_char>(
-                version,
-            ),
+            version: core::mem::transmute::<*mut c_void, unsafe extern "C" fn() -> *const c_char>(version),
         })
     }
 }
@@ -207,9 +209,8 @@ unsafe fn start(ring: &Ring, symbols: &Symbols) {
 fn publish_files(header: &Header, symbol: *const c_void) {
     let mut file = [0u8; 1024];
     // SAFETY: the path is a terminated string and the room is what `file` has.
-    let length = unsafe {
-        sys::readlink(c"/proc/self/exe".as_ptr(), file.as_mut_ptr().cast(), file.len() - 1)
-    };
+    let length =
+        unsafe { sys::readlink(c"/proc/self/exe".as_ptr(), file.as_mut_ptr().cast(), file.len() - 1) };
     if let Some(file) = usize::try_from(length).ok().and_then(|length| file.get(..length)) {
         text::publish(file, &header.executable);
     }

@@ -25,6 +25,9 @@ use crate::{Claim, Drained, End, Error, Event, Refusal, State, Status};
 /// Nobody wakes the reader of a program that was killed or does not allocate, so it looks by itself this often.
 const LONGEST_SLEEP: Duration = Duration::from_millis(20);
 
+/// After how many sleeps a program is known to wait in vain: the first may be from before the last reading.
+const STUCK: u32 = 3;
+
 /// Reads the events of one recording.
 ///
 /// It keeps the ring and the library alive: dropping it sets the program free, which goes on unrecorded.
@@ -36,6 +39,8 @@ pub struct Consumer {
     position: u64,
     /// Slots that the program knows to be free again.
     published: u64,
+    /// How often the program went to sleep again although everything was read.
+    stuck: u32,
     /// Where garbage was found: nothing behind it can be told.
     corrupt: Option<u64>,
     process: Process,
@@ -54,7 +59,7 @@ enum Process {
 impl Consumer {
     pub(crate) fn new(ring: Ring, library: Option<Library>) -> Self {
         let process = Process::Unknown;
-        Self { ring, _library: library, position: 0, published: 0, corrupt: None, process }
+        Self { ring, _library: library, position: 0, published: 0, stuck: 0, corrupt: None, process }
     }
 
     /// Gives all events that are there to `sink`, in order, but no more than fill the ring once; the places that
@@ -66,6 +71,7 @@ impl Consumer {
     /// place were given to `sink`.
     pub fn drain(&mut self, sink: &mut impl FnMut(Event)) -> Result<Drained, Error> {
         if let Some(at) = self.corrupt {
+            wake_producer(self.ring.header());
             return Err(Error::Corrupt { at });
         }
         let slots = self.ring.slots();
@@ -105,8 +111,7 @@ impl Consumer {
                     }
                     Found::Nothing => break 'ring,
                     Found::Garbage => {
-                        self.corrupt = Some(self.position);
-                        result = Err(Error::Corrupt { at: self.position });
+                        result = Err(self.give_up());
                         break 'ring;
                     }
                 }
@@ -116,11 +121,20 @@ impl Consumer {
             if self.position - self.published >= batch as u64 {
                 self.ring.header().tail.store(self.position, Release);
                 self.published = self.position;
+                // A waiting program may go on before all is read, but not for so few places that it waits again
+                // at once.
+                if self.position - start >= capacity as u64 / 2 {
+                    fence(SeqCst);
+                    wake_producer(self.ring.header());
+                }
             }
         }
         drained.slots = self.position - start;
         if drained.slots > 0 {
+            self.stuck = 0;
             self.publish();
+        } else if result.is_ok() {
+            result = self.look_for_deadlock();
         }
         result.map(|()| drained)
     }
@@ -161,9 +175,7 @@ impl Consumer {
                 State::Died => Some(End::Died),
                 State::Refused(why) => Some(End::Refused(why)),
                 // Asked again, as the ring may have been taken just before the end.
-                State::Unclaimed => {
-                    (ended() && self.state() == State::Unclaimed).then_some(End::Unclaimed)
-                }
+                State::Unclaimed => (ended() && self.state() == State::Unclaimed).then_some(End::Unclaimed),
             };
             if let Some(end) = over {
                 self.drain_rest(sink)?;
@@ -262,6 +274,37 @@ impl Consumer {
         word & PHASE == slot::phase_of_lap(self.position / slots.len() as u64)
     }
 
+    /// A program that waits for room while nothing can be read has lost count, which takes two threads that write
+    /// at once. It is set free, and what follows cannot be read.
+    fn look_for_deadlock(&mut self) -> Result<(), Error> {
+        let header = self.ring.header();
+        if header.producer_sleeps.load(Relaxed) == 0 || header.producer_sleeps.swap(0, SeqCst) == 0 {
+            return Ok(());
+        }
+        // It may just not have seen yet how far we are. Woken, it looks; if it then waits again, it is stuck.
+        let _ = futex::wake(&header.producer_sleeps, futex::Flags::empty(), u32::MAX);
+        self.stuck += 1;
+        if self.stuck < STUCK || self.is_ready() && self.decodes() {
+            return Ok(());
+        }
+        Err(self.give_up())
+    }
+
+    /// Notes that nothing can be read from here on, and lets the program go on unrecorded.
+    fn give_up(&mut self) -> Error {
+        let at = self.position;
+        self.corrupt = Some(at);
+        let header = self.ring.header();
+        header.closed.store(1, SeqCst);
+        wake_producer(header);
+        Error::Corrupt { at }
+    }
+
+    /// Is a whole event there?
+    fn decodes(&self) -> bool {
+        decode_any(self.ring.slots(), self.position) != Found::Nothing
+    }
+
     /// Tells the program which places are free again, and wakes it if it waits for them.
     fn publish(&mut self) {
         let header = self.ring.header();
@@ -294,9 +337,7 @@ impl Process {
         }
         let gone = match self {
             Self::Gone | Self::Unknown => true,
-            Self::Number(pid) => {
-                rustix::process::test_kill_process(*pid) == Err(rustix::io::Errno::SRCH)
-            }
+            Self::Number(pid) => rustix::process::test_kill_process(*pid) == Err(rustix::io::Errno::SRCH),
             Self::Known(process) => {
                 let mut poll_fds = [PollFd::new(process, PollFlags::IN)];
                 let now = Timespec { tv_sec: 0, tv_nsec: 0 };

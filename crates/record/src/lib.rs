@@ -73,10 +73,10 @@ pub use error::Error;
 pub use event::{Domain, Event};
 pub use options::{Claim, Drained, End, LibraryPlace, Refusal, SessionOptions, State, Status};
 
-#[cfg(target_os = "linux")]
-pub use {consumer::Consumer, session::Session};
 #[cfg(not(target_os = "linux"))]
 pub use unsupported::{Consumer, Session};
+#[cfg(target_os = "linux")]
+pub use {consumer::Consumer, session::Session};
 
 /// The preloaded library, as a file's contents. Empty where recording is not supported.
 pub static PRELOAD: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/preload.so"));

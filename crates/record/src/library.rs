@@ -40,9 +40,7 @@ impl Library {
     /// The path for `LD_PRELOAD`.
     pub(crate) fn path(&self) -> PathBuf {
         match self {
-            Self::Memory(file) => {
-                format!("/proc/{}/fd/{}", std::process::id(), file.as_raw_fd()).into()
-            }
+            Self::Memory(file) => format!("/proc/{}/fd/{}", std::process::id(), file.as_raw_fd()).into(),
             Self::Stored(path) => path.clone(),
         }
     }
@@ -53,8 +51,8 @@ fn in_memory() -> io::Result<OwnedFd> {
     let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
     // Newer kernels may be set to make memory files without the right to execute unless asked; older ones do not
     // know the question.
-    let file = memfd_create("vivarium", flags | MemfdFlags::EXEC)
-        .or_else(|_| memfd_create("vivarium", flags))?;
+    let file =
+        memfd_create("vivarium", flags | MemfdFlags::EXEC).or_else(|_| memfd_create("vivarium", flags))?;
     let mut file = File::from(file);
     file.write_all(PRELOAD)?;
     let seals = SealFlags::WRITE | SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL;
@@ -119,7 +117,7 @@ fn store(folder: &Path) -> Result<PathBuf, Error> {
 
 /// FNV-1a: a name, not a proof; the contents are compared too.
 fn fingerprint(bytes: &[u8]) -> u64 {
-    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3)
-    })
+    bytes
+        .iter()
+        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3))
 }

@@ -12,9 +12,9 @@ pub struct SessionOptions {
 }
 
 impl Default for SessionOptions {
-    /// A ring of 1 MiB, the library in memory if that is possible.
+    /// A ring of 2 MiB, the library in memory if that is possible.
     fn default() -> Self {
-        Self { ring_bytes: 1 << 20, library: LibraryPlace::Automatic }
+        Self { ring_bytes: 2 << 20, library: LibraryPlace::Automatic }
     }
 }
 

@@ -27,7 +27,7 @@ pub(crate) const ADDRESS_LIMIT: u64 = 1 << 48;
 /// One size class's memory: a stack of released addresses that forgets its oldest, and the last address.
 #[derive(Debug)]
 struct Class {
-    released: Box<[u64]>,
+    released: Box<[u64; REMEMBERED]>,
     /// Index in `released` of the newest, and how many are remembered.
     top: usize,
     count: usize,
@@ -36,13 +36,14 @@ struct Class {
 
 impl Class {
     fn new() -> Self {
-        Self { released: vec![0; REMEMBERED].into_boxed_slice(), top: 0, count: 0, last: 0 }
+        Self { released: Box::new([0; REMEMBERED]), top: 0, count: 0, last: 0 }
     }
 
     fn index(&self, depth: usize) -> usize {
         self.top.wrapping_sub(depth) & (REMEMBERED - 1)
     }
 
+    #[inline]
     fn push(&mut self, address: u64) {
         self.top = (self.top + 1) & (REMEMBERED - 1);
         self.released[self.top] = address;
@@ -50,6 +51,7 @@ impl Class {
     }
 
     /// Takes out the address at a depth; the newer ones move down over it.
+    #[inline]
     fn take(&mut self, depth: usize) {
         for newer in (0..depth).rev() {
             self.released[self.index(newer + 1)] = self.released[self.index(newer)];
@@ -68,8 +70,9 @@ impl Class {
 /// The rule's state, the same in the writer and in the reader.
 #[derive(Debug)]
 pub(crate) struct AddressRule {
-    classes: Vec<Class>,
-    alignment: u64,
+    classes: Box<[Class; MAX_CLASSES]>,
+    /// The alignment is two to this power.
+    shift: u32,
 }
 
 /// What an observation says of a block.
@@ -90,28 +93,33 @@ pub(crate) enum BadCode {
 }
 
 impl AddressRule {
-    /// # Panics
-    /// If `alignment` is 0 (see `Allocator::check`).
+    /// The alignment is a power of two (see `Allocator::check`).
     pub(crate) fn new(alignment: u32) -> Self {
-        let classes = (0..MAX_CLASSES).map(|_| Class::new()).collect();
-        Self { classes, alignment: alignment.into() }
+        Self { classes: Box::new(std::array::from_fn(|_| Class::new())), shift: alignment.trailing_zeros() }
     }
 
     /// The class of a size that pools serve.
     #[expect(clippy::cast_possible_truncation, reason = "a small size's class is below 64")]
     #[inline]
     pub(crate) fn class_of(&self, size: u64) -> u8 {
-        ((size - 1) / self.alignment) as u8
+        ((size - 1) >> self.shift) as u8
     }
 
+    /// A class's own state. (No class is beyond the last; saying so here spares a check of it.)
+    #[inline]
+    fn class(&mut self, class: u8) -> &mut Class {
+        &mut self.classes[usize::from(class) & (MAX_CLASSES - 1)]
+    }
+
+    #[inline]
     fn step(&self, class: u8) -> u64 {
-        (u64::from(class) + 1) * self.alignment
+        (u64::from(class) + 1) << self.shift
     }
 
     /// An address of this class was released.
     #[inline]
     pub(crate) fn released(&mut self, class: u8, address: u64) {
-        self.classes[usize::from(class)].push(address);
+        self.class(class).push(address);
     }
 
     /// Appends what was seen.
@@ -122,7 +130,7 @@ impl AddressRule {
             Seen::At(address) => address,
         };
         let step = self.step(class);
-        let state = &mut self.classes[usize::from(class)];
+        let state = self.class(class);
         let depths = 0..DEPTH.min(state.count);
         if let Some(depth) = depths.into_iter().find(|&depth| state.released[state.index(depth)] == address) {
             state.take(depth);
@@ -146,7 +154,7 @@ impl AddressRule {
         let code = *bytes.get(*position).ok_or(BadCode::Ends)?;
         *position += 1;
         let step = self.step(class);
-        let state = &mut self.classes[usize::from(class)];
+        let state = self.class(class);
         let address = if usize::from(code) < DEPTH {
             let depth = usize::from(code);
             if depth >= state.count {

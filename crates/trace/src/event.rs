@@ -82,8 +82,8 @@ pub const MARK_DEBUGMALLOCSTATS: u64 = 1;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PackedInput {
     /// Bits 0–1 the kind, bit 2 the domain (or "foreign domain"), bit 3 zeroed, bit 4 failed, bits 8–63 the size.
-    head: u64,
-    block: u64,
+    pub(crate) head: u64,
+    pub(crate) block: Block,
 }
 
 /// The kinds of [`PackedInput`], without their operands.
@@ -119,6 +119,13 @@ impl PackedInput {
             self.head |= FAILED;
         }
         self
+    }
+
+    /// Whether a block is born: an allocation that did not fail.
+    #[inline]
+    #[must_use]
+    pub fn is_birth(self) -> bool {
+        self.head & (3 | FAILED) == 0
     }
 
     /// Which kind of input this is.

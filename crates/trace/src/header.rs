@@ -178,7 +178,7 @@ impl std::fmt::Display for ImpossibleAllocator {
 impl std::error::Error for ImpossibleAllocator {}
 
 /// No allocator of the format has more size classes than this.
-pub(crate) const MAX_CLASSES: u64 = 64;
+pub(crate) const MAX_CLASSES: usize = 64;
 
 impl Allocator {
     /// Checks what the format itself relies on: size classes that can be counted. (Whether such an allocator can
@@ -191,7 +191,7 @@ impl Allocator {
         if !alignment.is_power_of_two() || !(8..=4096).contains(&alignment) {
             return Err(ImpossibleAllocator { field: "alignment", value: alignment.into() });
         }
-        let classes = u64::from(small_limit / alignment);
+        let classes = (small_limit / alignment) as usize;
         if small_limit % alignment != 0 || classes == 0 || classes > MAX_CLASSES {
             return Err(ImpossibleAllocator { field: "small_limit", value: small_limit.into() });
         }

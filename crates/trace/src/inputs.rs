@@ -185,16 +185,57 @@ pub(crate) fn decode(
     let mut blocks = Numbers { bytes: streams.blocks, position: 0, id: stream::INPUT_BLOCKS };
     let mut last = Last { released: born, resized: born };
     for index in 0..events as usize {
-        let input =
-            next(&mut codes, &mut sizes, &mut blocks, born, &mut last).map_err(|what| (index, what))?;
-        born += u64::from(input.kind() == Kind::Allocate && !input.failed());
+        // Most events are one code that says it all, looked up without a branch: which kind comes next is what a
+        // processor predicts worst.
+        let simple = codes.bytes.get(codes.position).map_or(Simple::NONE, |&code| SIMPLE[usize::from(code)]);
+        let input = if simple.is_some() && born >= simple.distance {
+            codes.position += 1;
+            let block = born - simple.distance;
+            last.released = if simple.distance == 0 { last.released } else { block };
+            PackedInput { head: simple.head, block }
+        } else {
+            next(&mut codes, &mut sizes, &mut blocks, born, &mut last).map_err(|what| (index, what))?
+        };
+        born += u64::from(input.is_birth());
         out.push(input);
     }
     let ended = codes.end().and_then(|()| sizes.end()).and_then(|()| blocks.end());
     ended.map_err(|what| (out.len(), what)).map(|()| born)
 }
 
-#[inline]
+/// A code that needs no number: an allocation of a common size, or the release of a young block.
+#[derive(Clone, Copy)]
+struct Simple {
+    head: u64,
+    /// From the next block's number back to the block: 0 for an allocation.
+    distance: u64,
+}
+
+impl Simple {
+    const NONE: Self = Self { head: u64::MAX, distance: 0 };
+
+    fn is_some(self) -> bool {
+        self.head != u64::MAX
+    }
+}
+
+static SIMPLE: [Simple; 256] = {
+    let mut table = [Simple::NONE; 256];
+    let mut code = 0;
+    while code < RELEASE_12 {
+        table[code as usize] = if code < RELEASE {
+            let mem = code >= ALLOCATE_MEM;
+            let size = ((code & (ALLOCATE_MEM - 1)) as u64 + 1) * STEP;
+            let head = PackedInput::new(Kind::Allocate, size, 0).flags(mem, false, false).head;
+            Simple { head, distance: 0 }
+        } else {
+            Simple { head: PackedInput::new(Kind::Release, 0, 0).head, distance: (code - RELEASE) as u64 + 1 }
+        };
+        code += 1;
+    }
+    table
+};
+
 fn next(
     codes: &mut Numbers<'_>,
     sizes: &mut Numbers<'_>,
@@ -207,8 +248,8 @@ fn next(
         |distance: u64| born.checked_sub(1 + distance).ok_or(Malformed::OutOfRange { id: stream::INPUTS });
     let allocate = |size, mem, zeroed| PackedInput::new(Kind::Allocate, size, born).flags(mem, zeroed, false);
     Ok(match code {
-        0..ALLOCATE_MEM => allocate((u64::from(code) + 1) * STEP, false, false),
-        ALLOCATE_MEM..RELEASE => allocate((u64::from(code - ALLOCATE_MEM) + 1) * STEP, true, false),
+        // Behind a prefix, or with no such block.
+        0..RELEASE => PackedInput { head: SIMPLE[usize::from(code)].head, block: born },
         RELEASE..=RELEASE_FAR => {
             let block = if code < RELEASE_12 {
                 near(u64::from(code - RELEASE))?

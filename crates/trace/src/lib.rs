@@ -7,8 +7,7 @@
 //! Nothing in the inputs' order or numbering tells an answer: blocks are numbered by birth and numbers are never
 //! used again.
 //!
-//! The format is specified in [`FORMAT.md`](https://github.com/vivarium/vivarium) beside this crate's manifest, for
-//! a reader in any language. This crate knows nothing of pools, arenas or free lists: observed addresses are
+//! The format is specified in `FORMAT.md`, beside this crate's manifest, for a reader in any language. This crate knows nothing of pools, arenas or free lists: observed addresses are
 //! written as their distance from a guess that rests on earlier observations alone.
 //!
 //! ```

@@ -277,22 +277,21 @@ impl<R: Read> Reader<R> {
         let bytes = frames.stream(stream::ADDRESSES);
         let mut decoder = Decoder { rule, bytes, position: 0, allocator: header.allocator, out };
         let mut failed = None;
-        for (index, input) in inputs.iter().enumerate() {
+        // Counted here and not in the totals, for the sake of the loop; what is none of these is an allocation.
+        let (mut resizes, mut releases, mut marks) = (0, 0, 0);
+        for (index, &input) in inputs.iter().enumerate() {
             let done = match input.kind() {
-                Kind::Allocate => {
-                    counted.allocates += 1;
-                    decoder.allocate(places, *input)
-                }
-                Kind::Resize => {
-                    counted.resizes += 1;
-                    decoder.resize(places, *input)
-                }
                 Kind::Release => {
-                    counted.releases += 1;
+                    releases += 1;
                     decoder.release(places, input.block())
                 }
+                Kind::Allocate => decoder.allocate(places, input),
+                Kind::Resize => {
+                    resizes += 1;
+                    decoder.resize(places, input)
+                }
                 Kind::Mark => {
-                    counted.marks += 1;
+                    marks += 1;
                     Ok(())
                 }
             };
@@ -301,6 +300,10 @@ impl<R: Read> Reader<R> {
                 break;
             }
         }
+        counted.resizes += resizes;
+        counted.releases += releases;
+        counted.marks += marks;
+        counted.allocates += inputs.len() as u64 - resizes - releases - marks;
         if failed.is_none() && decoder.position != bytes.len() {
             return Err(frames.malformed(None, Malformed::StreamContinues { id: stream::ADDRESSES }));
         }

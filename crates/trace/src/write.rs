@@ -10,9 +10,9 @@ use crate::header::{Allocator, Ending, Header, Totals, Trailer};
 use crate::inputs::Encoder;
 use crate::varint;
 
-/// A frame is closed after this many events: enough for the compressor to see the program's habits, few enough
-/// that a reader needs some ten megabytes.
-const FRAME_EVENTS: u32 = 1 << 18;
+/// A frame is closed after this many events: enough for the compressor to see the program's habits, few enough that
+/// a decoded frame stays in the processor's cache.
+const FRAME_EVENTS: u32 = 1 << 16;
 
 /// What the writer has to be told again of a live block; whoever holds the addresses keeps it.
 ///
@@ -35,7 +35,9 @@ impl LiveBlock {
         self.0.get() >> 9
     }
 
-    fn domain(self) -> Domain {
+    /// The domain that it was allocated from.
+    #[must_use]
+    pub fn domain(self) -> Domain {
         if self.0.get() & 1 << 8 == 0 { Domain::Obj } else { Domain::Mem }
     }
 

@@ -9,7 +9,7 @@ use alloc::alloc::{alloc, dealloc};
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
 use core::alloc::Layout;
-use core::cell::{Cell, RefCell};
+use core::cell::RefCell;
 use core::fmt;
 use core::ptr::NonNull;
 
@@ -87,7 +87,6 @@ pub struct Replay<B> {
     /// Live arenas by the address of their base.
     live: RefCell<BTreeMap<usize, Live>>,
     events: RefCell<VecDeque<ArenaEvent>>,
-    refused: Cell<u64>,
 }
 
 struct Live {
@@ -105,7 +104,6 @@ impl<B: FnMut() -> Option<u64>> Replay<B> {
             recorded: RefCell::new(Vec::new()),
             live: RefCell::new(BTreeMap::new()),
             events: RefCell::new(VecDeque::new()),
-            refused: Cell::new(0),
         }
     }
 
@@ -116,10 +114,7 @@ impl<B: FnMut() -> Option<u64>> Replay<B> {
         };
         let impossible = Refusal::ImpossibleBase(recorded);
         let base = usize::try_from(recorded).map_err(|_| impossible)?;
-        if base == 0
-            || !base.is_multiple_of(layout.align())
-            || base.checked_add(layout.size()).is_none()
-        {
+        if base == 0 || !base.is_multiple_of(layout.align()) || base.checked_add(layout.size()).is_none() {
             return Err(impossible);
         }
         let offset = base % self.pool_size;
@@ -203,8 +198,7 @@ unsafe impl<B: FnMut() -> Option<u64>> ArenaSource for Replay<B> {
     }
 
     unsafe fn release(&self, base: NonNull<u8>, _layout: Layout) {
-        let Some(Live { arena, memory, layout }) = self.live.borrow_mut().remove(&base.addr().get())
-        else {
+        let Some(Live { arena, memory, layout }) = self.live.borrow_mut().remove(&base.addr().get()) else {
             return;
         };
         let recorded = self.recorded_base(arena).unwrap_or_default();

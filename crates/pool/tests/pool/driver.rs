@@ -29,16 +29,12 @@ pub(crate) struct Driver<F: Fallback> {
     pub(crate) operations: u64,
     /// Small requests that were not served by a pool.
     pub(crate) refused: u64,
-    events: u64,
+    /// Arenas that went back to the source.
+    pub(crate) released: u64,
 }
 
 impl<F: Fallback> Driver<F> {
-    pub(crate) fn new(
-        geometry: Geometry,
-        fallback: F,
-        bases: &[Option<u64>],
-        every_byte: bool,
-    ) -> Self {
+    pub(crate) fn new(geometry: Geometry, fallback: F, bases: &[Option<u64>], every_byte: bool) -> Self {
         let answers = Rc::new(RefCell::new(bases.iter().copied().collect::<VecDeque<_>>()));
         let next: Bases = Box::new(move || answers.borrow_mut().pop_front().flatten());
         Self {
@@ -49,16 +45,12 @@ impl<F: Fallback> Driver<F> {
             patterns: 0,
             operations: 0,
             refused: 0,
-            events: 0,
+            released: 0,
         }
     }
 
     pub(crate) fn live(&self) -> usize {
         self.blocks.len()
-    }
-
-    pub(crate) fn arena_events(&self) -> u64 {
-        self.events
     }
 
     pub(crate) fn malloc(&mut self, size: usize) {
@@ -186,7 +178,7 @@ impl<F: Fallback> Driver<F> {
             };
             assert!(!self.model.events.is_empty(), "the model does not have {same:?}");
             assert_eq!(self.model.events.remove(0), same);
-            self.events += 1;
+            self.released += u64::from(matches!(same, Event::Released { .. }));
         }
         assert_eq!(self.model.events, []);
     }
@@ -197,8 +189,7 @@ impl<F: Fallback> Driver<F> {
         assert!(stats.is_consistent(), "{stats:?}");
         assert_eq!(stats.arenas.unused_pools, self.model.unused_pools());
         let ours = stats.classes.iter().filter(|class| class.pools > 0);
-        let ours: Vec<_> =
-            ours.map(|c| (c.class as u64, (c.blocks_in_use, c.pools))).collect();
+        let ours: Vec<_> = ours.map(|c| (c.class as u64, (c.blocks_in_use, c.pools))).collect();
         assert_eq!(ours, self.model.in_use().into_iter().collect::<Vec<_>>());
     }
 }

@@ -1,8 +1,9 @@
 //! What happens when there is no arena, or a useless one.
 
 use std::alloc::Layout;
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::ptr::NonNull;
+use std::rc::{Rc, Weak};
 
 use allocator_api2::alloc::Allocator;
 use pool::{
@@ -172,20 +173,22 @@ fn impossible_recorded_bases_are_refused() {
 
 #[test]
 fn a_recording_that_calls_back_is_refused_and_breaks_nothing() {
-    type Bases<'a> = Box<dyn FnMut() -> Option<u64> + 'a>;
+    type Bases = Box<dyn FnMut() -> Option<u64>>;
+    type Replayed = Pool<Replay<Bases>, Malloc>;
     let geometry = geometry();
-    let inner: Cell<Option<&Pool<Replay<Bases<'_>>, Malloc>>> = Cell::new(None);
-    let got = Cell::new(None);
-    let bases: Bases<'_> = Box::new(|| {
-        // Asks for an arena while the pool is asking for one.
-        got.set(inner.get().and_then(|pool| pool.malloc(100)));
-        Some(1 << 40)
-    });
-    let pool = Pool::with_source(geometry, Replay::new(&geometry, bases));
-    // SAFETY: the pool outlives this use: the reference is taken back before the pool is dropped.
-    inner.set(Some(unsafe { &*(&raw const pool) }));
+    let itself: Rc<RefCell<Weak<Replayed>>> = Rc::default();
+    let got = Rc::new(Cell::new(None));
+    let bases: Bases = {
+        let (itself, got) = (Rc::clone(&itself), Rc::clone(&got));
+        Box::new(move || {
+            // Asks for an arena while the pool is asking for one.
+            got.set(itself.borrow().upgrade().and_then(|pool| pool.malloc(100)));
+            Some(1 << 40)
+        })
+    };
+    let pool = Rc::new(Pool::with_source(geometry, Replay::new(&geometry, bases)));
+    itself.replace(Rc::downgrade(&pool));
     let outer = pool.malloc(100).expect("memory");
-    inner.set(None);
     assert!(pool.owns(outer.as_ptr()));
     let foreign = got.get().expect("the fallback");
     assert!(!pool.owns(foreign.as_ptr()));

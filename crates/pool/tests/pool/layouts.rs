@@ -23,7 +23,7 @@ fn size() -> impl Strategy<Value = usize> {
 }
 
 fn align() -> impl Strategy<Value = usize> {
-    prop_oneof![4 => (0..=4_u32), 1 => (5..=12_u32)].prop_map(|shift| 1 << shift)
+    prop_oneof![4 => 0..=4_u32, 1 => 5..=12_u32].prop_map(|shift| 1 << shift)
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -189,8 +189,7 @@ fn empty_layouts_take_no_memory() {
 
 #[test]
 fn wide_alignment_is_served_by_a_pool_that_has_it() {
-    let geometry =
-        Geometry::new(64, 1024, 1 << 14, 1 << 20, pool::EmptyArenas::Return).expect("valid");
+    let geometry = Geometry::new(64, 1024, 1 << 14, 1 << 20, pool::EmptyArenas::Return).expect("valid");
     let pool = Pool::new(geometry);
     let layout = Layout::from_size_align(100, 64).expect("valid");
     let block = Allocator::allocate(&&pool, layout).expect("memory");

@@ -71,8 +71,7 @@ fn fill_and_free<S: ArenaSource + Default>(policy: EmptyArenas) -> Vec<(bool, us
 #[test]
 fn arenas_go_back_when_empty_or_with_the_pool() {
     for policy in [EmptyArenas::Return, EmptyArenas::KeepLast, EmptyArenas::Keep] {
-        for log in
-            [fill_and_free::<Os>(policy), fill_and_free::<Bump>(policy), fill_and_free::<Heap>(policy)]
+        for log in [fill_and_free::<Os>(policy), fill_and_free::<Bump>(policy), fill_and_free::<Heap>(policy)]
         {
             assert_eq!(log.len() % 2, 0, "as many releases as acquisitions");
         }
@@ -126,15 +125,8 @@ fn replayed_arenas_are_numbered_on_and_logged() {
             ArenaEvent::Refused(why) => panic!("{why:?}"),
         })
         .collect();
-    let expected = [
-        (true, 0, 1),
-        (false, 0, 1),
-        (true, 1, 2),
-        (false, 1, 2),
-        (true, 2, 3),
-        (false, 2, 3),
-        (true, 3, 4),
-    ];
+    let expected =
+        [(true, 0, 1), (false, 0, 1), (true, 1, 2), (false, 1, 2), (true, 2, 3), (false, 2, 3), (true, 3, 4)];
     assert_eq!(numbers, expected);
     assert_eq!(replay.recorded_bases(), [1 << 20, 2 << 20, 3 << 20, 4 << 20]);
     drop(pool);

@@ -103,13 +103,7 @@ impl Model {
             arena.next += self.pool_size;
             self.pools.insert(
                 fresh,
-                Pool {
-                    arena: arena_number,
-                    class: u64::MAX,
-                    count: 0,
-                    free: Vec::new(),
-                    next_offset: 0,
-                },
+                Pool { arena: arena_number, class: u64::MAX, count: 0, free: Vec::new(), next_offset: 0 },
             );
             fresh
         });

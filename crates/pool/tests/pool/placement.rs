@@ -2,7 +2,7 @@
 
 use std::ptr::NonNull;
 
-use pool::{Fallback, Geometry, Place, Pool, PRESETS, Replay, Unbacked};
+use pool::{Fallback, Geometry, PRESETS, Place, Pool, Replay, Unbacked};
 
 use pool::ArenaSource;
 

@@ -108,16 +108,11 @@ fn statistics_survive_json() {
 #[test]
 fn counts_that_do_not_fit_the_geometry_are_refused() {
     let geometry = Geometry::new(8, 64, 1024, 4096, EmptyArenas::Keep).expect("valid");
-    let class = |class, block_size| pool::ClassStats {
-        class,
-        block_size,
-        pools: 1,
-        ..pool::ClassStats::default()
-    };
+    let class =
+        |class, block_size| pool::ClassStats { class, block_size, pools: 1, ..pool::ClassStats::default() };
     let arenas = pool::ArenaStats::default();
-    let from = |counts: &[pool::ClassStats]| {
-        Stats::from_counts(geometry, counts.iter().copied(), arenas).is_some()
-    };
+    let from =
+        |counts: &[pool::ClassStats]| Stats::from_counts(geometry, counts.iter().copied(), arenas).is_some();
     assert!(from(&[class(7, 64)]));
     assert!(!from(&[class(8, 72)]), "no such class");
     assert!(!from(&[class(7, 63)]), "another size");

@@ -1,6 +1,6 @@
 //! A program's thread and a reader's thread around a ring that is far too small.
 
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -106,6 +106,31 @@ fn a_reader_that_leaves_sets_the_program_free() {
 fn attach_view(ring: &Ring) -> &'static header::Header {
     // SAFETY: the test that calls this drops the ring last.
     unsafe { &*std::ptr::from_ref(ring.header()) }
+}
+
+#[test]
+fn two_writers_at_once_neither_hang_nor_leave_the_ring() {
+    for _ in 0..200 {
+        let ring = Ring::new(64).expect("a ring");
+        let producer = attach(&ring);
+        let mut consumer = Consumer::new(ring, None);
+        let done = AtomicU32::new(0);
+        thread::scope(|scope| {
+            for _ in 0..2 {
+                scope.spawn(|| {
+                    (0..5_000).for_each(|number| write(&producer, numbered(number)));
+                    done.fetch_add(1, Relaxed);
+                });
+            }
+            let started = Instant::now();
+            let mut garbage = false;
+            while done.load(Relaxed) < 2 {
+                garbage = garbage || consumer.drain(&mut |_| ()).is_err();
+                consumer.wait(Duration::from_millis(1));
+                assert!(started.elapsed() < Duration::from_secs(30), "somebody waits in vain");
+            }
+        });
+    }
 }
 
 #[test]

@@ -192,6 +192,7 @@ fn be_killed() {
     let mut run = std::process::Command::new(python);
     run.args(["-c", LONG]);
     session.configure(&mut run);
+    #[expect(clippy::zombie_processes, reason = "this process kills itself while the program runs")]
     let _child = run.spawn().expect("the interpreter starts");
     let mut consumer = session.into_consumer();
     drain_some(&mut consumer);

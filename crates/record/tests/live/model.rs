@@ -6,9 +6,11 @@ use record::Event;
 
 /// Counts of what was seen.
 #[derive(Debug, Default)]
-pub struct Model {
+pub(crate) struct Model {
     blocks: HashMap<u64, u64>,
     arenas: HashMap<u64, u64>,
+    /// The block that an arena still held when it was given back: it is being moved by the resize that follows.
+    moving: Option<u64>,
     pub allocated: u64,
     pub released: u64,
     pub resized: u64,
@@ -19,7 +21,7 @@ pub struct Model {
 }
 
 /// Plays a recording from the empty memory on; fails at the first event that cannot be.
-pub fn play(events: &[Event]) -> Model {
+pub(crate) fn play(events: &[Event]) -> Model {
     let mut model = Model::default();
     for (at, event) in events.iter().enumerate() {
         model.step(*event).unwrap_or_else(|why| panic!("event {at}, {event:x?}: {why}"));
@@ -29,6 +31,12 @@ pub fn play(events: &[Event]) -> Model {
 
 impl Model {
     fn step(&mut self, event: Event) -> Result<(), &'static str> {
+        if !matches!(event, Event::ArenaAcquired { .. } | Event::ArenaReleased { .. })
+            && let Some(moving) = self.moving.take()
+            && !matches!(event, Event::Resize { old, .. } if old == moving)
+        {
+            return Err("an arena was released before it, with a block in it that is not moved");
+        }
         match event {
             Event::Allocate { address, size, .. } => {
                 self.allocated += 1;
@@ -66,9 +74,10 @@ impl Model {
                 if self.arenas.remove(&base) != Some(size) {
                     return Err("no such arena");
                 }
-                let inside = |block: &u64| (base..base + size).contains(block);
-                if self.blocks.keys().any(inside) {
-                    return Err("a block in it is alive");
+                let mut inside = self.blocks.keys().filter(|block| (base..base + size).contains(*block));
+                self.moving = self.moving.or(inside.next().copied());
+                if inside.next().is_some() {
+                    return Err("blocks in it are alive");
                 }
                 Ok(())
             }
@@ -86,8 +95,6 @@ impl Model {
         if !address.is_multiple_of(8) {
             return Err("not aligned");
         }
-        // A block that the pools serve lies in an arena that was seen; one of up to 512 bytes is theirs unless it was
-        // larger once, or empty.
         match self.blocks.insert(address, size) {
             None => Ok(()),
             Some(_) => Err("the address is in use"),
@@ -95,8 +102,9 @@ impl Model {
     }
 
     /// Of the blocks of up to 512 bytes, how many lie in arenas, and how many elsewhere.
-    pub fn small_blocks(&self) -> (usize, usize) {
-        let in_arena = |address: u64| self.arenas.iter().any(|(base, size)| (*base..base + size).contains(&address));
+    pub(crate) fn small_blocks(&self) -> (usize, usize) {
+        let in_arena =
+            |address: u64| self.arenas.iter().any(|(base, size)| (*base..base + size).contains(&address));
         let small = self.blocks.iter().filter(|(_, size)| (1..=512).contains(*size));
         let (inside, outside): (Vec<_>, Vec<_>) = small.partition(|(address, _)| in_arena(**address));
         (inside.len(), outside.len())

@@ -7,16 +7,14 @@ use std::{env, fs};
 
 /// An interpreter, or a script that starts one.
 #[derive(Clone, Debug)]
-pub struct Python {
+pub(crate) struct Python {
     pub path: PathBuf,
-    /// 7 for 3.7.
-    pub minor: u32,
     /// What `sys.version` says.
     pub version: String,
 }
 
 /// Runs `test` on every interpreter that is there.
-pub fn each(test: impl Fn(&Python)) {
+pub(crate) fn each(test: impl Fn(&Python)) {
     static FOUND: OnceLock<Vec<Python>> = OnceLock::new();
     let found = FOUND.get_or_init(find);
     if found.is_empty() {
@@ -50,6 +48,7 @@ fn ask(path: PathBuf) -> Option<Python> {
     let output = Command::new(&path).args(["-c", program]).output().ok()?;
     let output = String::from_utf8(output.stdout).ok()?;
     let (minor, version) = output.split_once('\n')?;
-    let minor = minor.parse().ok().filter(|minor| *minor >= 7)?;
-    Some(Python { path, minor, version: version.trim_end().to_owned() })
+    // Older ones have no allocator interface, or set it back when they start.
+    let is_known = minor.parse::<u32>().is_ok_and(|minor| minor >= 7);
+    is_known.then(|| Python { path, version: version.trim_end().to_owned() })
 }

@@ -12,7 +12,7 @@ use crate::pythons::Python;
 
 /// What a program did, seen from outside.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Seen {
+pub(crate) struct Seen {
     pub status: ExitStatus,
     pub stdout: String,
     pub stderr: String,
@@ -20,7 +20,7 @@ pub struct Seen {
 
 /// What was recorded of it.
 #[derive(Debug)]
-pub struct Recording {
+pub(crate) struct Recording {
     pub seen: Seen,
     pub end: End,
     pub events: Vec<Event>,
@@ -29,7 +29,7 @@ pub struct Recording {
 }
 
 /// The command for a program text. Hash seeds are fixed, so that two runs do the same.
-pub fn command(python: &Python, program: &str) -> Command {
+pub(crate) fn command(python: &Python, program: &str) -> Command {
     let mut command = Command::new(&python.path);
     // Set for both runs: a command that changes any variable sorts the environment.
     command.args(["-c", program]).env("PYTHONHASHSEED", "0").env_remove("LD_PRELOAD");
@@ -38,7 +38,7 @@ pub fn command(python: &Python, program: &str) -> Command {
 }
 
 /// Runs it unrecorded.
-pub fn plain(mut command: Command) -> Seen {
+pub(crate) fn plain(mut command: Command) -> Seen {
     let output = command.output().expect("the interpreter starts");
     Seen {
         status: output.status,
@@ -48,12 +48,12 @@ pub fn plain(mut command: Command) -> Seen {
 }
 
 /// Runs it recorded, with a small ring, so that it fills often.
-pub fn record(command: Command) -> Recording {
+pub(crate) fn record(command: Command) -> Recording {
     record_with(command, &SessionOptions { ring_bytes: 64 << 10, ..SessionOptions::default() })
 }
 
 /// Runs it recorded.
-pub fn record_with(command: Command, options: &SessionOptions) -> Recording {
+pub(crate) fn record_with(command: Command, options: &SessionOptions) -> Recording {
     let session = Session::new(options).expect("a session");
     record_by(session, command, |consumer, events, ended| {
         consumer.follow(&mut |event| events.push(event), ended).expect("a clean ring")
@@ -61,7 +61,7 @@ pub fn record_with(command: Command, options: &SessionOptions) -> Recording {
 }
 
 /// Runs it with a reader of one's own.
-pub fn record_by(
+pub(crate) fn record_by(
     session: Session,
     mut command: Command,
     read: impl FnOnce(&mut Consumer, &mut Vec<Event>, &mut dyn FnMut() -> bool) -> End,

@@ -150,6 +150,42 @@ fn other_allocators_are_noticed_before_the_end() {
 }
 
 #[test]
+fn several_interpreters_are_noticed() {
+    // Those with a lock each (3.12 on) allocate at the same time, which has no order that could be recorded.
+    let program = "
+import sys, threading
+try: import _xxsubinterpreters as interpreters
+except ImportError: import _interpreters as interpreters
+ids = [interpreters.create() for _ in range(2)]
+code = 'x = [str(i) for i in range(200000)]\\n' * 3
+run = lambda id: interpreters.run_string(id, code)
+threads = [threading.Thread(target=run, args=(id,)) for id in ids]
+for t in threads: t.start()
+for t in threads: t.join()
+print(sys.version_info >= (3, 12))
+";
+    each(|python| {
+        if !plain(command(python, program)).status.success() {
+            eprintln!("skipped: {} has no interpreters module", python.version);
+            return;
+        }
+        let recording = record(command(python, program));
+        let status = recording.status;
+        assert!(status.several_interpreters, "{python:?} {status:?}");
+        let own_lock = recording.seen.stdout == "True\n";
+        assert!(own_lock || recording.seen.stdout == "False\n", "{:?}", recording.seen);
+        if own_lock {
+            // On one core they may happen never to meet.
+            let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+            assert!(status.concurrent || cores == 1, "{python:?} {status:?}");
+        } else {
+            assert!(!status.concurrent);
+            play(&recording.events);
+        }
+    });
+}
+
+#[test]
 fn a_stored_library_and_a_large_ring_do_as_well() {
     let folder = std::env::temp_dir().join(format!("vivarium-test-{}", std::process::id()));
     let options = SessionOptions { ring_bytes: 8 << 20, library: LibraryPlace::Folder(folder.clone()) };

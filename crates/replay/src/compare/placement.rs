@@ -33,8 +33,7 @@ impl Placement {
     /// Compares one frame.
     pub fn frame(&mut self, allocator: &Allocator, frame: &Frame, predictions: &Predictions) {
         let observed = &frame.observations.addresses;
-        let failed = frame.inputs.iter().filter(|input| input.failed() && allocator.serves(input.size()));
-        self.given_failed += failed.count() as u64;
+        self.given_failed += predictions.failed;
         let Some(index) = self.tally.compare(&predictions.addresses, observed) else { return };
         // Which input the fact belongs to: facts are in the order of the requests that pools serve.
         let requests = frame.inputs.iter().enumerate().filter(|(_, input)| {

@@ -210,9 +210,11 @@ impl<W: Write> Recording<W> {
                 self.place(if answer == Answer::Failed { old } else { new }, resized)?;
             }
             Event::ArenaAcquired { base: 0, .. } => {
+                self.settle_released(None);
                 self.writer.arena_requested(None);
             }
             Event::ArenaAcquired { base, size } => {
+                self.settle_released(None);
                 if size != self.arena_size {
                     return Err(self.gap(base, "acquires an arena of another size"));
                 }
@@ -240,7 +242,7 @@ impl<W: Write> Recording<W> {
     ///
     /// The recorder writes a release before it is carried out and a resize afterwards, so an arena that is given back
     /// belongs to the release before it or to the resize behind it. It is the resize's if the old block lay in it: until
-    /// the resize it was in use.
+    /// the resize it was in use. (It cannot be if an arena was acquired since: a resize takes before it gives.)
     fn settle_released(&mut self, resized: Option<u64>) {
         for base in std::mem::take(&mut self.released) {
             let in_resize = resized.is_some_and(|old| old.wrapping_sub(base) < self.arena_size);

@@ -29,6 +29,8 @@ pub struct Predictions {
     pub addresses: Vec<u64>,
     /// What happens to arenas.
     pub arenas: Vec<ArenaEvent>,
+    /// Requests of a size that pools serve which failed: that there was no memory behind the pools is an input.
+    pub failed: u64,
 }
 
 /// Replays the inputs of one trace, frame after frame.
@@ -94,6 +96,7 @@ impl Engine {
     ) -> Result<(), EngineError> {
         out.addresses.clear();
         out.arenas.clear();
+        out.failed = 0;
         self.bases.borrow_mut().append(&mut fetched.arena_bases);
         for (event, &input) in (first_event..).zip(inputs) {
             self.step(event, input, out)?;
@@ -119,6 +122,7 @@ impl Engine {
                 let block = self.request(event, size, input.zeroed())?;
                 if input.failed() {
                     self.release(block);
+                    out.failed += u64::from(self.allocator.serves(input.size()));
                 } else {
                     self.predict(input.size(), block, out);
                     self.blocks.push(block);
@@ -131,6 +135,7 @@ impl Engine {
                     // The program kept the old block; a new one was only tried for.
                     let block = self.request(event, size, false)?;
                     self.release(block);
+                    out.failed += u64::from(self.allocator.serves(input.size()));
                 } else {
                     // SAFETY: the table holds what this pool returned last for this number, until it is released.
                     let block = unsafe { self.pool.realloc(Some(old), size) };

@@ -1,0 +1,92 @@
+//! The command line: what a person reads, and exit statuses.
+
+use crate::support::{bundled, replay, root, smallest, stderr, stdout};
+
+#[test]
+fn help_reads_well() {
+    for (name, arguments) in [
+        ("help", &["--help"][..]),
+        ("help_record", &["record", "--help"]),
+        ("help_verify", &["verify", "--help"]),
+        ("help_info", &["info", "--help"]),
+    ] {
+        let output = replay().args(arguments).output().unwrap();
+        assert!(output.status.success());
+        insta::assert_snapshot!(name, stdout(&output));
+    }
+}
+
+#[test]
+fn a_table_is_for_people() {
+    let trace = smallest();
+    let trace = trace.strip_prefix(root().canonicalize().unwrap()).unwrap_or(&trace);
+    let output = replay().current_dir(root()).arg("verify").arg(trace).output().unwrap();
+    assert_eq!(output.status.code(), Some(0));
+    assert_eq!(stderr(&output), "", "no progress where there is no terminal");
+    let text = stdout(&output);
+    assert!(text.contains("identical"), "{text}");
+    assert!(text.ends_with("1 of 1 identical\n"), "{text}");
+}
+
+#[test]
+fn only_the_checks_asked_for_are_made() {
+    let output = replay().args(["verify", "--json", "--check", "arenas"]).arg(smallest()).output().unwrap();
+    let document: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let checks = document["traces"][0]["checks"].as_array().unwrap();
+    assert_eq!(checks.len(), 1);
+    assert_eq!(checks[0]["name"], "arenas");
+    let output = replay().args(["verify", "--check", "nonsense"]).arg(smallest()).output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("placement"), "the names are listed: {}", stderr(&output));
+}
+
+#[test]
+fn several_at_a_time_keep_their_order() {
+    let output = replay().args(["verify", "--json", "-j", "4"]).arg(root().join("traces")).output().unwrap();
+    let document: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let paths: Vec<_> =
+        document["traces"].as_array().unwrap().iter().map(|trace| trace["path"].clone()).collect();
+    let expected: Vec<serde_json::Value> =
+        bundled().iter().map(|path| path.display().to_string().into()).collect();
+    assert_eq!(paths, expected);
+}
+
+#[test]
+fn what_is_not_there_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = replay().arg("verify").arg(folder.path()).output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("no trace (*.viv) in this folder"), "{}", stderr(&output));
+    let output = replay().arg("verify").arg(folder.path().join("absent.viv")).output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stdout(&output).contains("absent.viv"), "{}", stdout(&output));
+}
+
+/// A reader who leaves (`replay info … | head -1`) ends the command quietly.
+#[test]
+fn a_closed_pipe_is_no_error() {
+    let mut child = replay()
+        .args(["info", "--json"])
+        .arg(smallest())
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(0));
+    assert_eq!(stderr(&output), "");
+}
+
+#[test]
+fn info_tells_what_a_trace_holds() {
+    let output = replay().arg("info").arg(smallest()).output().unwrap();
+    assert_eq!(output.status.code(), Some(0));
+    let text = stdout(&output);
+    for name in
+        ["program", "interpreter", "allocator", "tier", "ending", "size", "events", "arenas", "discloses"]
+    {
+        assert!(text.lines().any(|line| line.starts_with(name)), "{name}: {text}");
+    }
+    assert!(text.contains("bytes per event"), "{text}");
+}

@@ -1,0 +1,138 @@
+//! Damaged and hostile traces: a clear error, and nothing lost that came before.
+
+use trace::{Frame, Reader};
+
+use crate::support::edit::Trace;
+use crate::support::{replay, smallest, stderr, stdout, verify_json, write_trace};
+
+/// A short trace of its own: the first events of a real one.
+fn short() -> Vec<u8> {
+    let mut trace = Trace::read(&smallest());
+    trace.inputs.truncate(2_000);
+    let facts = trace.inputs.iter().filter(|input| trace.is_placed(input)).count();
+    trace.addresses.truncate(facts);
+    trace.arenas.retain(|change| change.event < 2_000);
+    trace.write()
+}
+
+fn read_all(bytes: &[u8]) -> Result<u64, trace::Error> {
+    let mut reader = Reader::new(bytes)?;
+    let mut frame = Frame::default();
+    let mut events = 0;
+    while reader.read(&mut frame)? {
+        events += frame.inputs.len() as u64;
+    }
+    Ok(events)
+}
+
+#[test]
+fn every_flipped_bit_is_found_or_harmless() {
+    let bytes = short();
+    assert_eq!(read_all(&bytes).unwrap(), 2_000);
+    let mut harmless = Vec::new();
+    for bit in 0..bytes.len() * 8 {
+        let mut damaged = bytes.clone();
+        damaged[bit / 8] ^= 1 << (bit % 8);
+        if read_all(&damaged).is_ok() {
+            harmless.push(bit / 8);
+        }
+    }
+    // What no checksum covers: the minor version, and the zeroes behind it.
+    assert!(harmless.iter().all(|&byte| (10..16).contains(&byte)), "{harmless:?}");
+}
+
+#[test]
+fn every_cut_is_a_truncation_that_says_how_much_was_recovered() {
+    let bytes = short();
+    for length in 0..bytes.len() {
+        match read_all(&bytes[..length]) {
+            Err(trace::Error::Truncated { frame, events }) => {
+                assert!(frame <= 2);
+                assert_eq!(events, if frame == 2 { 2_000 } else { 0 });
+            }
+            Err(trace::Error::NotATrace) => assert!(length < 8),
+            other => panic!("{length}: {other:?}"),
+        }
+    }
+}
+
+#[test]
+fn each_kind_of_damage_has_its_own_words() {
+    let folder = tempfile::tempdir().unwrap();
+    let bytes = short();
+    let edited = |edit: &dyn Fn(&mut Vec<u8>)| {
+        let mut bytes = bytes.clone();
+        edit(&mut bytes);
+        bytes
+    };
+    for (name, bytes, words) in [
+        ("new.viv", edited(&|bytes| bytes[8] = 2), "too new: the trace is in format 2.0"),
+        ("old.viv", edited(&|bytes| bytes[8] = 0), "too old: the trace is in format 0.0"),
+        (
+            "short.viv",
+            edited(&|bytes| bytes.truncate(bytes.len() - 1)),
+            "truncated at frame 2, 2000 events recovered",
+        ),
+        ("flipped.viv", edited(&|bytes| *bytes.last_mut().unwrap() ^= 1), "corrupt frame 2: its checksum"),
+        ("more.viv", edited(&|bytes| bytes.push(0)), "frame 2: bytes follow the trailer"),
+        ("text.viv", b"Once upon a time\n".to_vec(), "not a Vivarium trace"),
+        ("empty.viv", Vec::new(), "not a Vivarium trace"),
+    ] {
+        let path = write_trace(&folder, name, &bytes);
+        let output = replay().arg("verify").arg(&path).output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{name}");
+        assert!(stdout(&output).contains(words), "{name}: {}", stdout(&output));
+        assert!(stdout(&output).contains(name), "{name}: {}", stdout(&output));
+        let output = replay().arg("info").arg(&path).output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{name}");
+        assert!(stderr(&output).contains(words), "{name}: {}", stderr(&output));
+    }
+}
+
+/// The facts before a cut are verified, those after it are not, and the trace is not identical.
+#[test]
+fn a_truncated_trace_is_verified_up_to_the_cut() {
+    let folder = tempfile::tempdir().unwrap();
+    let bytes = short();
+    let path = write_trace(&folder, "cut.viv", &bytes[..bytes.len() - 10]);
+    let (report, status) = verify_json(&path);
+    assert_eq!((report["verdict"].as_str(), status), (Some("unreadable"), 2));
+    assert_eq!(report["events"], 2_000);
+    let placement = &report["checks"][0];
+    assert!(placement["verified"].as_u64().unwrap() > 0);
+    assert_eq!(placement["verified"], placement["facts"]);
+    assert!(placement["why"].as_str().unwrap().contains("truncated at frame 2"));
+}
+
+/// An input that touches what is not live is a gap, at its event, whether the checksum is right or not.
+#[test]
+fn a_gap_is_an_error_with_its_event() {
+    let folder = tempfile::tempdir().unwrap();
+    let bytes = short();
+    let mut reader = Reader::new(&bytes[..]).unwrap();
+    let header = reader.header().clone();
+    assert!(reader.read(&mut Frame::default()).unwrap());
+    let mut file = Vec::new();
+    let mut writer = trace::Writer::new(&mut file, &header).unwrap();
+    let block = writer.allocate(trace::Domain::Obj, 600, false, trace::Answer::Foreign).unwrap().unwrap();
+    writer.release(block, 0x1000, trace::Domain::Obj).unwrap();
+    writer.release(block, 0x1000, trace::Domain::Obj).unwrap();
+    writer.finish(trace::Ending::Exited(0), 0).unwrap();
+    let output = replay().arg("verify").arg(write_trace(&folder, "gap.viv", &file)).output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stdout(&output).contains("frame 1, event 2: block 0 is not live: the recording has a gap"));
+}
+
+/// A trace without a single fact makes nothing identical.
+#[test]
+fn nothing_verified_is_not_identical() {
+    let folder = tempfile::tempdir().unwrap();
+    let bytes = short();
+    let header = Reader::new(&bytes[..]).unwrap().header().clone();
+    let mut file = Vec::new();
+    let writer = trace::Writer::new(&mut file, &header).unwrap();
+    writer.finish(trace::Ending::Exited(0), 0).unwrap();
+    let (report, status) = verify_json(&write_trace(&folder, "nothing.viv", &file));
+    assert_eq!((report["verdict"].as_str(), status), (Some("unreadable"), 2));
+    assert!(report["error"].as_str().unwrap().contains("no facts"));
+}

@@ -1,0 +1,106 @@
+//! The tables in `traces/README.md`: what the programs do, and where each trace comes from.
+
+use std::fmt::Write;
+use std::fs::File;
+use std::io::BufReader;
+use std::path::Path;
+
+use trace::{Frame, Header, Reader, Totals};
+
+use super::{Manifest, Program};
+use crate::Result;
+
+/// Writes the tables again.
+pub(super) fn update(manifest: &Manifest) -> Result<()> {
+    let path = super::folder().join("README.md");
+    let failed = |error: std::io::Error| format!("{}: {error}", path.display());
+    let mut text = std::fs::read_to_string(&path).map_err(failed)?;
+    for (name, table) in [("programs", programs(manifest)), ("traces", traces(manifest)?)] {
+        let (begin, end) = markers(name);
+        text = replace(&text, name, &table).ok_or_else(|| {
+            format!("{}: put the lines {begin} and {end} where the table is to be", path.display())
+        })?;
+    }
+    std::fs::write(&path, text).map_err(failed)
+}
+
+fn markers(name: &str) -> (String, String) {
+    (format!("<!-- {name}: written by cargo xtask corpus -->"), format!("<!-- /{name} -->"))
+}
+
+/// The text with something else between the markers of this name.
+fn replace(text: &str, name: &str, between: &str) -> Option<String> {
+    let (begin, end) = markers(name);
+    let (before, rest) = text.split_once(&begin)?;
+    let (_, after) = rest.split_once(&end)?;
+    // Empty lines, so that it is a table and not the comment going on.
+    Some(format!("{before}{begin}\n\n{between}\n{end}{after}"))
+}
+
+fn programs(manifest: &Manifest) -> String {
+    let mut text = "| program | what it does |\n|---|---|\n".to_owned();
+    for program in &manifest.programs {
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "| [{0}]({0}/{0}.py) | {1} |", program.name, program.about);
+    }
+    text
+}
+
+fn traces(manifest: &Manifest) -> Result<String> {
+    let mut text =
+        "| trace | CPython | program | events | arenas (given back) | bytes |\n|---|---|---|--:|--:|--:|\n"
+            .to_owned();
+    let (mut traces, mut events, mut bytes) = (0, 0, 0);
+    for program in &manifest.programs {
+        for wanted in &program.pythons {
+            let name = program.trace_name(wanted);
+            let path = super::folder().join(&program.name).join(&name);
+            if !path.exists() {
+                continue;
+            }
+            let (header, totals, size) = read(&path)?;
+            traces += 1;
+            events += totals.events;
+            bytes += size;
+            row(&mut text, program, &name, &header, &totals, size);
+        }
+    }
+    let _ = writeln!(text, "| {traces} traces | | | {events} | | {bytes} |");
+    Ok(text)
+}
+
+fn row(text: &mut String, program: &Program, name: &str, header: &Header, totals: &Totals, size: u64) {
+    // Older versions break the line in it.
+    let build = header.interpreter.build.split_whitespace().collect::<Vec<_>>().join(" ");
+    let command = program.command(&program.arguments)[1..].join(" ");
+    // An arena that was asked for and refused would be counted as given back: no program of ours meets one.
+    let released = totals.arena_facts - totals.arenas;
+    let _ = writeln!(
+        text,
+        "| [{name}]({0}/{name}) | {1} | `{command}` | {2} | {3} ({released}) | {size} |",
+        program.name, build, totals.events, totals.arenas
+    );
+}
+
+fn read(path: &Path) -> Result<(Header, Totals, u64)> {
+    let failed = |error: trace::Error| format!("{}: {error}", path.display());
+    let file = File::open(path).map_err(|error| failed(error.into()))?;
+    let mut reader = Reader::new(BufReader::new(file)).map_err(failed)?;
+    let mut frame = Frame::default();
+    while reader.read(&mut frame).map_err(failed)? {}
+    Ok((reader.header().clone(), *reader.totals(), reader.bytes_read()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_between_the_markers_changes() {
+        let text = "a\n<!-- x: written by cargo xtask corpus -->\nold\n<!-- /x -->\nz\n";
+        let replaced = "a\n<!-- x: written by cargo xtask corpus -->\n\nnew\n\n<!-- /x -->\nz\n";
+        assert_eq!(replace(text, "x", "new\n").as_deref(), Some(replaced));
+        assert_eq!(replace(replaced, "x", "new\n").as_deref(), Some(replaced));
+        assert_eq!(replace(text, "y", "new"), None);
+    }
+}
