@@ -14,9 +14,9 @@ import sys
 import tokenize
 from collections import Counter
 
-MODULES = """bisect contextlib textwrap heapq shlex copy fnmatch glob queue string calendar
-    cmd code csv dis getopt optparse pprint random sched shutil smtplib subprocess tempfile threading
-    zipfile tarfile pickle inspect argparse datetime decimal difflib doctest""".split()
+MODULES = """bisect textwrap subprocess heapq contextlib shlex copy fnmatch glob queue string calendar
+    cmd code csv dis getopt optparse pprint random sched shutil smtplib argparse tempfile threading
+    zipfile tarfile pickle inspect datetime decimal difflib doctest""".split()
 NESTS = (ast.FunctionDef, ast.ClassDef, ast.For, ast.While, ast.If, ast.With, ast.Try)
 
 

@@ -5,6 +5,7 @@
 mod bench;
 mod corpus;
 mod interpreters;
+mod traces;
 mod workspace;
 
 use std::process::ExitCode;

@@ -78,11 +78,16 @@ impl AddressMap {
         // 1. `leaf` is not null, so it points to `leaf_mask + 2` entries that live as long as
         //    `self`; 2. `index <= leaf_mask`, so that both entries are among them.
         let (earlier, here) = unsafe { ((*leaf.add(index)).get(), (*leaf.add(index + 1)).get()) };
-        // A null entry is at a distance of at least an arena's size: the address is not in slot 0.
         let begins_here = address.wrapping_sub(here.addr()) < self.arena_size;
         // Which of the two it is depends on the block and is as good as random.
         let arena = hint::select_unpredictable(begins_here, here, earlier);
-        if address.wrapping_sub(arena.addr()) < self.arena_size { NonNull::new(arena) } else { None }
+        if address.wrapping_sub(arena.addr()) < self.arena_size {
+            // SAFETY: null is at a distance of at least an arena's size, for the address is not in
+            // slot 0: so `arena` is not null.
+            Some(unsafe { NonNull::new_unchecked(arena) })
+        } else {
+            None
+        }
     }
 
     /// The arena that `address` lies in, which the caller knows to be one of ours.

@@ -41,7 +41,8 @@ pub(crate) struct State {
     used: [Cell<*mut Header>; MAX_CLASSES],
     small_limit: usize,
     class_shift: u32,
-    pool_mask: usize,
+    /// The bits of an address that tell its pool.
+    pool_bits: usize,
     pub(crate) map: AddressMap,
     classes: [ClassNumbers; MAX_CLASSES],
     header_size: u32,
@@ -56,7 +57,7 @@ impl State {
             used: [const { Cell::new(nothing()) }; MAX_CLASSES],
             small_limit: geometry.small_limit(),
             class_shift: geometry.alignment().trailing_zeros(),
-            pool_mask: geometry.pool_size() - 1,
+            pool_bits: !(geometry.pool_size() - 1),
             map: AddressMap::new(&geometry),
             classes: numbers(&geometry),
             header_size: geometry.header_size() as u32,
@@ -119,7 +120,7 @@ impl State {
     #[inline]
     pub(crate) unsafe fn push(&self, arena: NonNull<u8>, block: NonNull<u8>) -> Option<NonNull<Header>> {
         let address = block.addr().get();
-        let header = arena.as_ptr().with_addr(address & !self.pool_mask).cast::<Header>();
+        let header = arena.as_ptr().with_addr(address & self.pool_bits).cast::<Header>();
         let link = arena.as_ptr().with_addr(address).cast::<Link>();
         // SAFETY:
         // 1. a live block lies in a pool that has a header, at the pool's first byte, since pools
@@ -142,7 +143,7 @@ impl State {
     /// As for the first two items of [`push`](Self::push).
     #[inline]
     pub(crate) unsafe fn size_of_block(&self, arena: NonNull<u8>, block: NonNull<u8>) -> usize {
-        let header = arena.as_ptr().with_addr(block.addr().get() & !self.pool_mask);
+        let header = arena.as_ptr().with_addr(block.addr().get() & self.pool_bits);
         // SAFETY: as in `push`; a pool with a live block has a class.
         let class = unsafe { (*header.cast::<Header>()).class };
         (class as usize + 1) << self.class_shift

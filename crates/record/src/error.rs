@@ -21,7 +21,9 @@ pub enum Error {
     Folder(PathBuf),
     /// The folder for the library belongs to another user or may be written by one.
     Ownership(PathBuf),
-    /// A slot of the ring holds what the library never writes: something overwrote it.
+    /// From a slot of the ring on nothing can be read: something overwrote it, or several threads wrote at once (as
+    /// [`Status::concurrent`](crate::Status::concurrent) and `several_interpreters` may tell). The program was set free and goes on
+    /// unrecorded.
     Corrupt {
         /// Number of the slot, counted from the beginning of the recording.
         at: u64,
@@ -51,7 +53,10 @@ impl fmt::Display for Error {
                 write!(f, "{path} is not a folder that only this user may write to")
             }
             Self::Corrupt { at } => {
-                write!(f, "slot {at} of the recording is corrupt: something wrote over the ring")
+                write!(
+                    f,
+                    "the recording cannot be read from slot {at} on: something wrote over the ring, or several threads wrote at once"
+                )
             }
         }
     }

@@ -287,7 +287,8 @@ impl<R: Read> FrameReader<R> {
         if arrived < body_len as usize {
             return Err(truncated);
         }
-        if checksum(&bytes[..48], &self.body) != u64_at(&bytes, 48) {
+        // A fuzzer cannot guess checksums, and what lies behind them is what it is to try.
+        if checksum(&bytes[..48], &self.body) != u64_at(&bytes, 48) && !cfg!(fuzzing) {
             return Err(self.corrupt(Corruption::Checksum));
         }
         let header = FrameHeader {

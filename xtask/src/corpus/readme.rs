@@ -1,21 +1,17 @@
 //! The tables in `traces/README.md`: what the programs do, and where each trace comes from.
 
 use std::fmt::Write;
-use std::fs::File;
-use std::io::BufReader;
-use std::path::Path;
-
-use trace::{Frame, Header, Reader, Totals};
 
 use super::{Manifest, Program};
-use crate::Result;
+use crate::traces::Summary;
+use crate::{Result, traces};
 
 /// Writes the tables again.
 pub(super) fn update(manifest: &Manifest) -> Result<()> {
     let path = super::folder().join("README.md");
     let failed = |error: std::io::Error| format!("{}: {error}", path.display());
     let mut text = std::fs::read_to_string(&path).map_err(failed)?;
-    for (name, table) in [("programs", programs(manifest)), ("traces", traces(manifest)?)] {
+    for (name, table) in [("programs", programs(manifest)), ("traces", recordings(manifest)?)] {
         let (begin, end) = markers(name);
         text = replace(&text, name, &table).ok_or_else(|| {
             format!("{}: put the lines {begin} and {end} where the table is to be", path.display())
@@ -46,11 +42,11 @@ fn programs(manifest: &Manifest) -> String {
     text
 }
 
-fn traces(manifest: &Manifest) -> Result<String> {
+fn recordings(manifest: &Manifest) -> Result<String> {
     let mut text =
         "| trace | CPython | program | events | arenas (given back) | bytes |\n|---|---|---|--:|--:|--:|\n"
             .to_owned();
-    let (mut traces, mut events, mut bytes) = (0, 0, 0);
+    let (mut count, mut events, mut bytes) = (0, 0, 0);
     for program in &manifest.programs {
         for wanted in &program.pythons {
             let name = program.trace_name(wanted);
@@ -58,37 +54,29 @@ fn traces(manifest: &Manifest) -> Result<String> {
             if !path.exists() {
                 continue;
             }
-            let (header, totals, size) = read(&path)?;
-            traces += 1;
-            events += totals.events;
-            bytes += size;
-            row(&mut text, program, &name, &header, &totals, size);
+            let summary = traces::summary(&path)?;
+            count += 1;
+            events += summary.totals.events;
+            bytes += summary.bytes;
+            row(&mut text, program, &name, &summary);
         }
     }
-    let _ = writeln!(text, "| {traces} traces | | | {events} | | {bytes} |");
+    let _ = writeln!(text, "| {count} traces | | | {events} | | {bytes} |");
     Ok(text)
 }
 
-fn row(text: &mut String, program: &Program, name: &str, header: &Header, totals: &Totals, size: u64) {
+fn row(text: &mut String, program: &Program, name: &str, summary: &Summary) {
     // Older versions break the line in it.
-    let build = header.interpreter.build.split_whitespace().collect::<Vec<_>>().join(" ");
+    let build = summary.header.interpreter.build.split_whitespace().collect::<Vec<_>>().join(" ");
     let command = program.command(&program.arguments)[1..].join(" ");
+    let Summary { totals, bytes, .. } = summary;
     // An arena that was asked for and refused would be counted as given back: no program of ours meets one.
     let released = totals.arena_facts - totals.arenas;
     let _ = writeln!(
         text,
-        "| [{name}]({0}/{name}) | {1} | `{command}` | {2} | {3} ({released}) | {size} |",
+        "| [{name}]({0}/{name}) | {1} | `{command}` | {2} | {3} ({released}) | {bytes} |",
         program.name, build, totals.events, totals.arenas
     );
-}
-
-fn read(path: &Path) -> Result<(Header, Totals, u64)> {
-    let failed = |error: trace::Error| format!("{}: {error}", path.display());
-    let file = File::open(path).map_err(|error| failed(error.into()))?;
-    let mut reader = Reader::new(BufReader::new(file)).map_err(failed)?;
-    let mut frame = Frame::default();
-    while reader.read(&mut frame).map_err(failed)? {}
-    Ok((reader.header().clone(), *reader.totals(), reader.bytes_read()))
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ use super::ArenaSource;
 /// # #[cfg(feature = "bump")] {
 /// use pool::{Budget, Bump, Pool, preset};
 ///
-/// let geometry = preset("cpython-3.12").or(preset("cpython-3.10")).unwrap().geometry;
+/// let geometry = preset("cpython-3.10").unwrap().geometry;
 /// let pool = Pool::with_source(geometry, Budget::new(Bump::new(), 0));
 /// let class = geometry.class_of(100).unwrap();
 /// assert!(pool.allocate_class(class).is_none());

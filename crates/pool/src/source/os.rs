@@ -5,14 +5,15 @@ use core::alloc::Layout;
 use core::cell::RefCell;
 use core::ptr::NonNull;
 
-use memmap2::MmapMut;
+use memmap2::{MmapMut, MmapOptions};
 
 use super::ArenaSource;
 
 /// Maps each arena on its own and unmaps it when it is released.
 ///
 /// Bases are aligned to memory pages. With pools larger than a page they mostly are not aligned
-/// to the pool size, and each arena loses one pool: exactly what happens to CPython.
+/// to the pool size, and each arena loses one pool: exactly what happens to CPython. (Unlike CPython,
+/// it has the pages of an arena made at once where the system offers it; where they are is the same.)
 #[derive(Debug, Default)]
 pub struct Os {
     mappings: RefCell<BTreeMap<usize, MmapMut>>,
@@ -33,7 +34,9 @@ impl Os {
 // 4. the operating system knows no pool.
 unsafe impl ArenaSource for Os {
     fn acquire(&self, layout: Layout) -> Option<NonNull<u8>> {
-        let mut mapping = memmap2::MmapOptions::new().len(layout.size()).populate().map_anon().ok()?;
+        // An arena is asked for when there is not one free pool, and is mostly filled at once. To
+        // have its pages in one go costs a fraction of as many page faults.
+        let mut mapping = MmapOptions::new().len(layout.size()).populate().map_anon().ok()?;
         let base = NonNull::new(mapping.as_mut_ptr())?;
         if !base.addr().get().is_multiple_of(layout.align()) {
             return None;

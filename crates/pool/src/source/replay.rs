@@ -181,12 +181,11 @@ impl<B> fmt::Debug for Replay<B> {
 unsafe impl<B: Send> Send for Replay<B> {}
 
 // SAFETY:
-// 1. the allocation has room for `offset` and the arena; the base is congruent to the recorded one
-//    modulo the pool size. If the layout wants less alignment than that, the recorded base has it
-//    (checked) and so has this one, both being powers of two; if it wants more, the allocation is
-//    aligned to it, and `offset`, a recorded base modulo a divisor of the alignment it has, is 0;
+// 1. the allocation has room for `offset` and the arena. It is aligned to the pool size and to the
+//    layout; `offset` is a multiple of the layout's alignment, or 0 if that is above the pool size,
+//    since the recorded base is a multiple of it (checked) and both are powers of two;
 // 2. it is freed in `release` or in `drop`, and does not move; 3. by the global allocator's promise;
-// 4. it is the closure's caller who may call back; a pool stays memory-safe even then.
+// 4. the source does not; a closure that does is refused, and the pool stays memory-safe even then.
 unsafe impl<B: FnMut() -> Option<u64>> ArenaSource for Replay<B> {
     fn acquire(&self, layout: Layout) -> Option<NonNull<u8>> {
         let (event, base) = match self.try_acquire(layout) {

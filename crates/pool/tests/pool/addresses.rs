@@ -100,7 +100,7 @@ proptest! {
     }
 }
 
-/// `VIVARIUM_POOL_CASES`, for slow machines such as valgrind's; else 64.
+/// `VIVARIUM_POOL_CASES`, to ask for fewer under slow memory checkers, or for more; else 64.
 pub(crate) fn cases() -> u32 {
     number("VIVARIUM_POOL_CASES").unwrap_or(64)
 }

@@ -204,6 +204,23 @@ fn a_recording_that_calls_back_is_refused_and_breaks_nothing() {
 }
 
 #[test]
+fn a_recording_that_panics_leaves_the_pool_in_order() {
+    let geometry = geometry();
+    let mut asked = 0;
+    let bases = || {
+        asked += 1;
+        assert!(asked != 1, "on purpose");
+        Some(1 << 40)
+    };
+    let pool = Pool::with_parts(geometry, Replay::new(&geometry, bases), Unbacked::new());
+    let attempt = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| pool.malloc(100)));
+    assert!(attempt.is_err());
+    assert_eq!(pool.stats().arenas.allocated_total, 0);
+    let block = pool.malloc(100).expect("memory");
+    assert!(pool.owns(block.as_ptr()));
+}
+
+#[test]
 fn classes_of_another_geometry_are_refused() {
     let wide = Geometry::for_cpython(3, 6, 0).expect("in the table");
     let pool = Pool::new(geometry());

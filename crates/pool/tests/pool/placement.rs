@@ -170,6 +170,11 @@ fn requests_beyond_reason_are_refused() {
         pool.free(Some(block));
     }
     assert_eq!(pool.stats().bytes.in_use, 0);
+
+    let pool = aligned(cpython(12));
+    let foreign = malloc(&pool, 1000);
+    // SAFETY: the block is live.
+    assert_eq!(unsafe { pool.realloc(Some(foreign), isize::MAX as usize + 1) }, None);
 }
 
 #[test]

@@ -1,0 +1,110 @@
+//! Measuring processes from outside.
+
+use std::io;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
+
+use crate::Result;
+
+/// How long a process and those that it waited for took.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Took {
+    /// From before its start until after its end, in seconds.
+    pub(crate) wall: f64,
+    /// The processors' time of all of them, in user and system mode, in seconds.
+    pub(crate) cpu: f64,
+}
+
+/// Runs something while this thread, and what it starts, may use one processor only.
+pub(crate) fn on_one_processor<T>(what: impl FnOnce() -> Result<T>) -> Result<T> {
+    let failed = |error| format!("processes cannot be bound to a processor: {error}");
+    let all = sched_getaffinity(None).map_err(failed)?;
+    // The last one: the first has more interrupts to serve.
+    let last = (0..CpuSet::MAX_CPU).rev().find(|&cpu| all.is_set(cpu)).unwrap_or(0);
+    let mut one = CpuSet::new();
+    one.set(last);
+    sched_setaffinity(None, &one).map_err(failed)?;
+    let result = what();
+    sched_setaffinity(None, &all).map_err(failed)?;
+    result
+}
+
+/// Runs a command to its end, without input or output, and says how long it took.
+pub(crate) fn time(command: &mut Command) -> Result<Took> {
+    let start = Instant::now();
+    let child = quiet(command).spawn().map_err(|error| told(command, &error))?;
+    let pid =
+        libc::pid_t::try_from(child.id()).map_err(|_| "a process has an impossible number".to_owned())?;
+    let (mut status, mut usage) = (0, std::mem::MaybeUninit::<libc::rusage>::zeroed());
+    let usage = loop {
+        // SAFETY: the process is a child of ours that nobody else waits for (`child` is not touched any more, and
+        // dropping it does not wait); both places are ours to write; a structure of numbers may be all zeroes.
+        let (waited, usage) =
+            unsafe { (libc::wait4(pid, &raw mut status, 0, usage.as_mut_ptr()), usage.assume_init()) };
+        if waited == pid {
+            break usage;
+        }
+        let error = io::Error::last_os_error();
+        if error.kind() != io::ErrorKind::Interrupted {
+            return Err(told(command, &error));
+        }
+    };
+    let wall = start.elapsed().as_secs_f64();
+    if !libc::WIFEXITED(status) || libc::WEXITSTATUS(status) != 0 {
+        return Err(format!("{} failed: run it by hand to see why", shown(command)));
+    }
+    let seconds = |time: libc::timeval| {
+        let whole = u64::try_from(time.tv_sec).unwrap_or(0);
+        let micros = u64::try_from(time.tv_usec).unwrap_or(0);
+        (Duration::from_secs(whole) + Duration::from_micros(micros)).as_secs_f64()
+    };
+    Ok(Took { wall, cpu: seconds(usage.ru_utime) + seconds(usage.ru_stime) })
+}
+
+/// Runs a command to its end and says how much of its memory was resident at most, in bytes.
+///
+/// Asked again and again while it runs: what the kernel tells afterwards (`ru_maxrss`) is at least what *this* process
+/// had when it started the other.
+pub(crate) fn peak_memory(command: &mut Command) -> Result<u64> {
+    let mut child = quiet(command).spawn().map_err(|error| told(command, &error))?;
+    let mut peak = 0;
+    loop {
+        peak = peak.max(high_water_mark(&child.id().to_string()).unwrap_or(0));
+        match child.try_wait() {
+            Ok(None) => thread::sleep(Duration::from_micros(500)),
+            Ok(Some(status)) if status.success() => return Ok(peak),
+            Ok(Some(status)) => return Err(format!("{} failed ({status})", shown(command))),
+            Err(error) => return Err(told(command, &error)),
+        }
+    }
+}
+
+/// The most memory that was resident of a process (a number, or `self`), in bytes.
+pub(crate) fn high_water_mark(process: &str) -> Option<u64> {
+    memory(process, "VmHWM:")
+}
+
+/// A line of what the kernel says of a process' memory, in bytes.
+pub(crate) fn memory(process: &str, field: &str) -> Option<u64> {
+    let text = std::fs::read_to_string(Path::new("/proc").join(process).join("status")).ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix(field))?;
+    line.trim().strip_suffix(" kB")?.parse::<u64>().ok().map(|kilobytes| kilobytes * 1024)
+}
+
+fn quiet(command: &mut Command) -> &mut Command {
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null())
+}
+
+fn told(command: &Command, error: &io::Error) -> String {
+    format!("{}: {error}", shown(command))
+}
+
+/// A command as one would type it, with short paths.
+pub(crate) fn shown(command: &Command) -> String {
+    let words = std::iter::once(command.get_program()).chain(command.get_args());
+    words.map(|word| crate::workspace::shown(Path::new(word))).collect::<Vec<_>>().join(" ")
+}
