@@ -10,9 +10,7 @@
 //! foreign memory is never read to find out whether it is ours.
 
 use alloc::boxed::Box;
-use alloc::collections::BTreeMap;
-use alloc::vec;
-use core::cell::{Cell, RefCell};
+use core::cell::Cell;
 use core::hint;
 use core::ptr::{self, NonNull};
 
@@ -20,7 +18,11 @@ use crate::geometry::Geometry;
 
 const ADDRESS_BITS: u32 = 48;
 
-type Base = Cell<*mut u8>;
+/// The arena that begins in a slot: a null base if none does, and the number that belongs to it.
+struct Entry {
+    base: Cell<*mut u8>,
+    number: Cell<u32>,
+}
 
 /// The tree. Lookups take constant time; nodes are allocated zeroed, so that the parts never
 /// written cost no memory where zeroed memory comes lazily from the operating system.
@@ -34,17 +36,7 @@ pub(crate) struct AddressMap {
     leaf_shift: u32,
     leaf_mask: usize,
     /// Null or a leaf: `leaf_mask + 2` entries leaked from a boxed slice, freed in `drop`.
-    leaves: Box<[Cell<*mut Base>]>,
-    /// By leaf, and in it by the slot in which they begin: numbers that belong to the arenas.
-    /// Apart, since releasing a block does not want them. There are few leaves.
-    numbers: RefCell<BTreeMap<usize, Box<[u32]>>>,
-}
-
-/// Cells of null pointers, not touched where zeroed memory comes lazily.
-fn nulls<T>(len: usize) -> Box<[Cell<*mut T>]> {
-    let cells = Box::new_zeroed_slice(len);
-    // SAFETY: a cell has the layout of what it holds, and a pointer of zeroes is a null pointer.
-    unsafe { cells.assume_init() }
+    leaves: Box<[Cell<*mut Entry>]>,
 }
 
 impl AddressMap {
@@ -58,8 +50,9 @@ impl AddressMap {
             slot_shift,
             leaf_shift,
             leaf_mask: (1 << leaf_shift) - 1,
-            leaves: nulls(leaves),
-            numbers: RefCell::new(BTreeMap::new()),
+            // SAFETY: a cell has the layout of what it holds, and a pointer of zeroes is a null
+            // pointer.
+            leaves: unsafe { Box::new_zeroed_slice(leaves).assume_init() },
         }
     }
 
@@ -77,7 +70,7 @@ impl AddressMap {
         // SAFETY:
         // 1. `leaf` is not null, so it points to `leaf_mask + 2` entries that live as long as
         //    `self`; 2. `index <= leaf_mask`, so that both entries are among them.
-        let (earlier, here) = unsafe { ((*leaf.add(index)).get(), (*leaf.add(index + 1)).get()) };
+        let (earlier, here) = unsafe { ((*leaf.add(index)).base.get(), (*leaf.add(index + 1)).base.get()) };
         let begins_here = address.wrapping_sub(here.addr()) < self.arena_size;
         // Which of the two it is depends on the block and is as good as random.
         let arena = hint::select_unpredictable(begins_here, here, earlier);
@@ -109,19 +102,32 @@ impl AddressMap {
         // 4. A is one of the two entries, and not null.
         unsafe {
             let leaf = self.leaves.get_unchecked(before >> self.leaf_shift).get();
-            let (earlier, here) = ((*leaf.add(index)).get(), (*leaf.add(index + 1)).get());
+            let (earlier, here) = ((*leaf.add(index)).base.get(), (*leaf.add(index + 1)).base.get());
             let begins_here = address.wrapping_sub(here.addr()) < self.arena_size;
             NonNull::new_unchecked(hint::select_unpredictable(begins_here, here, earlier))
         }
     }
 
-    /// The number given to the arena that begins at `base`, which is in the map.
-    pub(crate) fn number_of(&self, base: NonNull<u8>) -> u32 {
-        let slot = base.addr().get() >> self.slot_shift;
-        self.numbers
-            .borrow()
-            .get(&(slot >> self.leaf_shift))
-            .map_or(u32::MAX, |numbers| numbers[slot & self.leaf_mask])
+    /// The arena that `address` lies in, with the number that belongs to it. Any address may be
+    /// asked.
+    #[inline]
+    pub(crate) fn numbered_arena_of(&self, address: usize) -> Option<(NonNull<u8>, u32)> {
+        let before = address.wrapping_sub(self.arena_size) >> self.slot_shift;
+        let leaf = self.leaves.get(before >> self.leaf_shift)?.get();
+        if leaf.is_null() {
+            return None;
+        }
+        let index = before & self.leaf_mask;
+        // SAFETY: as in `arena_of`.
+        let (earlier, here) = unsafe { (&*leaf.add(index), &*leaf.add(index + 1)) };
+        let begins_here = address.wrapping_sub(here.base.get().addr()) < self.arena_size;
+        let entry = hint::select_unpredictable(begins_here, here, earlier);
+        let base = entry.base.get();
+        if address.wrapping_sub(base.addr()) < self.arena_size {
+            Some((NonNull::new(base)?, entry.number.get()))
+        } else {
+            None
+        }
     }
 
     /// Enters an arena.
@@ -139,40 +145,39 @@ impl AddressMap {
         // `begin[s - 1 ..= s]` and `begin[s ..= s + 1]`: the leaves of s - 1 and of s.
         self.make_leaf((slot - 1) >> self.leaf_shift);
         self.make_leaf(slot >> self.leaf_shift);
-        if !self.entry(slot, 0).get().is_null() {
+        if !self.entry(slot, 0).base.get().is_null() {
             return Err(Refused);
         }
-        self.set(slot, base.as_ptr());
-        // Zeroes are cheap to allocate; which numbers mean something the leaf tells.
-        let mut numbers = self.numbers.borrow_mut();
-        let numbers = numbers
-            .entry(slot >> self.leaf_shift)
-            .or_insert_with(|| vec![0; self.leaf_mask + 1].into_boxed_slice());
-        numbers[slot & self.leaf_mask] = number;
+        self.set(slot, base.as_ptr(), number);
         Ok(())
     }
 
     /// Forgets the arena that begins at `base`, which is in the map.
     pub(crate) fn remove(&self, base: NonNull<u8>) {
-        self.set(base.addr().get() >> self.slot_shift, ptr::null_mut());
+        self.set(base.addr().get() >> self.slot_shift, ptr::null_mut(), 0);
     }
 
     fn make_leaf(&self, leaf: usize) {
         if self.leaves[leaf].get().is_null() {
-            let entries: Box<[Base]> = nulls(self.leaf_mask + 2);
+            // SAFETY: cells have the layout of what they hold; zeroes are a null pointer and a 0.
+            let entries: Box<[Entry]> = unsafe { Box::new_zeroed_slice(self.leaf_mask + 2).assume_init() };
             self.leaves[leaf].set(Box::into_raw(entries).cast());
         }
     }
 
-    fn set(&self, slot: usize, base: *mut u8) {
-        self.entry(slot, 0).set(base);
+    fn set(&self, slot: usize, base: *mut u8, number: u32) {
+        let enter = |entry: &Entry| {
+            entry.base.set(base);
+            entry.number.set(number);
+        };
+        enter(self.entry(slot, 0));
         if slot & self.leaf_mask == 0 {
-            self.entry(slot - 1, 1).set(base);
+            enter(self.entry(slot - 1, 1));
         }
     }
 
     /// `begin[slot + after]` in the leaf of `slot`, which has been made; `after` is 0 or 1.
-    fn entry(&self, slot: usize, after: usize) -> &Base {
+    fn entry(&self, slot: usize, after: usize) -> &Entry {
         let leaf = self.leaves[slot >> self.leaf_shift].get();
         assert!(!leaf.is_null() && after <= 1, "an arena that is not in the map");
         // SAFETY:
@@ -215,8 +220,10 @@ mod tests {
     }
 
     fn bounds_are_found(map: &AddressMap, base: usize) {
+        let number = map.numbered_arena_of(base).expect("an arena").1;
         for inside in [base, base + 1, base + SIZE / 2, base + SIZE - 1] {
             assert_eq!(map.arena_of(inside), Some(at(base)), "{inside:#x}");
+            assert_eq!(map.numbered_arena_of(inside), Some((at(base), number)), "{inside:#x}");
             // SAFETY: it lies in the arena at `base`.
             assert_eq!(unsafe { map.arena_of_ours(inside) }, at(base), "{inside:#x}");
         }
@@ -238,14 +245,14 @@ mod tests {
             let map = map();
             map.insert(at(base), 7).expect("room");
             bounds_are_found(&map, base);
-            assert_eq!(map.number_of(at(base)), 7);
+            assert_eq!(map.numbered_arena_of(at(base).addr().get()).map(|found| found.1), Some(7));
             assert_eq!(map.arena_of(base - 1), None);
             assert_eq!(map.arena_of(base + SIZE), None);
             map.remove(at(base));
             assert_eq!(map.arena_of(base), None);
             assert_eq!(map.arena_of(base + SIZE - 1), None);
             map.insert(at(base), 8).expect("free again");
-            assert_eq!(map.number_of(at(base)), 8);
+            assert_eq!(map.numbered_arena_of(at(base).addr().get()).map(|found| found.1), Some(8));
         }
     }
 
@@ -258,7 +265,10 @@ mod tests {
         }
         for n in 0..4_u32 {
             bounds_are_found(&map, first + n as usize * SIZE);
-            assert_eq!(map.number_of(at(first + n as usize * SIZE)), n);
+            assert_eq!(
+                map.numbered_arena_of(at(first + n as usize * SIZE).addr().get()).map(|found| found.1),
+                Some(n)
+            );
         }
         map.remove(at(first + SIZE));
         assert_eq!(map.arena_of(first + SIZE), None);
@@ -272,6 +282,7 @@ mod tests {
         map.insert(at(SIZE), 0).expect("room");
         for address in [0, 1, 16, SIZE - 1, 2 * SIZE, 1 << 47, 1 << 48, 1 << 62, usize::MAX] {
             assert_eq!(map.arena_of(address), None, "{address:#x}");
+            assert_eq!(map.numbered_arena_of(address), None, "{address:#x}");
         }
     }
 

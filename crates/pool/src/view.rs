@@ -115,8 +115,7 @@ impl<S: ArenaSource, F: Fallback> Pool<S, F> {
     #[inline]
     #[must_use]
     pub fn locate(&self, address: *const u8) -> Option<Place> {
-        let base = self.state.map.arena_of(address.addr())?;
-        let slot = self.state.map.number_of(base);
+        let (base, slot) = self.state.map.numbered_arena_of(address.addr())?;
         let arena = self.state.arenas(|arenas| arenas.get(slot).map(|arena| arena.id))?;
         Some(Place { arena, offset: address.addr() - base.addr().get() })
     }
@@ -129,8 +128,7 @@ impl<S: ArenaSource, F: Fallback> Pool<S, F> {
     #[must_use]
     pub fn position(&self, address: *const u8) -> Option<Position> {
         let Place { arena, offset: arena_offset } = self.locate(address)?;
-        let base = self.state.map.arena_of(address.addr())?;
-        let slot = self.state.map.number_of(base);
+        let (_, slot) = self.state.map.numbered_arena_of(address.addr())?;
         let geometry = self.geometry();
         let (pool_index, in_pool, pool) = self.state.arenas(|arenas| {
             let arena = arenas.get(slot)?;

@@ -21,9 +21,8 @@ pub enum Error {
     Folder(PathBuf),
     /// The folder for the library belongs to another user or may be written by one.
     Ownership(PathBuf),
-    /// From a slot of the ring on nothing can be read: something overwrote it, or several threads wrote at once (as
-    /// [`Status::concurrent`](crate::Status::concurrent) and `several_interpreters` may tell). The program was set free and goes on
-    /// unrecorded.
+    /// From a slot of the ring on nothing can be read: something overwrote it, or several threads wrote at once (of
+    /// which [`Status`](crate::Status) may tell more). The program was set free and goes on unrecorded.
     Corrupt {
         /// Number of the slot, counted from the beginning of the recording.
         at: u64,

@@ -22,7 +22,7 @@ pub(crate) enum Command {
     Record(record::Arguments),
     Verify(verify::Arguments),
     /// What a single measurement of `pool` runs in.
-    #[cfg(any())]
+    #[cfg(feature = "peers")]
     #[command(hide = true)]
     PoolChild(pool::ChildArguments),
 }
@@ -32,7 +32,7 @@ pub(crate) fn run(command: &Command) -> Result<()> {
         Command::Pool(arguments) => pool::run(arguments),
         Command::Record(arguments) => record::run(arguments),
         Command::Verify(arguments) => verify::run(arguments),
-        #[cfg(any())]
+        #[cfg(feature = "peers")]
         Command::PoolChild(arguments) => pool::run_child(arguments),
     }
 }

@@ -206,8 +206,8 @@ fn tables(rows: &[Row], memray: bool) -> String {
     let medians: Vec<f64> = all.iter().map(|values| median(values)).collect();
     ratios.add_row(ratio_row("median".to_owned(), &medians));
     let note = if memray {
-        "What favours us: memray also records C stacks' Python frames and allocations outside of Python's allocators; \
-         what favours memray: its file is compressed after the program's end or not at all.\n"
+        "What favours us: memray records more (the stack of each allocation, and calls of malloc and mmap as well), and \
+         compresses its file after the program's end, which is in its time.\n"
     } else {
         ""
     };

@@ -9,7 +9,7 @@ use alloc::alloc::{alloc, dealloc};
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
 use core::alloc::Layout;
-use core::cell::RefCell;
+use core::cell::{Cell, RefCell};
 use core::fmt;
 use core::ptr::NonNull;
 
@@ -87,7 +87,14 @@ pub struct Replay<B> {
     /// Live arenas by the address of their base.
     live: RefCell<BTreeMap<usize, Live>>,
     events: RefCell<VecDeque<ArenaEvent>>,
+    /// Whether `events` is not empty.
+    waiting: Cell<bool>,
+    /// Memory of released arenas, for the next ones: what was touched before costs no page fault.
+    spare: RefCell<Vec<(NonNull<u8>, Layout)>>,
 }
+
+/// How much memory of released arenas is kept at most.
+const SPARES: usize = 16;
 
 struct Live {
     arena: ArenaId,
@@ -104,6 +111,8 @@ impl<B: FnMut() -> Option<u64>> Replay<B> {
             recorded: RefCell::new(Vec::new()),
             live: RefCell::new(BTreeMap::new()),
             events: RefCell::new(VecDeque::new()),
+            waiting: Cell::new(false),
+            spare: RefCell::new(Vec::new()),
         }
     }
 
@@ -118,15 +127,20 @@ impl<B: FnMut() -> Option<u64>> Replay<B> {
             return Err(impossible);
         }
         let offset = base % self.pool_size;
-        let room = offset
+        // As much for any offset, so that the memory can serve any arena.
+        let room = self
+            .pool_size
             .checked_add(layout.size())
             .filter(|&size| size != 0)
             .and_then(|size| Layout::from_size_align(size, self.pool_size).ok())
             .and_then(|room| room.align_to(layout.align()).ok())
             .ok_or(Refusal::OutOfMemory)?;
-        // SAFETY: the layout is not empty.
-        let memory = NonNull::new(unsafe { alloc(room) }).ok_or(Refusal::OutOfMemory)?;
-        // SAFETY: `offset` is at most the size of the allocation.
+        let memory = match self.spare.borrow_mut().pop_if(|(_, layout)| *layout == room) {
+            Some((memory, _)) => memory,
+            // SAFETY: the layout is not empty.
+            None => NonNull::new(unsafe { alloc(room) }).ok_or(Refusal::OutOfMemory)?,
+        };
+        // SAFETY: `offset` is below the pool size, and so within the allocation.
         let start = unsafe { memory.add(offset) };
         let mut recorded_bases = self.recorded.borrow_mut();
         let arena = ArenaId::new(recorded_bases.len() as u64);
@@ -139,15 +153,33 @@ impl<B: FnMut() -> Option<u64>> Replay<B> {
 impl<B> Replay<B> {
     /// What happened since the last call, oldest first.
     pub fn take_events(&self) -> impl Iterator<Item = ArenaEvent> + use<B> {
+        self.waiting.set(false);
         self.events.take().into_iter()
+    }
+
+    /// Whether something happened that was not taken yet.
+    #[inline]
+    #[must_use]
+    pub fn has_events(&self) -> bool {
+        // Asked after each request of a replay: a glance, no borrow that has to be given back.
+        self.waiting.get()
     }
 
     /// The next event that was not taken yet.
     pub fn next_event(&self) -> Option<ArenaEvent> {
-        self.events.borrow_mut().pop_front()
+        let mut events = self.events.borrow_mut();
+        let event = events.pop_front();
+        self.waiting.set(!events.is_empty());
+        event
+    }
+
+    fn log(&self, event: ArenaEvent) {
+        self.events.borrow_mut().push_back(event);
+        self.waiting.set(true);
     }
 
     /// The recorded base of an arena, live or not; `None` if it was never acquired.
+    #[inline]
     #[must_use]
     pub fn recorded_base(&self, arena: ArenaId) -> Option<u64> {
         let ordinal = usize::try_from(arena.ordinal()).ok()?;
@@ -161,6 +193,7 @@ impl<B> Replay<B> {
     }
 
     /// The address that a place has in the recording.
+    #[inline]
     #[must_use]
     pub fn recorded_address(&self, place: crate::Place) -> Option<u64> {
         self.recorded_base(place.arena)?.checked_add(place.offset as u64)
@@ -181,10 +214,10 @@ impl<B> fmt::Debug for Replay<B> {
 unsafe impl<B: Send> Send for Replay<B> {}
 
 // SAFETY:
-// 1. the allocation has room for `offset` and the arena. It is aligned to the pool size and to the
+// 1. the allocation has room for `offset`, which is below the pool size, and the arena. It is aligned to the pool size and to the
 //    layout; `offset` is a multiple of the layout's alignment, or 0 if that is above the pool size,
 //    since the recorded base is a multiple of it (checked) and both are powers of two;
-// 2. it is freed in `release` or in `drop`, and does not move; 3. by the global allocator's promise;
+// 2. it is freed or used again after `release`, or freed in `drop`, and does not move; 3. by the global allocator's promise;
 // 4. the source does not; a closure that does is refused, and the pool stays memory-safe even then.
 unsafe impl<B: FnMut() -> Option<u64>> ArenaSource for Replay<B> {
     fn acquire(&self, layout: Layout) -> Option<NonNull<u8>> {
@@ -192,7 +225,7 @@ unsafe impl<B: FnMut() -> Option<u64>> ArenaSource for Replay<B> {
             Ok((base, arena, recorded)) => (ArenaEvent::Acquired { arena, recorded }, Some(base)),
             Err(why) => (ArenaEvent::Refused(why), None),
         };
-        self.events.borrow_mut().push_back(event);
+        self.log(event);
         base
     }
 
@@ -201,18 +234,24 @@ unsafe impl<B: FnMut() -> Option<u64>> ArenaSource for Replay<B> {
             return;
         };
         let recorded = self.recorded_base(arena).unwrap_or_default();
-        self.events.borrow_mut().push_back(ArenaEvent::Released { arena, recorded });
-        // SAFETY: allocated with this layout, removed from the books, and by contract not in use.
-        unsafe { dealloc(memory.as_ptr(), layout) };
+        self.log(ArenaEvent::Released { arena, recorded });
+        let mut spare = self.spare.borrow_mut();
+        if spare.len() < SPARES {
+            spare.push((memory, layout));
+        } else {
+            // SAFETY: allocated with this layout, removed from the books, and by contract not in use.
+            unsafe { dealloc(memory.as_ptr(), layout) };
+        }
     }
 }
 
 impl<B> Drop for Replay<B> {
     fn drop(&mut self) {
-        for Live { memory, layout, .. } in self.live.get_mut().values() {
-            // SAFETY: allocated with this layout and not released; by contract arenas are not used
+        let live = self.live.get_mut().values().map(|live| (live.memory, live.layout));
+        for (memory, layout) in live.chain(self.spare.get_mut().drain(..)) {
+            // SAFETY: allocated with this layout and not freed; by contract arenas are not used
             // after their source is dropped.
-            unsafe { dealloc(memory.as_ptr(), *layout) };
+            unsafe { dealloc(memory.as_ptr(), layout) };
         }
     }
 }

@@ -126,8 +126,8 @@ fn record(mut consumer: Consumer, child: &mut Child, arguments: &Arguments) -> R
     drop(consumer);
     let healthy = outcome.and_then(|()| match status {
         _ if status.concurrent => {
-            Err("two interpreters with a lock each ran at the same time, so their calls have no \
-                                       common order; record a program with one interpreter"
+            Err("the program has more than one interpreter (sub-interpreters with a lock and pools of their \
+                 own), and their calls have no common order: record a program with one"
                 .to_owned())
         }
         _ if status.hooks_lost || !status.initialized => {

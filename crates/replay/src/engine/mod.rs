@@ -100,6 +100,9 @@ impl Engine {
         self.bases.borrow_mut().append(&mut fetched.arena_bases);
         for (event, &input) in (first_event..).zip(inputs) {
             self.step(event, input, out)?;
+            if !self.pool.source().has_events() {
+                continue;
+            }
             while let Some(change) = self.pool.source().next_event() {
                 let change = match change {
                     pool::ArenaEvent::Acquired { arena, .. } => ArenaChange::Acquired(arena.ordinal()),
