@@ -1,5 +1,7 @@
 //! Tests of the whole: the command, the bundled traces, and real interpreters where there are some.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
+
 mod blind;
 mod command;
 mod corpus;

@@ -127,7 +127,7 @@ fn place(address: u64) -> String {
 
 /// Tells a divergence of the check `placement`.
 #[must_use]
-pub fn placement(path: &Path, header: &Header, divergence: PlacementDivergence) -> Divergence {
+pub(crate) fn placement(path: &Path, header: &Header, divergence: PlacementDivergence) -> Divergence {
     let PlacementDivergence { event, size, predicted, observed } = divergence;
     let alignment = u64::from(header.allocator.alignment);
     let class = size.saturating_sub(1) / alignment;
@@ -160,7 +160,7 @@ fn change(event: Option<ArenaEvent>) -> String {
 
 /// Tells a divergence of the check `arenas`.
 #[must_use]
-pub fn arenas(path: &Path, header: &Header, divergence: ArenaDivergence) -> Divergence {
+pub(crate) fn arenas(path: &Path, header: &Header, divergence: ArenaDivergence) -> Divergence {
     let event = divergence.event();
     let notes = take_notes(path, header, event, &[]);
     let mut details = vec![format!("{} arenas had been acquired before", notes.bases.len())];

@@ -60,10 +60,13 @@ impl From<trace::Error> for DrainError {
     }
 }
 
+/// Opens what the trace is written to.
+type Open<W> = Box<dyn FnOnce() -> Result<W, trace::Error> + Send>;
+
 /// Writes a trace from raw events.
 pub struct Drain<W: Write> {
     /// The header but for the allocator, and where to write, until the allocator is known.
-    waiting: Option<(Header, Box<dyn FnOnce() -> Result<W, trace::Error> + Send>)>,
+    waiting: Option<(Header, Open<W>)>,
     held_back: Vec<Event>,
     small: usize,
     recording: Option<Recording<W>>,
