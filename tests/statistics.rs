@@ -42,7 +42,8 @@ fn a_replay_prints_what_the_interpreter_printed() {
         }
         assert!(found, "{version:?}: the call was not marked in the trace");
         let format = pool::Format::for_cpython(version.0, version.1).expect("a known version");
-        let ours = pool::debugmallocstats(&format, &engine.pool().stats(), engine.recorded_bases());
+        let ours =
+            pool::debugmallocstats(format, &engine.pool().stats(), engine.recorded_bases().iter().copied());
         assert!(ours.lines().count() > 20, "{ours}");
         assert!(printed.contains(&ours), "{version:?}: printed\n{printed}\nreplayed\n{ours}");
     }

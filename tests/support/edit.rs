@@ -10,17 +10,17 @@ use trace::{
 
 /// A whole trace in memory.
 #[derive(Clone)]
-pub struct Trace {
-    pub header: Header,
-    pub inputs: Vec<Input>,
+pub(crate) struct Trace {
+    pub(crate) header: Header,
+    pub(crate) inputs: Vec<Input>,
     /// One for each input that asks for a size that pools serve and did not fail.
-    pub addresses: Vec<u64>,
-    pub arenas: Vec<ArenaEvent>,
-    pub bases: Vec<Option<u64>>,
+    pub(crate) addresses: Vec<u64>,
+    pub(crate) arenas: Vec<ArenaEvent>,
+    pub(crate) bases: Vec<Option<u64>>,
 }
 
 impl Trace {
-    pub fn read(path: &Path) -> Self {
+    pub(crate) fn read(path: &Path) -> Self {
         let bytes = std::fs::read(path).expect("a trace file");
         let mut reader = Reader::new(&bytes[..]).expect("a trace");
         let mut trace = Self {
@@ -40,24 +40,24 @@ impl Trace {
         trace
     }
 
-    pub fn allocator(&self) -> Allocator {
+    pub(crate) fn allocator(&self) -> Allocator {
         self.header.allocator
     }
 
     /// Whether an input has a fact.
-    pub fn is_placed(&self, input: &Input) -> bool {
+    pub(crate) fn is_placed(&self, input: &Input) -> bool {
         matches!(*input, Input::Allocate { size, failed: false, .. } | Input::Resize { size, failed: false, .. }
             if self.allocator().serves(size))
     }
 
     /// The event of each fact.
-    pub fn events_of_facts(&self) -> Vec<usize> {
+    pub(crate) fn events_of_facts(&self) -> Vec<usize> {
         let placed = self.inputs.iter().enumerate().filter(|(_, input)| self.is_placed(input));
         placed.map(|(event, _)| event).collect()
     }
 
     /// Writes the trace.
-    pub fn write(&self) -> Vec<u8> {
+    pub(crate) fn write(&self) -> Vec<u8> {
         let mut file = Vec::new();
         let mut writer = Writer::new(&mut file, &self.header).expect("a vector takes everything");
         let mut live: HashMap<u64, (LiveBlock, u64)> = HashMap::new();

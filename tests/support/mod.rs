@@ -1,46 +1,46 @@
 //! What the tests share.
 
-pub mod edit;
-pub mod pythons;
+pub(crate) mod edit;
+pub(crate) mod pythons;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 /// The repository.
-pub fn root() -> &'static Path {
+pub(crate) fn root() -> &'static Path {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
 }
 
 /// The command under test.
-pub fn replay() -> Command {
+pub(crate) fn replay() -> Command {
     Command::new(env!("CARGO_BIN_EXE_replay"))
 }
 
 /// What the command wrote to standard output.
-pub fn stdout(output: &Output) -> String {
+pub(crate) fn stdout(output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
 /// What the command wrote to standard error.
-pub fn stderr(output: &Output) -> String {
+pub(crate) fn stderr(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
 /// The bundled traces, in order of name.
-pub fn bundled() -> Vec<PathBuf> {
+pub(crate) fn bundled() -> Vec<PathBuf> {
     let traces = replay::verify::find_traces(&[root().join("traces")]).expect("bundled traces");
     assert!(traces.len() >= 4, "only {} bundled traces", traces.len());
     traces
 }
 
 /// The smallest bundled trace.
-pub fn smallest() -> PathBuf {
+pub(crate) fn smallest() -> PathBuf {
     let size = |path: &PathBuf| path.metadata().map_or(u64::MAX, |metadata| metadata.len());
     bundled().into_iter().min_by_key(size).expect("a bundled trace")
 }
 
 /// The JSON that `replay verify --json` prints of one trace, and its exit status.
-pub fn verify_json(path: &Path) -> (serde_json::Value, i32) {
+pub(crate) fn verify_json(path: &Path) -> (serde_json::Value, i32) {
     let output = replay().args(["verify", "--json"]).arg(path).output().expect("replay runs");
     let document: serde_json::Value = serde_json::from_slice(&output.stdout)
         .unwrap_or_else(|error| panic!("{}: {error}: {}", path.display(), stderr(&output)));
@@ -49,7 +49,7 @@ pub fn verify_json(path: &Path) -> (serde_json::Value, i32) {
 }
 
 /// Writes a test's own trace file.
-pub fn write_trace(folder: &tempfile::TempDir, name: &str, bytes: &[u8]) -> PathBuf {
+pub(crate) fn write_trace(folder: &tempfile::TempDir, name: &str, bytes: &[u8]) -> PathBuf {
     let path = folder.path().join(name);
     std::fs::write(&path, bytes).expect("a file in a temporary folder");
     path

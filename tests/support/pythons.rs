@@ -5,15 +5,15 @@ use std::process::Command;
 
 /// An interpreter that answered.
 #[derive(Clone, Debug)]
-pub struct Python {
-    pub path: PathBuf,
+pub(crate) struct Python {
+    pub(crate) path: PathBuf,
     /// Major, minor, patch.
-    pub version: (u32, u32, u32),
+    pub(crate) version: (u32, u32, u32),
 }
 
 /// Every CPython that can be found: those named by `VIVARIUM_PYTHONS` (paths between colons), or else pyenv's and the
 /// system's. Each once, by what it really is.
-pub fn discover() -> Vec<Python> {
+pub(crate) fn discover() -> Vec<Python> {
     let mut candidates: Vec<PathBuf> = Vec::new();
     if let Some(named) = std::env::var_os("VIVARIUM_PYTHONS") {
         candidates.extend(std::env::split_paths(&named));
@@ -52,7 +52,7 @@ fn version(path: &Path) -> Option<(u32, u32, u32)> {
 }
 
 /// Interpreters that `replay record` records. If there is none, says so: a test that needs one is then skipped.
-pub fn recordable(test: &str) -> Vec<Python> {
+pub(crate) fn recordable(test: &str) -> Vec<Python> {
     let pythons = discover();
     let (good, old): (Vec<_>, Vec<_>) = pythons.into_iter().partition(|python| python.version >= (3, 7, 0));
     for python in old {

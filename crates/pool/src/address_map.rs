@@ -14,14 +14,28 @@ use core::cell::Cell;
 use core::hint;
 use core::ptr::{self, NonNull};
 
+use crate::arena::ArenaId;
 use crate::geometry::Geometry;
 
 const ADDRESS_BITS: u32 = 48;
 
-/// The arena that begins in a slot: a null base if none does, and the number that belongs to it.
+/// The arena that begins in a slot: a null base if none does; which one it is, and where its object
+/// stands among the arena objects.
 struct Entry {
     base: Cell<*mut u8>,
-    number: Cell<u32>,
+    id: Cell<ArenaId>,
+    index: Cell<u32>,
+}
+
+/// What the map knows of an arena.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Found {
+    /// Its memory.
+    pub(crate) base: NonNull<u8>,
+    /// Which one it is.
+    pub(crate) id: ArenaId,
+    /// Where its object stands.
+    pub(crate) index: u32,
 }
 
 /// The tree. Lookups take constant time; nodes are allocated zeroed, so that the parts never
@@ -108,10 +122,9 @@ impl AddressMap {
         }
     }
 
-    /// The arena that `address` lies in, with the number that belongs to it. Any address may be
-    /// asked.
+    /// What is known of the arena that `address` lies in. Any address may be asked.
     #[inline]
-    pub(crate) fn numbered_arena_of(&self, address: usize) -> Option<(NonNull<u8>, u32)> {
+    pub(crate) fn find(&self, address: usize) -> Option<Found> {
         let before = address.wrapping_sub(self.arena_size) >> self.slot_shift;
         let leaf = self.leaves.get(before >> self.leaf_shift)?.get();
         if leaf.is_null() {
@@ -124,7 +137,7 @@ impl AddressMap {
         let entry = hint::select_unpredictable(begins_here, here, earlier);
         let base = entry.base.get();
         if address.wrapping_sub(base.addr()) < self.arena_size {
-            Some((NonNull::new(base)?, entry.number.get()))
+            Some(Found { base: NonNull::new(base)?, id: entry.id.get(), index: entry.index.get() })
         } else {
             None
         }
@@ -134,7 +147,7 @@ impl AddressMap {
     ///
     /// Refuses one that begins in the first slot, reaches beyond 48 bits or begins in a slot in
     /// which another one does.
-    pub(crate) fn insert(&self, base: NonNull<u8>, number: u32) -> Result<(), Refused> {
+    pub(crate) fn insert(&self, base: NonNull<u8>, id: ArenaId, index: u32) -> Result<(), Refused> {
         let address = base.addr().get();
         let slot = address >> self.slot_shift;
         let end = address.checked_add(self.arena_size).ok_or(Refused)?;
@@ -148,27 +161,28 @@ impl AddressMap {
         if !self.entry(slot, 0).base.get().is_null() {
             return Err(Refused);
         }
-        self.set(slot, base.as_ptr(), number);
+        self.set(slot, base.as_ptr(), id, index);
         Ok(())
     }
 
     /// Forgets the arena that begins at `base`, which is in the map.
     pub(crate) fn remove(&self, base: NonNull<u8>) {
-        self.set(base.addr().get() >> self.slot_shift, ptr::null_mut(), 0);
+        self.set(base.addr().get() >> self.slot_shift, ptr::null_mut(), ArenaId::new(0), 0);
     }
 
     fn make_leaf(&self, leaf: usize) {
         if self.leaves[leaf].get().is_null() {
-            // SAFETY: cells have the layout of what they hold; zeroes are a null pointer and a 0.
+            // SAFETY: cells have the layout of what they hold; zeroes are a null pointer and numbers.
             let entries: Box<[Entry]> = unsafe { Box::new_zeroed_slice(self.leaf_mask + 2).assume_init() };
             self.leaves[leaf].set(Box::into_raw(entries).cast());
         }
     }
 
-    fn set(&self, slot: usize, base: *mut u8, number: u32) {
+    fn set(&self, slot: usize, base: *mut u8, id: ArenaId, index: u32) {
         let enter = |entry: &Entry| {
             entry.base.set(base);
-            entry.number.set(number);
+            entry.id.set(id);
+            entry.index.set(index);
         };
         enter(self.entry(slot, 0));
         if slot & self.leaf_mask == 0 {
@@ -220,10 +234,11 @@ mod tests {
     }
 
     fn bounds_are_found(map: &AddressMap, base: usize) {
-        let number = map.numbered_arena_of(base).expect("an arena").1;
+        let found = map.find(base).expect("an arena");
+        assert_eq!(found.base, at(base));
         for inside in [base, base + 1, base + SIZE / 2, base + SIZE - 1] {
             assert_eq!(map.arena_of(inside), Some(at(base)), "{inside:#x}");
-            assert_eq!(map.numbered_arena_of(inside), Some((at(base), number)), "{inside:#x}");
+            assert_eq!(map.find(inside), Some(found), "{inside:#x}");
             // SAFETY: it lies in the arena at `base`.
             assert_eq!(unsafe { map.arena_of_ours(inside) }, at(base), "{inside:#x}");
         }
@@ -243,16 +258,18 @@ mod tests {
             (1 << 48) - SIZE,
         ] {
             let map = map();
-            map.insert(at(base), 7).expect("room");
+            map.insert(at(base), ArenaId::new(7), 3).expect("room");
             bounds_are_found(&map, base);
-            assert_eq!(map.numbered_arena_of(at(base).addr().get()).map(|found| found.1), Some(7));
+            let found = map.find(base).map(|found| (found.id, found.index));
+            assert_eq!(found, Some((ArenaId::new(7), 3)));
             assert_eq!(map.arena_of(base - 1), None);
             assert_eq!(map.arena_of(base + SIZE), None);
             map.remove(at(base));
             assert_eq!(map.arena_of(base), None);
             assert_eq!(map.arena_of(base + SIZE - 1), None);
-            map.insert(at(base), 8).expect("free again");
-            assert_eq!(map.numbered_arena_of(at(base).addr().get()).map(|found| found.1), Some(8));
+            map.insert(at(base), ArenaId::new(8), 4).expect("free again");
+            let found = map.find(base).map(|found| (found.id, found.index));
+            assert_eq!(found, Some((ArenaId::new(8), 4)));
         }
     }
 
@@ -261,14 +278,11 @@ mod tests {
         let map = map();
         let first = (SIZE << 14) - 2 * SIZE + 4096;
         for n in 0..4_u32 {
-            map.insert(at(first + n as usize * SIZE), n).expect("room");
+            map.insert(at(first + n as usize * SIZE), ArenaId::new(n.into()), n).expect("room");
         }
         for n in 0..4_u32 {
             bounds_are_found(&map, first + n as usize * SIZE);
-            assert_eq!(
-                map.numbered_arena_of(at(first + n as usize * SIZE).addr().get()).map(|found| found.1),
-                Some(n)
-            );
+            assert_eq!(map.find(first + n as usize * SIZE).map(|found| found.index), Some(n));
         }
         map.remove(at(first + SIZE));
         assert_eq!(map.arena_of(first + SIZE), None);
@@ -279,10 +293,10 @@ mod tests {
     #[test]
     fn addresses_from_elsewhere_are_nobodys() {
         let map = map();
-        map.insert(at(SIZE), 0).expect("room");
+        map.insert(at(SIZE), ArenaId::new(0), 0).expect("room");
         for address in [0, 1, 16, SIZE - 1, 2 * SIZE, 1 << 47, 1 << 48, 1 << 62, usize::MAX] {
             assert_eq!(map.arena_of(address), None, "{address:#x}");
-            assert_eq!(map.numbered_arena_of(address), None, "{address:#x}");
+            assert_eq!(map.find(address), None, "{address:#x}");
         }
     }
 
@@ -290,9 +304,9 @@ mod tests {
     fn impossible_arenas_are_refused() {
         let map = map();
         for base in [16, SIZE - 1, (1 << 48) - SIZE + 1, 1 << 48, usize::MAX - 15] {
-            assert_eq!(map.insert(at(base), 0), Err(Refused), "{base:#x}");
+            assert_eq!(map.insert(at(base), ArenaId::new(0), 0), Err(Refused), "{base:#x}");
         }
-        map.insert(at(5 * SIZE + 16), 0).expect("room");
-        assert_eq!(map.insert(at(5 * SIZE), 1), Err(Refused));
+        map.insert(at(5 * SIZE + 16), ArenaId::new(0), 0).expect("room");
+        assert_eq!(map.insert(at(5 * SIZE), ArenaId::new(1), 1), Err(Refused));
     }
 }

@@ -115,9 +115,8 @@ impl<S: ArenaSource, F: Fallback> Pool<S, F> {
     #[inline]
     #[must_use]
     pub fn locate(&self, address: *const u8) -> Option<Place> {
-        let (base, slot) = self.state.map.numbered_arena_of(address.addr())?;
-        let arena = self.state.arenas(|arenas| arenas.get(slot).map(|arena| arena.id))?;
-        Some(Place { arena, offset: address.addr() - base.addr().get() })
+        let found = self.state.map.find(address.addr())?;
+        Some(Place { arena: found.id, offset: address.addr() - found.base.addr().get() })
     }
 
     /// The block that an address lies in, live or free, carved or not. `None` for addresses
@@ -128,7 +127,7 @@ impl<S: ArenaSource, F: Fallback> Pool<S, F> {
     #[must_use]
     pub fn position(&self, address: *const u8) -> Option<Position> {
         let Place { arena, offset: arena_offset } = self.locate(address)?;
-        let (_, slot) = self.state.map.numbered_arena_of(address.addr())?;
+        let slot = self.state.map.find(address.addr())?.index;
         let geometry = self.geometry();
         let (pool_index, in_pool, pool) = self.state.arenas(|arenas| {
             let arena = arenas.get(slot)?;

@@ -84,7 +84,7 @@ fn take_notes(path: &Path, header: &Header, until: u64, addresses: &[u64]) -> No
             break;
         }
     }
-    notes.bases = engine.recorded_bases();
+    notes.bases = engine.recorded_bases().to_vec();
     notes
 }
 

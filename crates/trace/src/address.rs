@@ -10,10 +10,8 @@ use crate::varint;
 
 /// How many released addresses each class remembers.
 const REMEMBERED: usize = 1024;
-/// How far back the newest of them are looked through.
-const DEPTH: usize = 8;
-
-/// Address codes: 0 … 7 name one of the class's remembered addresses, newest first.
+/// Address codes: those below this name one of the class's remembered addresses, newest first.
+const EXACT: u8 = 8;
 const FOLLOWS: u8 = 0x08;
 const EXPLICIT: u8 = 0x09;
 const FOREIGN: u8 = 0x0a;
@@ -27,43 +25,48 @@ pub(crate) const ADDRESS_LIMIT: u64 = 1 << 48;
 /// One size class's memory: a stack of released addresses that forgets its oldest, and the last address.
 #[derive(Debug)]
 struct Class {
+    /// A ring; 0 where nothing is remembered.
     released: Box<[u64; REMEMBERED]>,
-    /// Index in `released` of the newest, and how many are remembered.
+    /// Index in `released` of the newest, modulo its length.
     top: usize,
-    count: usize,
     last: u64,
 }
 
 impl Class {
     fn new() -> Self {
-        Self { released: Box::new([0; REMEMBERED]), top: 0, count: 0, last: 0 }
+        Self { released: Box::new([0; REMEMBERED]), top: 0, last: 0 }
     }
 
-    fn index(&self, depth: usize) -> usize {
-        self.top.wrapping_sub(depth) & (REMEMBERED - 1)
+    /// The place of a remembered address, by how many are newer.
+    #[inline]
+    fn place(&mut self, depth: usize) -> &mut u64 {
+        &mut self.released[self.top.wrapping_sub(depth) & (REMEMBERED - 1)]
     }
 
     #[inline]
     fn push(&mut self, address: u64) {
-        self.top = (self.top + 1) & (REMEMBERED - 1);
-        self.released[self.top] = address;
-        self.count = (self.count + 1).min(REMEMBERED);
+        self.top = self.top.wrapping_add(1);
+        *self.place(0) = address;
     }
 
-    /// Takes out the address at a depth; the newer ones move down over it.
+    /// Takes out the newest address; 0, and no change, if there is none.
     #[inline]
-    fn take(&mut self, depth: usize) {
-        for newer in (0..depth).rev() {
-            self.released[self.index(newer + 1)] = self.released[self.index(newer)];
-        }
-        self.top = self.index(1);
-        self.count -= 1;
+    fn pop(&mut self) -> u64 {
+        let address = std::mem::take(self.place(0));
+        self.top = self.top.wrapping_sub(usize::from(address != 0));
+        address
     }
 
-    fn forget_newest(&mut self) {
-        if self.count > 0 {
-            self.take(0);
+    /// Takes out the address at a depth, the newer ones moving down over it; 0, and no change, if there is none.
+    fn take(&mut self, depth: usize) -> u64 {
+        let address = *self.place(depth);
+        if address != 0 {
+            for newer in (0..depth).rev() {
+                *self.place(newer + 1) = *self.place(newer);
+            }
+            self.pop();
         }
+        address
     }
 }
 
@@ -131,12 +134,12 @@ impl AddressRule {
         };
         let step = self.step(class);
         let state = self.class(class);
-        let depths = 0..DEPTH.min(state.count);
-        if let Some(depth) = depths.into_iter().find(|&depth| state.released[state.index(depth)] == address) {
+        let mut depths = 0..usize::from(EXACT);
+        if let Some(depth) = depths.find(|&depth| *state.place(depth) == address) {
             state.take(depth);
             out.push(depth.to_le_bytes()[0]);
         } else {
-            state.forget_newest();
+            state.pop();
             if address == state.last + step {
                 out.push(FOLLOWS);
             } else {
@@ -153,34 +156,44 @@ impl AddressRule {
     pub(crate) fn decode(&mut self, class: u8, bytes: &[u8], position: &mut usize) -> Result<Seen, BadCode> {
         let code = *bytes.get(*position).ok_or(BadCode::Ends)?;
         *position += 1;
+        let state = self.class(class);
+        if code == 0 {
+            // The newest address released: three of four.
+            let address = state.pop();
+            if address != 0 {
+                state.last = address;
+                return Ok(Seen::At(address));
+            }
+        }
+        self.decode_rarer(code, class, bytes, position)
+    }
+
+    fn decode_rarer(
+        &mut self,
+        code: u8,
+        class: u8,
+        bytes: &[u8],
+        position: &mut usize,
+    ) -> Result<Seen, BadCode> {
         let step = self.step(class);
         let state = self.class(class);
-        let address = if usize::from(code) < DEPTH {
-            let depth = usize::from(code);
-            if depth >= state.count {
-                return Err(BadCode::OutOfRange);
+        let address = match code {
+            0..EXACT => state.take(code.into()),
+            FOLLOWS => {
+                state.pop();
+                state.last + step
             }
-            let address = state.released[state.index(depth)];
-            state.take(depth);
-            address
-        } else {
-            match code {
-                FOLLOWS => {
-                    state.forget_newest();
-                    state.last + step
-                }
-                EXPLICIT => {
-                    state.forget_newest();
-                    let distance = varint::read(bytes, position).ok_or(BadCode::Ends)?;
-                    (state.last / UNIT)
-                        .checked_add_signed(varint::unfold(distance))
-                        .and_then(|units| units.checked_mul(UNIT))
-                        .ok_or(BadCode::OutOfRange)?
-                }
-                FOREIGN => return Ok(Seen::Foreign),
-                SAME => return Ok(Seen::Same),
-                _ => return Err(BadCode::Undefined(code)),
+            EXPLICIT => {
+                state.pop();
+                let distance = varint::read(bytes, position).ok_or(BadCode::Ends)?;
+                (state.last / UNIT)
+                    .checked_add_signed(varint::unfold(distance))
+                    .and_then(|units| units.checked_mul(UNIT))
+                    .ok_or(BadCode::OutOfRange)?
             }
+            FOREIGN => return Ok(Seen::Foreign),
+            SAME => return Ok(Seen::Same),
+            _ => return Err(BadCode::Undefined(code)),
         };
         if address == 0 || address >= ADDRESS_LIMIT {
             return Err(BadCode::OutOfRange);

@@ -24,7 +24,7 @@ const YOUNG: usize = 1 << 18;
 /// ```
 #[derive(Debug)]
 pub struct BlockTable<V> {
-    young: Box<[Option<V>]>,
+    young: Box<[Option<V>; YOUNG]>,
     old: HashMap<u64, V>,
     births: u64,
 }
@@ -44,7 +44,11 @@ impl<V: Copy> BlockTable<V> {
     /// An empty table: the next block is number 0.
     #[must_use]
     pub fn new() -> Self {
-        Self { young: vec![None; YOUNG].into_boxed_slice(), old: HashMap::new(), births: 0 }
+        // By way of a vector, since an array of this size does not fit on every stack.
+        let Ok(young) = vec![None; YOUNG].into_boxed_slice().try_into() else {
+            unreachable!("the vector has the array's length")
+        };
+        Self { young, old: HashMap::new(), births: 0 }
     }
 
     /// How many blocks were ever pushed: the number of the next one.

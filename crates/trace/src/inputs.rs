@@ -178,45 +178,55 @@ pub(crate) fn decode(
     mut born: Block,
     out: &mut Vec<PackedInput>,
 ) -> Result<Block, (usize, Malformed)> {
-    out.clear();
-    out.reserve(events as usize);
+    // Not cleared: every element is written below, and frames mostly have the same length.
+    out.resize(events as usize, PackedInput { head: 0, block: 0 });
     let mut codes = Numbers { bytes: streams.codes, position: 0, id: stream::INPUTS };
     let mut sizes = Numbers { bytes: streams.sizes, position: 0, id: stream::INPUT_SIZES };
     let mut blocks = Numbers { bytes: streams.blocks, position: 0, id: stream::INPUT_BLOCKS };
     let mut last = Last { released: born, resized: born };
-    for index in 0..events as usize {
+    let mut index = 0;
+    while index < out.len() {
         // Most events are one code that says it all, looked up without a branch: which kind comes next is what a
         // processor predicts worst.
-        let simple = codes.bytes.get(codes.position).map_or(Simple::NONE, |&code| SIMPLE[usize::from(code)]);
-        let input = if simple.is_some() && born >= simple.distance {
-            codes.position += 1;
+        let mut run = 0;
+        let rest = codes.bytes.get(codes.position..).unwrap_or_default();
+        for (&code, input) in rest.iter().zip(&mut out[index..]) {
+            let simple = &SIMPLE[usize::from(code)];
+            if born < simple.distance {
+                break;
+            }
             let block = born - simple.distance;
             last.released = if simple.distance == 0 { last.released } else { block };
-            PackedInput { head: simple.head, block }
-        } else {
-            next(&mut codes, &mut sizes, &mut blocks, born, &mut last).map_err(|what| (index, what))?
-        };
-        born += u64::from(input.is_birth());
-        out.push(input);
+            born += simple.births;
+            *input = PackedInput { head: simple.head, block };
+            run += 1;
+        }
+        index += run;
+        codes.position += run;
+        if let Some(input) = out.get_mut(index) {
+            let decoded = next(&mut codes, &mut sizes, &mut blocks, born, &mut last);
+            *input = decoded.map_err(|what| (index, what))?;
+            born += u64::from(input.is_birth());
+            index += 1;
+        }
     }
     let ended = codes.end().and_then(|()| sizes.end()).and_then(|()| blocks.end());
-    ended.map_err(|what| (out.len(), what)).map(|()| born)
+    ended.map_err(|what| (events as usize, what)).map(|()| born)
 }
 
 /// A code that needs no number: an allocation of a common size, or the release of a young block.
 #[derive(Clone, Copy)]
 struct Simple {
     head: u64,
-    /// From the next block's number back to the block: 0 for an allocation.
+    /// From the next block's number back to the block: 0 for an allocation; more than there are blocks for a code that
+    /// needs a closer look.
     distance: u64,
+    /// How many blocks are born: 1 or 0.
+    births: u64,
 }
 
 impl Simple {
-    const NONE: Self = Self { head: u64::MAX, distance: 0 };
-
-    fn is_some(self) -> bool {
-        self.head != u64::MAX
-    }
+    const NONE: Self = Self { head: 0, distance: u64::MAX, births: 0 };
 }
 
 static SIMPLE: [Simple; 256] = {
@@ -227,9 +237,10 @@ static SIMPLE: [Simple; 256] = {
             let mem = code >= ALLOCATE_MEM;
             let size = ((code & (ALLOCATE_MEM - 1)) as u64 + 1) * STEP;
             let head = PackedInput::new(Kind::Allocate, size, 0).flags(mem, false, false).head;
-            Simple { head, distance: 0 }
+            Simple { head, distance: 0, births: 1 }
         } else {
-            Simple { head: PackedInput::new(Kind::Release, 0, 0).head, distance: (code - RELEASE) as u64 + 1 }
+            let head = PackedInput::new(Kind::Release, 0, 0).head;
+            Simple { head, distance: (code - RELEASE) as u64 + 1, births: 0 }
         };
         code += 1;
     }

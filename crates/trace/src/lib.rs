@@ -46,6 +46,7 @@ mod event;
 mod frame;
 mod header;
 mod inputs;
+mod places;
 mod read;
 mod varint;
 mod write;

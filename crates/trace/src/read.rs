@@ -2,15 +2,13 @@
 
 use std::collections::VecDeque;
 use std::io::Read;
-use std::num::NonZeroU64;
 
-use crate::address::{AddressRule, BadCode, Seen};
-use crate::blocks::BlockTable;
 use crate::error::{Error, Malformed};
-use crate::event::{ArenaChange, ArenaEvent, Block, Kind, PackedInput};
+use crate::event::{ArenaChange, ArenaEvent, PackedInput};
 use crate::frame::{FrameHeader, FrameReader, Version, kind, stream};
-use crate::header::{Allocator, Header, Totals, Trailer};
+use crate::header::{Header, Totals, Trailer};
 use crate::inputs::{self, Streams};
+use crate::places::Places;
 use crate::varint;
 
 /// In an [`Observations`]' addresses: the block lies outside all arenas.
@@ -48,23 +46,6 @@ pub struct Observations {
     pub arenas: Vec<ArenaEvent>,
 }
 
-/// A live block as the observations know it: an address and a size class, or a place outside the pools.
-#[derive(Clone, Copy)]
-struct Place(NonZeroU64);
-
-impl Place {
-    const OUTSIDE: Self = Self(NonZeroU64::MAX);
-
-    fn new(address: u64, class: u8) -> Self {
-        Self(NonZeroU64::new(address << 8 | u64::from(class)).unwrap_or(NonZeroU64::MAX))
-    }
-
-    #[inline]
-    fn pooled(self) -> Option<(u64, u8)> {
-        (self.0 != NonZeroU64::MAX).then(|| (self.0.get() >> 8, self.0.get().to_le_bytes()[0]))
-    }
-}
-
 /// Reads a trace, frame by frame.
 ///
 /// Memory: a frame, and 16 to 32 bytes for each block that is live at the same time (to know the address of a
@@ -72,8 +53,7 @@ impl Place {
 pub struct Reader<R> {
     frames: FrameReader<R>,
     header: Header,
-    rule: AddressRule,
-    places: BlockTable<Place>,
+    places: Places,
     counted: Totals,
     trailer: Option<Trailer>,
 }
@@ -95,9 +75,8 @@ impl<R: Read> Reader<R> {
         }
         Ok(Self {
             frames,
-            rule: AddressRule::new(header.allocator.alignment),
+            places: Places::new(header.allocator),
             header,
-            places: BlockTable::new(),
             counted: Totals::default(),
             trailer: None,
         })
@@ -141,23 +120,26 @@ impl<R: Read> Reader<R> {
     /// # Errors
     /// If the trace is damaged, contradicts itself, or ends without a trailer. Frames before the error stand.
     pub fn read(&mut self, frame: &mut Frame) -> Result<bool, Error> {
-        frame.inputs.clear();
         frame.fetched.arena_bases.clear();
         frame.observations.addresses.clear();
         frame.observations.arenas.clear();
+        let read = self.read_next(frame);
+        if !matches!(read, Ok(true)) {
+            frame.inputs.clear();
+        }
+        read
+    }
+
+    fn read_next(&mut self, frame: &mut Frame) -> Result<bool, Error> {
         if self.trailer.is_some() {
             return Ok(false);
         }
         let header = self.frames.read()?;
         match header.kind {
-            kind::EVENTS => self.read_events(header, frame)?,
-            kind::TRAILER => {
-                self.read_trailer(header)?;
-                return Ok(false);
-            }
-            found => return Err(self.frames.malformed(None, Malformed::FrameKind { found })),
+            kind::EVENTS => self.read_events(header, frame).map(|()| true),
+            kind::TRAILER => self.read_trailer(header).map(|()| false),
+            found => Err(self.frames.malformed(None, Malformed::FrameKind { found })),
         }
-        Ok(true)
     }
 
     fn check_numbering(&self, header: FrameHeader) -> Result<(), Error> {
@@ -273,41 +255,17 @@ impl<R: Read> Reader<R> {
 
     /// Rebuilds the observed addresses, and with them checks that the program only touched live blocks.
     fn addresses(&mut self, first: u64, inputs: &[PackedInput], out: &mut Vec<u64>) -> Result<(), Error> {
-        let Self { frames, rule, places, header, counted, .. } = self;
+        let Self { frames, places, counted, .. } = self;
         let bytes = frames.stream(stream::ADDRESSES);
-        let mut decoder = Decoder { rule, bytes, position: 0, allocator: header.allocator, out };
-        let mut failed = None;
-        // Counted here and not in the totals, for the sake of the loop; what is none of these is an allocation.
-        let (mut resizes, mut releases, mut marks) = (0, 0, 0);
-        for (index, &input) in inputs.iter().enumerate() {
-            let done = match input.kind() {
-                Kind::Release => {
-                    releases += 1;
-                    decoder.release(places, input.block())
-                }
-                Kind::Allocate => decoder.allocate(places, input),
-                Kind::Resize => {
-                    resizes += 1;
-                    decoder.resize(places, input)
-                }
-                Kind::Mark => {
-                    marks += 1;
-                    Ok(())
-                }
-            };
-            if let Err(what) = done {
-                failed = Some((first + index as u64, what));
-                break;
-            }
-        }
-        counted.resizes += resizes;
-        counted.releases += releases;
-        counted.marks += marks;
-        counted.allocates += inputs.len() as u64 - resizes - releases - marks;
-        if failed.is_none() && decoder.position != bytes.len() {
-            return Err(frames.malformed(None, Malformed::StreamContinues { id: stream::ADDRESSES }));
-        }
-        failed.map_or(Ok(()), |(event, what)| Err(frames.malformed(Some(event), what)))
+        let kinds = places.frame(bytes, inputs, out).map_err(|(good, what)| {
+            let event = good.map(|good| first + good as u64);
+            frames.malformed(event, what)
+        })?;
+        counted.allocates += kinds.allocates;
+        counted.resizes += kinds.resizes;
+        counted.releases += kinds.releases;
+        counted.marks += kinds.marks;
+        Ok(())
     }
 }
 
@@ -316,85 +274,4 @@ fn document<R: Read, T: serde::de::DeserializeOwned>(frames: &FrameReader<R>) ->
     frames.expect_streams(&[stream::DOCUMENT])?;
     serde_json::from_slice(frames.stream(stream::DOCUMENT))
         .map_err(|why| frames.malformed(None, Malformed::Json(why.to_string())))
-}
-
-/// Decodes a frame's address stream alongside its inputs.
-struct Decoder<'a> {
-    rule: &'a mut AddressRule,
-    bytes: &'a [u8],
-    position: usize,
-    allocator: Allocator,
-    out: &'a mut Vec<u64>,
-}
-
-impl Decoder<'_> {
-    #[inline]
-    fn next(&mut self, class: u8) -> Result<Seen, Malformed> {
-        let id = stream::ADDRESSES;
-        self.rule.decode(class, self.bytes, &mut self.position).map_err(|why| match why {
-            BadCode::Ends => Malformed::StreamEnds { id },
-            BadCode::Undefined(code) => Malformed::Code { id, code },
-            BadCode::OutOfRange => Malformed::OutOfRange { id },
-        })
-    }
-
-    #[inline]
-    fn allocate(&mut self, places: &mut BlockTable<Place>, input: PackedInput) -> Result<(), Malformed> {
-        if input.failed() {
-            return Ok(());
-        }
-        let mut place = Place::OUTSIDE;
-        if self.allocator.serves(input.size()) {
-            let class = self.rule.class_of(input.size());
-            let address = match self.next(class)? {
-                Seen::At(address) => {
-                    place = Place::new(address, class);
-                    address
-                }
-                Seen::Foreign => FOREIGN,
-                Seen::Same => return Err(Malformed::OutOfRange { id: stream::ADDRESSES }),
-            };
-            self.out.push(address);
-        }
-        places.push(place);
-        Ok(())
-    }
-
-    fn resize(&mut self, places: &mut BlockTable<Place>, input: PackedInput) -> Result<(), Malformed> {
-        let block = input.block();
-        let old = places.get(block).ok_or(Malformed::BlockNotLive { block })?;
-        if input.failed() {
-            return Ok(());
-        }
-        let mut new = Place::OUTSIDE;
-        if self.allocator.serves(input.size()) {
-            let class = self.rule.class_of(input.size());
-            match (self.next(class)?, old.pooled()) {
-                (Seen::Same, Some((address, _))) => {
-                    self.out.push(address);
-                    return Ok(());
-                }
-                (Seen::Same, None) => return Err(Malformed::OutOfRange { id: stream::ADDRESSES }),
-                (Seen::At(address), _) => {
-                    self.out.push(address);
-                    new = Place::new(address, class);
-                }
-                (Seen::Foreign, _) => self.out.push(FOREIGN),
-            }
-        }
-        if let Some((address, class)) = old.pooled() {
-            self.rule.released(class, address);
-        }
-        places.replace(block, new);
-        Ok(())
-    }
-
-    #[inline]
-    fn release(&mut self, places: &mut BlockTable<Place>, block: Block) -> Result<(), Malformed> {
-        let place = places.remove(block).ok_or(Malformed::BlockNotLive { block })?;
-        if let Some((address, class)) = place.pooled() {
-            self.rule.released(class, address);
-        }
-        Ok(())
-    }
 }

@@ -68,6 +68,7 @@ pub(crate) fn median(values: &[f64]) -> f64 {
 }
 
 /// The geometric mean, as befits ratios.
+#[cfg(any(test, feature = "peers"))]
 pub(crate) fn geometric_mean(values: impl Iterator<Item = f64>) -> f64 {
     let (mut sum, mut count) = (0.0, 0.0);
     for value in values {

@@ -39,7 +39,9 @@ pub struct Engine {
     allocator: Allocator,
     blocks: BlockTable<NonNull<u8>>,
     bases: Bases,
-    /// How many bases were handed out.
+    /// The recorded bases of the arenas acquired so far, by number.
+    recorded: Vec<u64>,
+    /// How many requests for an arena were made.
     fetched: u64,
 }
 
@@ -59,6 +61,7 @@ impl Engine {
             allocator: *allocator,
             blocks: BlockTable::new(),
             bases,
+            recorded: Vec::new(),
             fetched: 0,
         })
     }
@@ -71,8 +74,8 @@ impl Engine {
 
     /// The bases that the arenas acquired so far had when they were recorded.
     #[must_use]
-    pub fn recorded_bases(&self) -> Vec<u64> {
-        self.pool.source().recorded_bases()
+    pub fn recorded_bases(&self) -> &[u64] {
+        &self.recorded
     }
 
     /// How many bases of arenas were fetched so far.
@@ -100,19 +103,30 @@ impl Engine {
         self.bases.borrow_mut().append(&mut fetched.arena_bases);
         for (event, &input) in (first_event..).zip(inputs) {
             self.step(event, input, out)?;
-            if !self.pool.source().has_events() {
-                continue;
-            }
-            while let Some(change) = self.pool.source().next_event() {
-                let change = match change {
-                    pool::ArenaEvent::Acquired { arena, .. } => ArenaChange::Acquired(arena.ordinal()),
-                    pool::ArenaEvent::Released { arena, .. } => ArenaChange::Released(arena.ordinal()),
-                    pool::ArenaEvent::Refused(pool::Refusal::Recorded) => ArenaChange::Refused,
-                    pool::ArenaEvent::Refused(why) => return Err(EngineError::NoArena { event, why }),
-                };
-                self.fetched += u64::from(!matches!(change, ArenaChange::Released(_)));
-                out.arenas.push(ArenaEvent { event, change });
-            }
+        }
+        Ok(())
+    }
+
+    /// Notes what the last call of the pool did to arenas.
+    #[inline]
+    fn note_arenas(&mut self, event: u64, out: &mut Predictions) -> Result<(), EngineError> {
+        if self.pool.source().has_events() { self.note_arenas_of(event, out) } else { Ok(()) }
+    }
+
+    #[cold]
+    fn note_arenas_of(&mut self, event: u64, out: &mut Predictions) -> Result<(), EngineError> {
+        while let Some(change) = self.pool.source().next_event() {
+            let change = match change {
+                pool::ArenaEvent::Acquired { arena, recorded } => {
+                    self.recorded.push(recorded);
+                    ArenaChange::Acquired(arena.ordinal())
+                }
+                pool::ArenaEvent::Released { arena, .. } => ArenaChange::Released(arena.ordinal()),
+                pool::ArenaEvent::Refused(pool::Refusal::Recorded) => ArenaChange::Refused,
+                pool::ArenaEvent::Refused(why) => return Err(EngineError::NoArena { event, why }),
+            };
+            self.fetched += u64::from(!matches!(change, ArenaChange::Released(_)));
+            out.arenas.push(ArenaEvent { event, change });
         }
         Ok(())
     }
@@ -123,8 +137,10 @@ impl Engine {
         match input.kind() {
             Kind::Allocate => {
                 let block = self.request(event, size, input.zeroed())?;
+                self.note_arenas(event, out)?;
                 if input.failed() {
                     self.release(block);
+                    self.note_arenas(event, out)?;
                     out.failed += u64::from(self.allocator.serves(input.size()));
                 } else {
                     self.predict(input.size(), block, out);
@@ -138,11 +154,13 @@ impl Engine {
                     // The program kept the old block; a new one was only tried for.
                     let block = self.request(event, size, false)?;
                     self.release(block);
+                    self.note_arenas(event, out)?;
                     out.failed += u64::from(self.allocator.serves(input.size()));
                 } else {
                     // SAFETY: the table holds what this pool returned last for this number, until it is released.
                     let block = unsafe { self.pool.realloc(Some(old), size) };
                     let block = block.ok_or(EngineError::TooLarge { event })?;
+                    self.note_arenas(event, out)?;
                     self.predict(input.size(), block, out);
                     self.blocks.replace(number, block);
                 }
@@ -152,6 +170,7 @@ impl Engine {
                 let block =
                     self.blocks.remove(number).ok_or(EngineError::NotLive { event, block: number })?;
                 self.release(block);
+                self.note_arenas(event, out)?;
             }
             Kind::Mark => {}
         }
@@ -172,8 +191,10 @@ impl Engine {
     #[inline]
     fn predict(&self, size: u64, block: NonNull<u8>, out: &mut Predictions) {
         if self.allocator.serves(size) {
-            let place = self.pool.locate(block.as_ptr());
-            let address = place.and_then(|place| self.pool.source().recorded_address(place));
+            let address = self.pool.locate(block.as_ptr()).and_then(|place| {
+                let base = self.recorded.get(usize::try_from(place.arena.ordinal()).ok()?)?;
+                Some(base + place.offset as u64)
+            });
             out.addresses.push(address.unwrap_or(FOREIGN));
         }
     }

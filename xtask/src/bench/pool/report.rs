@@ -78,9 +78,9 @@ fn sequence(row: &Row, contenders: &[Contender]) -> String {
         "ns per operation: median (range)",
         "first",
         "again",
-        "ours ÷ it: first",
+        "ours ÷ it",
         "again",
-        "sized ÷ it: first",
+        "sized ÷ it",
         "again",
         "peak MB",
     ]);
@@ -117,9 +117,9 @@ fn means(rows: &[Row], contenders: &[Contender]) -> String {
         "geometric means over all sequences",
         "ns first",
         "again",
-        "ours ÷ it: first",
+        "ours ÷ it",
         "again",
-        "sized ÷ it: first",
+        "sized ÷ it",
         "again",
         "its peak ÷ ours",
     ]);

@@ -51,13 +51,11 @@ impl Operation {
     }
 
     #[inline]
-    #[expect(clippy::cast_possible_truncation, reason = "28 bits")]
     pub(super) fn slot(self) -> usize {
         (self.0 >> SIZE_BITS) as usize & ((1 << SLOT_BITS) - 1)
     }
 
     #[inline]
-    #[expect(clippy::cast_possible_truncation, reason = "34 bits, and the crate `pool` needs pointers of 64")]
     pub(super) fn size(self) -> usize {
         (self.0 & ((1 << SIZE_BITS) - 1)) as usize
     }
@@ -115,6 +113,8 @@ pub(super) fn decode(trace: &Path, output: &Path) -> Result<Contents> {
                 }
                 Kind::Resize => {
                     let Some(old) = blocks.get(input.block()) else { continue };
+                    // To 0 bytes would be a release for some C libraries, so CPython asks them for 1, too.
+                    let size = size.max(1);
                     blocks.replace(input.block(), Block { slot: old.slot, size });
                     contents.resizes += 1;
                     write(Operation::new(Do::Resize, old.slot, size)?.0)?;
