@@ -55,7 +55,7 @@ impl Memray {
         if !output.status.success() || text.is_empty() {
             return Err("memray is installed, but does not run".to_owned());
         }
-        self.version = text;
+        self.version = format!("memray {text}");
         Ok(self)
     }
 

@@ -135,12 +135,10 @@ impl Length {
 
 #[expect(clippy::cast_precision_loss, reason = "a few digits are shown")]
 fn tables(rows: &[Row]) -> String {
+    let mut seconds =
+        table(&["seconds: median (range)", "bare", "recorded", "verify", "verify, 1 processor"]);
     let mut speed = table(&[
-        "seconds: median (range)",
-        "bare",
-        "recorded",
         "verify",
-        "verify, 1 processor",
         "M events/s",
         "× faster than recorded",
         "than bare",
@@ -167,11 +165,9 @@ fn tables(rows: &[Row]) -> String {
         for (all, value) in all.iter_mut().zip(values) {
             all.push(value);
         }
-        let mut cells = vec![row.program.name.clone()];
         let measured = [&row.bare, &row.recorded, &row.verify, &row.verify_on_one_processor];
-        cells.extend(measured.map(|rounds| rounds.shown(3).to_string()));
-        cells.extend(values.map(|value| format!("{value:.1}")));
-        speed.add_row(cells);
+        seconds.add_row(cells(&row.program.name, measured.map(|rounds| rounds.shown(3).to_string())));
+        speed.add_row(cells(&row.program.name, values.map(|value| format!("{value:.1}"))));
         for length in &row.lengths {
             memory.add_row([
                 row.program.name.clone(),
@@ -183,9 +179,10 @@ fn tables(rows: &[Row]) -> String {
             ]);
         }
     }
-    let mut cells = vec!["median".to_owned()];
-    cells.extend(std::iter::repeat_n(String::new(), 4));
-    cells.extend(all.iter().map(|values| format!("{:.1}", median(values))));
-    speed.add_row(cells);
-    format!("{speed}\n{memory}\n")
+    speed.add_row(cells("median", all.map(|values| format!("{:.1}", median(&values)))));
+    format!("{seconds}\n{speed}\n{memory}\n")
+}
+
+fn cells(name: &str, values: [String; 4]) -> Vec<String> {
+    std::iter::once(name.to_owned()).chain(values).collect()
 }
