@@ -4,6 +4,7 @@
 
 mod bench;
 mod corpus;
+mod fuzz;
 mod interpreters;
 mod traces;
 mod workspace;
@@ -24,6 +25,7 @@ struct Arguments {
 enum Command {
     Corpus(corpus::Arguments),
     Interpreters(interpreters::Arguments),
+    Fuzz(fuzz::Arguments),
     #[command(subcommand)]
     Bench(bench::Command),
 }
@@ -36,6 +38,7 @@ fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Corpus(arguments) => corpus::run(&arguments),
         Command::Interpreters(arguments) => interpreters::run(&arguments),
+        Command::Fuzz(arguments) => fuzz::run(&arguments),
         Command::Bench(command) => bench::run(&command),
     };
     match result {

@@ -1,6 +1,6 @@
 //! The benchmark as a whole: sequences, rounds, children.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -41,7 +41,7 @@ pub(super) struct Times {
 pub(super) struct Row {
     pub(super) name: String,
     pub(super) contents: Contents,
-    pub(super) times: HashMap<Contender, Times>,
+    pub(super) times: BTreeMap<Contender, Times>,
 }
 
 /// Everything that is printed.
@@ -67,7 +67,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
     for (index, trace) in traces.iter().enumerate() {
         let file = temporary.path().join(format!("{index}.sequence"));
         let name = trace.file_stem().unwrap_or(OsStr::new("sequence")).to_string_lossy().into_owned();
-        rows.push(Row { name, contents: sequence::decode(trace, &file)?, times: HashMap::new() });
+        rows.push(Row { name, contents: sequence::decode(trace, &file)?, times: BTreeMap::new() });
         files.push(file);
     }
     let machine = Machine::now();
