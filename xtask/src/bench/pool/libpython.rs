@@ -30,9 +30,9 @@ impl Built {
             self.configured.contains("--enable-optimizations") || self.compiled.contains("-fprofile-use");
         let linking = self.configured.contains("--with-lto") || self.compiled.contains("-flto");
         match (profile, linking) {
-            (true, true) => "with PGO and LTO",
-            (true, false) => "with PGO, without LTO",
-            (false, true) => "with LTO, without PGO",
+            (true, true) => "says PGO and LTO",
+            (true, false) => "says PGO, but not LTO",
+            (false, true) => "says LTO, but not PGO",
             (false, false) => "says neither PGO nor LTO",
         }
     }
