@@ -22,11 +22,11 @@ fn predictions_are_the_same_whatever_was_observed() {
 
     let mut blanked = original.clone();
     blanked.addresses.fill(FOREIGN);
-    // An observed arena cannot be blanked away without its base, which is fetched; but it can be moved to the very
-    // beginning, and releases can go.
+    // An observed arena cannot be blanked away without its base, which is fetched; but they can be moved to the very
+    // beginning, one to an event, and releases can go.
     blanked.arenas.retain(|change| !matches!(change.change, ArenaChange::Released(_)));
-    for change in &mut blanked.arenas {
-        change.event = 0;
+    for (event, change) in (0..).zip(&mut blanked.arenas) {
+        change.event = event;
     }
 
     let mut shuffled = original.clone();
@@ -93,6 +93,12 @@ fn a_wrong_base_is_found() {
         let mut trace = original.clone();
         trace.bases[arena] = Some(base ^ 1 << bit);
         let (report, status) = verify_json(&write_trace(&folder, "base.viv", &trace.write()));
+        if status == 2 {
+            // The wrong base lies in the middle of another arena, which is found before any block is.
+            let words = "needs an arena whose recorded base";
+            assert!(report["error"].as_str().unwrap().contains(words), "bit {bit}: {report}");
+            continue;
+        }
         assert_eq!((report["verdict"].as_str(), status), (Some("diverged"), 1));
         assert_eq!(check(&report, "placement")["first"]["event"], event, "bit {bit}");
     }

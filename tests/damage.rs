@@ -136,3 +136,73 @@ fn nothing_verified_is_not_identical() {
     assert_eq!((report["verdict"].as_str(), status), (Some("unreadable"), 2));
     assert!(report["error"].as_str().unwrap().contains("no facts"));
 }
+
+/// A trace made by hand: its allocator is that of the bundled traces, its events those that `write` writes.
+fn made(write: impl FnOnce(&mut trace::Writer<&mut Vec<u8>>)) -> Vec<u8> {
+    let bytes = short();
+    let header = Reader::new(&bytes[..]).unwrap().header().clone();
+    let mut file = Vec::new();
+    let mut writer = trace::Writer::new(&mut file, &header).unwrap();
+    write(&mut writer);
+    writer.finish(trace::Ending::Exited(0), 0).unwrap();
+    file
+}
+
+const BASE: u64 = 0x7f00_0000_0000;
+
+/// A request that pools would have served cannot have failed.
+#[test]
+fn a_failure_that_cannot_be_diverges() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = made(|writer| {
+        writer.arena_requested(Some(BASE));
+        writer.allocate(trace::Domain::Obj, 64, false, trace::Answer::At(BASE + 48)).unwrap();
+        writer.allocate(trace::Domain::Obj, 64, false, trace::Answer::Failed).unwrap();
+    });
+    let (report, status) = verify_json(&write_trace(&folder, "failed.viv", &file));
+    assert_eq!((report["verdict"].as_str(), status), (Some("diverged"), 1));
+    assert_eq!(report["checks"][0]["first"]["event"], 1, "{report}");
+}
+
+/// A failure for want of an arena is what CPython does: an input, and counted as one.
+#[test]
+fn a_failure_for_want_of_memory_is_replayed() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = made(|writer| {
+        writer.arena_requested(None);
+        writer.allocate(trace::Domain::Obj, 64, false, trace::Answer::Failed).unwrap();
+        writer.arena_requested(None);
+        let block = writer.allocate(trace::Domain::Obj, 64, false, trace::Answer::Foreign).unwrap().unwrap();
+        // Outside the pools a resize is not the pools' business, small or not, failed or not.
+        let block = writer.resize(block, 0, trace::Domain::Obj, 100, trace::Answer::Failed).unwrap();
+        let block = writer.resize(block, 0, trace::Domain::Obj, 100, trace::Answer::Foreign).unwrap();
+        writer.release(block, 0, trace::Domain::Obj).unwrap();
+    });
+    let (report, status) = verify_json(&write_trace(&folder, "refused.viv", &file));
+    assert_eq!((report["verdict"].as_str(), status), (Some("identical"), 0), "{report}");
+    assert_eq!(report["checks"][0]["given"]["failed"], 2);
+    assert_eq!(report["checks"][0]["facts"], 4);
+    assert_eq!(report["checks"][1]["facts"], 2);
+}
+
+/// Two live arenas cannot lie in the same place.
+#[test]
+fn arenas_that_overlap_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let bytes = short();
+    let allocator = Reader::new(&bytes[..]).unwrap().header().allocator;
+    let file = made(|writer| {
+        let mut address = 0;
+        // More blocks of 512 bytes than an arena holds.
+        for number in 0..allocator.arena_size / 512 {
+            if number == 0 || number == allocator.arena_size / 512 - 100 {
+                writer.arena_requested(Some(BASE + 4096 * number.min(1)));
+            }
+            address += 512;
+            writer.allocate(trace::Domain::Obj, 512, false, trace::Answer::At(BASE + address)).unwrap();
+        }
+    });
+    let output = replay().arg("verify").arg(write_trace(&folder, "overlap.viv", &file)).output().unwrap();
+    assert_ne!(output.status.code(), Some(0));
+    assert!(stdout(&output).contains("lies in one that is live"), "{}", stdout(&output));
+}

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use trace::{
-    Allocator, Answer, ArenaChange, ArenaEvent, Ending, FOREIGN, Frame, Header, Input, LiveBlock, Reader,
-    Writer,
+    Allocator, Answer, ArenaChange, ArenaEvent, Ending, FOREIGN, FetchedArena, Frame, Header, Input,
+    LiveBlock, Reader, Writer,
 };
 
 /// A whole trace in memory.
@@ -13,7 +13,7 @@ use trace::{
 pub(crate) struct Trace {
     pub(crate) header: Header,
     pub(crate) inputs: Vec<Input>,
-    /// One for each input that asks for a size that pools serve and did not fail.
+    /// One for each input that asks for a size that pools serve.
     pub(crate) addresses: Vec<u64>,
     pub(crate) arenas: Vec<ArenaEvent>,
     pub(crate) bases: Vec<Option<u64>>,
@@ -35,7 +35,13 @@ impl Trace {
             trace.inputs.extend(frame.inputs.iter().map(|input| input.unpack()));
             trace.addresses.append(&mut frame.observations.addresses);
             trace.arenas.append(&mut frame.observations.arenas);
-            trace.bases.extend(&frame.fetched.arena_bases);
+            loop {
+                match frame.fetched.next_arena() {
+                    FetchedArena::Base(base) => trace.bases.push(Some(base)),
+                    FetchedArena::Refused => trace.bases.push(None),
+                    FetchedArena::Nothing => break,
+                }
+            }
         }
         trace
     }
@@ -46,7 +52,7 @@ impl Trace {
 
     /// Whether an input has a fact.
     pub(crate) fn is_placed(&self, input: &Input) -> bool {
-        matches!(*input, Input::Allocate { size, failed: false, .. } | Input::Resize { size, failed: false, .. }
+        matches!(*input, Input::Allocate { size, .. } | Input::Resize { size, .. }
             if self.allocator().serves(size))
     }
 
@@ -78,6 +84,9 @@ impl Trace {
             }
             let mut answer = |failed: bool| {
                 if failed {
+                    if self.is_placed(input) {
+                        addresses.next();
+                    }
                     Answer::Failed
                 } else if self.is_placed(input) {
                     match addresses.next().expect("an address for each fact") {

@@ -136,8 +136,13 @@ impl Arenas {
         (0_u32..).zip(&self.slots).filter(|(_, arena)| arena.base.is_some())
     }
 
-    /// The slot that the next arena will get.
-    #[allow(clippy::cast_possible_truncation, reason = "2^28 arenas fill 48 bits of addresses")]
+    /// Whether there is a slot for another arena.
+    pub(crate) fn has_room(&self) -> bool {
+        !self.vacant.is_empty() || self.slots.len() < NONE as usize
+    }
+
+    /// The slot that the next arena will get, if there [is one](Self::has_room).
+    #[allow(clippy::cast_possible_truncation, reason = "there are less than 2^32 slots")]
     pub(crate) fn next_slot(&self) -> u32 {
         self.vacant.last().copied().unwrap_or(self.slots.len() as u32)
     }

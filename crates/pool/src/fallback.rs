@@ -106,6 +106,7 @@ unsafe impl Fallback for Refuse {
 #[derive(Debug, Default)]
 pub struct Unbacked {
     granted: Cell<usize>,
+    refusing: Cell<bool>,
 }
 
 const UNBACKED_BASE: usize = 1 << 62;
@@ -114,7 +115,13 @@ impl Unbacked {
     /// Nothing granted yet.
     #[must_use]
     pub const fn new() -> Self {
-        Self { granted: Cell::new(0) }
+        Self { granted: Cell::new(0), refusing: Cell::new(false) }
+    }
+
+    /// From now on (or no longer) refuses every request: the program that is replayed got nothing
+    /// either.
+    pub fn refuse(&self, refuse: bool) {
+        self.refusing.set(refuse);
     }
 
     /// Blocks granted so far.
@@ -130,6 +137,9 @@ unsafe impl Fallback for Unbacked {
     const BACKED: bool = false;
 
     fn allocate(&self, _size: usize, _zeroed: bool) -> Option<NonNull<u8>> {
+        if self.refusing.get() {
+            return None;
+        }
         let number = self.granted.get();
         let address = number.checked_mul(16).filter(|&offset| offset < UNBACKED_BASE)?;
         self.granted.set(number + 1);
@@ -137,7 +147,7 @@ unsafe impl Fallback for Unbacked {
     }
 
     unsafe fn resize(&self, block: NonNull<u8>, _size: usize) -> Option<NonNull<u8>> {
-        Some(block)
+        if self.refusing.get() { None } else { Some(block) }
     }
 
     unsafe fn release(&self, _block: NonNull<u8>) {}

@@ -28,6 +28,9 @@ use crate::state::State;
 /// Methods take `&self`, and a pool belongs to one thread at a time (it is `Send` but not
 /// `Sync`), as CPython's belongs to who holds the interpreter lock.
 ///
+/// A pool keeps its own books in the global allocator, so it must neither be that allocator nor
+/// stand behind it.
+///
 /// Dropping a pool hands all its arenas back, live blocks or not. Blocks of the fallback that
 /// were not freed are leaked.
 pub struct Pool<S: ArenaSource = DefaultSource, F: Fallback = DefaultFallback> {

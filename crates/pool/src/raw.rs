@@ -83,7 +83,8 @@ impl<S: ArenaSource, F: Fallback> Pool<S, F> {
         // SAFETY: by contract the block is live, and `arena` is from the map.
         let old_size = unsafe { self.state.size_of_block(arena, block) };
         if size <= old_size && 4 * size > 3 * old_size {
-            return Some(block);
+            // Through the arena's pointer: the caller's may reach no further than the old size.
+            return Some(arena.with_addr(block.addr()));
         }
         let new = self.malloc(size)?;
         // SAFETY:

@@ -330,7 +330,7 @@ impl State {
     pub(crate) unsafe fn add_arena(&self, base: NonNull<u8>, id: ArenaId) -> bool {
         // SAFETY: the borrow ends inside this function, which calls nothing foreign.
         let arenas = unsafe { &mut *self.arenas.get() };
-        if self.map.insert(base, id, arenas.next_slot()).is_err() {
+        if !arenas.has_room() || self.map.insert(base, id, arenas.next_slot()).is_err() {
             return false;
         }
         arenas.add(base, id);

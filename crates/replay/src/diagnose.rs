@@ -51,7 +51,7 @@ fn take_notes(path: &Path, header: &Header, until: u64, addresses: &[u64]) -> No
         }
         let mut predicted = predictions.addresses.iter().copied();
         for (event, input) in (frame.first_event..).zip(inputs) {
-            let placed = !input.failed() && header.allocator.serves(input.size());
+            let placed = header.allocator.serves(input.size());
             let mut note = |address: u64, what, change: i64| {
                 for watched in notes.watched.iter_mut().filter(|watched| watched.base == pool(address)) {
                     watched.last = Some((event, what, address));
@@ -59,12 +59,17 @@ fn take_notes(path: &Path, header: &Header, until: u64, addresses: &[u64]) -> No
                 }
             };
             match input.kind() {
-                Kind::Allocate if !input.failed() => {
+                Kind::Allocate | Kind::Resize if input.failed() => {
+                    if placed {
+                        predicted.next();
+                    }
+                }
+                Kind::Allocate => {
                     let address = if placed { predicted.next().unwrap_or(FOREIGN) } else { FOREIGN };
                     note(address, "allocated", 1);
                     places.push(address);
                 }
-                Kind::Resize if !input.failed() => {
+                Kind::Resize => {
                     let address = if placed { predicted.next().unwrap_or(FOREIGN) } else { FOREIGN };
                     let old = places.replace(input.block(), address).unwrap_or(FOREIGN);
                     if old != address {
@@ -76,11 +81,13 @@ fn take_notes(path: &Path, header: &Header, until: u64, addresses: &[u64]) -> No
                     let old = places.remove(input.block()).unwrap_or(FOREIGN);
                     note(old, "released", -1);
                 }
-                _ => {}
+                Kind::Mark => {}
             }
         }
-        if before < frame.inputs.len() {
+        if let Some(input) = frame.inputs.get(before) {
             notes.complete = true;
+            // Once more with the event itself, for the arena that it may acquire. What else it comes to is known.
+            let _ = engine.run(until, &[*input], &mut frame.fetched, &mut predictions);
             break;
         }
     }

@@ -37,8 +37,8 @@ const FRAME_HEADER: usize = 56;
 const STREAM_ENTRY: usize = 12;
 /// No frame's body is longer: a bound on the memory that a hostile file can ask for.
 const MAX_BODY: u32 = 1 << 26;
-/// No stream is longer once decompressed.
-const MAX_STREAM: u32 = 1 << 25;
+/// The streams of a frame are together no longer once decompressed.
+const MAX_STREAMS: u32 = 1 << 26;
 /// No frame holds more events.
 pub(crate) const MAX_EVENTS: u32 = 1 << 20;
 /// Streams from here on may be skipped by a reader that does not know them.
@@ -118,7 +118,7 @@ impl<W: Write> FrameWriter<W> {
             let too_long =
                 || io::Error::new(io::ErrorKind::InvalidInput, "a stream is too long for its frame");
             let raw_len =
-                u32::try_from(bytes.len()).ok().filter(|&len| len <= MAX_STREAM).ok_or_else(too_long)?;
+                u32::try_from(bytes.len()).ok().filter(|&len| len <= MAX_STREAMS).ok_or_else(too_long)?;
             self.scratch.resize(zstd::zstd_safe::compress_bound(bytes.len()), 0);
             let compressed = self.compressor.compress_to_buffer(bytes, &mut self.scratch[..])?;
             let (codec, stored) =
@@ -302,31 +302,43 @@ impl<R: Read> FrameReader<R> {
         if header.number != self.next_number {
             return Err(self.corrupt(Corruption::Number { found: header.number }));
         }
-        if header.events > MAX_EVENTS {
+        if header.events > MAX_EVENTS || (header.kind == kind::EVENTS && header.events == 0) {
             return Err(self.corrupt(Corruption::Length));
         }
-        self.split(usize::from(bytes[5]))?;
+        let known = if header.kind == kind::EVENTS { &stream::OF_EVENTS[..] } else { &[stream::DOCUMENT] };
+        self.split(usize::from(bytes[5]), known)?;
         self.next_number += 1;
         self.read += FRAME_HEADER as u64 + u64::from(body_len);
         self.events += u64::from(header.events);
         Ok(header)
     }
 
-    /// Decompresses the streams of `self.body`.
-    fn split(&mut self, count: usize) -> Result<(), Error> {
+    /// Decompresses the streams of `self.body` that are known here, after checking that each is there once and that no
+    /// other is there which may not be skipped.
+    fn split(&mut self, count: usize, known: &[u8]) -> Result<(), Error> {
         self.used = 0;
+        let length =
+            Error::Corrupt { frame: self.next_number, what: Corruption::Length, events: self.events };
         let mut at = count * STREAM_ENTRY;
+        if self.body.len() < at {
+            return Err(length);
+        }
+        let mut room = MAX_STREAMS;
         for entry in 0..count {
-            let table = entry * STREAM_ENTRY..(entry + 1) * STREAM_ENTRY;
-            let Some(entry) = self.body.get(table) else {
-                return Err(self.corrupt(Corruption::Length));
-            };
+            let entry = &self.body[entry * STREAM_ENTRY..][..STREAM_ENTRY];
             let (id, codec) = (entry[0], entry[1]);
             let (stored_len, raw_len) = (u32_at(entry, 4) as usize, u32_at(entry, 8));
-            let Some(stored) = self.body.get(at..at + stored_len).filter(|_| raw_len <= MAX_STREAM) else {
-                return Err(self.corrupt(Corruption::Length));
-            };
+            let Some(stored) = self.body.get(at..at + stored_len) else { return Err(length) };
             at += stored_len;
+            if !known.contains(&id) && id >= OPTIONAL {
+                continue;
+            }
+            if !known.contains(&id) || self.streams[..self.used].iter().any(|&(earlier, _)| earlier == id) {
+                let what = Malformed::Stream { id };
+                return Err(Error::Malformed { frame: self.next_number, event: None, what });
+            }
+            let Some(left) = room.checked_sub(raw_len) else { return Err(length) };
+            room = left;
             if self.used == self.streams.len() {
                 self.streams.push((0, Vec::new()));
             }
@@ -339,9 +351,8 @@ impl<R: Read> FrameReader<R> {
                     stored_len == raw_len as usize
                 }
                 ZSTD => {
-                    slot.resize(raw_len as usize, 0);
-                    self.decompressor.decompress_to_buffer(stored, &mut slot[..]).ok()
-                        == Some(raw_len as usize)
+                    slot.reserve_exact(raw_len as usize);
+                    self.decompressor.decompress_to_buffer(stored, slot).ok() == Some(raw_len as usize)
                 }
                 _ => false,
             };
@@ -350,22 +361,11 @@ impl<R: Read> FrameReader<R> {
             }
             self.used += 1;
         }
-        if at == self.body.len() { Ok(()) } else { Err(self.corrupt(Corruption::Length)) }
+        if at == self.body.len() { Ok(()) } else { Err(length) }
     }
 
     /// A stream of the frame read last; one that was left out is empty.
     pub(crate) fn stream(&self, id: u8) -> &[u8] {
         self.streams[..self.used].iter().find(|(found, _)| *found == id).map_or(&[], |(_, bytes)| bytes)
-    }
-
-    /// Checks that the frame read last has only streams that are known here, or may be skipped, each once.
-    pub(crate) fn expect_streams(&self, known: &[u8]) -> Result<(), Error> {
-        for (index, &(id, _)) in self.streams[..self.used].iter().enumerate() {
-            let twice = self.streams[..index].iter().any(|&(earlier, _)| earlier == id);
-            if twice || (id < OPTIONAL && !known.contains(&id)) {
-                return Err(self.malformed(None, Malformed::Stream { id }));
-            }
-        }
-        Ok(())
     }
 }

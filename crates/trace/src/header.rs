@@ -134,7 +134,7 @@ pub struct Totals {
     pub blocks: u64,
     /// Arenas acquired.
     pub arenas: u64,
-    /// Observed facts: an address, or its absence from the pools, for each request of a size that pools serve.
+    /// Observed facts: an address, or that no pool served it, for each request of a size that pools serve.
     pub placement_facts: u64,
     /// Observed facts: an arena acquired, refused or given back.
     pub arena_facts: u64,

@@ -61,5 +61,5 @@ pub use header::{
     Allocator, EmptyArenas, Ending, Header, ImpossibleAllocator, Interpreter, Machine, Program, Tier, Totals,
     Trailer,
 };
-pub use read::{FOREIGN, Fetched, Frame, Observations, Reader};
+pub use read::{FOREIGN, Fetched, FetchedArena, Frame, Observations, Reader};
 pub use write::{LiveBlock, Writer};

@@ -123,7 +123,7 @@ impl Places {
         out: &mut Vec<u64>,
     ) -> Result<(), Wrong> {
         if input.failed() {
-            return Ok(());
+            return self.failed(input, bytes, position, out);
         }
         let mut place = Place::OUTSIDE;
         if self.allocator.serves(input.size()) {
@@ -142,6 +142,25 @@ impl Places {
         Ok(())
     }
 
+    /// A request that got nothing: no pool served it.
+    #[cold]
+    fn failed(
+        &mut self,
+        input: PackedInput,
+        bytes: &[u8],
+        position: &mut usize,
+        out: &mut Vec<u64>,
+    ) -> Result<(), Wrong> {
+        if self.allocator.serves(input.size()) {
+            let class = self.rule.class_of(input.size());
+            match self.rule.decode(class, bytes, position)? {
+                Seen::Foreign => out.push(FOREIGN),
+                Seen::At(_) | Seen::Same => return Err(BadCode::OutOfRange.into()),
+            }
+        }
+        Ok(())
+    }
+
     fn resize(
         &mut self,
         input: PackedInput,
@@ -152,7 +171,7 @@ impl Places {
         let block = input.block();
         let old = self.table.get(block).ok_or(Wrong::NotLive)?;
         if input.failed() {
-            return Ok(());
+            return self.failed(input, bytes, position, out);
         }
         let mut new = Place::OUTSIDE;
         if self.allocator.serves(input.size()) {

@@ -30,17 +30,43 @@ pub struct Frame {
 }
 
 /// What a replay fetches: each item exists only because CPython gave an answer, so it may be had only in its turn
-/// and only by who has predicted that its turn has come.
+/// and only by who has predicted that its turn has come. How many there are shows only when they run out.
 #[derive(Debug, Default)]
 pub struct Fetched {
-    /// The bases of arenas, in the order of the requests for them; `None` where the request was refused.
-    pub arena_bases: VecDeque<Option<u64>>,
+    arenas: VecDeque<Option<u64>>,
+}
+
+/// What there is to fetch when an arena is due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FetchedArena {
+    /// The arena's base.
+    Base(u64),
+    /// CPython asked as well, and the operating system refused.
+    Refused,
+    /// CPython did not ask, as far as is known up to this frame's end.
+    Nothing,
+}
+
+impl Fetched {
+    /// Fetches the arena that is due.
+    pub fn next_arena(&mut self) -> FetchedArena {
+        match self.arenas.pop_front() {
+            Some(Some(base)) => FetchedArena::Base(base),
+            Some(None) => FetchedArena::Refused,
+            None => FetchedArena::Nothing,
+        }
+    }
+
+    /// Takes over what another frame has to fetch, behind what is left of the frames before.
+    pub fn append(&mut self, next: &mut Self) {
+        self.arenas.append(&mut next.arenas);
+    }
 }
 
 /// What CPython's memory manager answered.
 #[derive(Debug, Default)]
 pub struct Observations {
-    /// For each input that asks for a size that pools serve and did not fail: the block's address, or [`FOREIGN`].
+    /// For each input that asks for a size that pools serve: the block's address, or [`FOREIGN`] if no pool served it.
     pub addresses: Vec<u64>,
     /// What happened to arenas.
     pub arenas: Vec<ArenaEvent>,
@@ -120,7 +146,7 @@ impl<R: Read> Reader<R> {
     /// # Errors
     /// If the trace is damaged, contradicts itself, or ends without a trailer. Frames before the error stand.
     pub fn read(&mut self, frame: &mut Frame) -> Result<bool, Error> {
-        frame.fetched.arena_bases.clear();
+        frame.fetched.arenas.clear();
         frame.observations.addresses.clear();
         frame.observations.arenas.clear();
         let read = self.read_next(frame);
@@ -179,7 +205,6 @@ impl<R: Read> Reader<R> {
     }
 
     fn read_events(&mut self, header: FrameHeader, frame: &mut Frame) -> Result<(), Error> {
-        self.frames.expect_streams(&stream::OF_EVENTS)?;
         self.check_numbering(header)?;
         let first = header.first_event;
         frame.first_event = first;
@@ -190,8 +215,13 @@ impl<R: Read> Reader<R> {
         };
         let born = inputs::decode(streams, header.events, header.first_block, &mut frame.inputs);
         let born = born.map_err(|(good, what)| self.frames.malformed(Some(first + good as u64), what))?;
-        self.fetched(&mut frame.fetched)?;
         self.arenas(header, &mut frame.observations.arenas)?;
+        let requests = frame
+            .observations
+            .arenas
+            .iter()
+            .filter(|event| !matches!(event.change, ArenaChange::Released(_)));
+        self.fetched(requests.count(), &mut frame.fetched)?;
         self.addresses(first, &frame.inputs, &mut frame.observations.addresses)?;
         self.counted.events += u64::from(header.events);
         self.counted.blocks = born;
@@ -203,16 +233,17 @@ impl<R: Read> Reader<R> {
         Ok(())
     }
 
-    fn fetched(&self, fetched: &mut Fetched) -> Result<(), Error> {
+    /// There is one record for each request for an arena.
+    fn fetched(&self, requests: usize, fetched: &mut Fetched) -> Result<(), Error> {
         let bytes = self.frames.stream(stream::FETCHED);
         let bad = |what| self.frames.malformed(None, what);
         let (mut position, mut base) = (0, 0_u64);
-        while position < bytes.len() {
+        for _ in 0..requests {
             let mut number = || {
                 let id = stream::FETCHED;
                 varint::read(bytes, &mut position).ok_or_else(|| bad(Malformed::StreamEnds { id }))
             };
-            fetched.arena_bases.push_back(match number()? {
+            fetched.arenas.push_back(match number()? {
                 0 => None,
                 1 => {
                     base = base.wrapping_add_signed(varint::unfold(number()?));
@@ -220,6 +251,9 @@ impl<R: Read> Reader<R> {
                 }
                 _ => return Err(bad(Malformed::OutOfRange { id: stream::FETCHED })),
             });
+        }
+        if position < bytes.len() {
+            return Err(bad(Malformed::StreamContinues { id: stream::FETCHED }));
         }
         Ok(())
     }
@@ -248,6 +282,14 @@ impl<R: Read> Reader<R> {
                     ArenaChange::Released(arena.ok_or_else(|| bad(Malformed::OutOfRange { id }))?)
                 }
             };
+            // One call asks for an arena once at most, and gives one back at most, after that.
+            if let Some(earlier @ ArenaEvent { event: same, .. }) = out.last()
+                && *same == event
+                && (!matches!(change, ArenaChange::Released(_))
+                    || matches!(earlier.change, ArenaChange::Released(_)))
+            {
+                return Err(bad(Malformed::OutOfRange { id }));
+            }
             out.push(ArenaEvent { event, change });
         }
         Ok(())
@@ -271,7 +313,6 @@ impl<R: Read> Reader<R> {
 
 /// The JSON document of a header or trailer frame.
 fn document<R: Read, T: serde::de::DeserializeOwned>(frames: &FrameReader<R>) -> Result<T, Error> {
-    frames.expect_streams(&[stream::DOCUMENT])?;
     serde_json::from_slice(frames.stream(stream::DOCUMENT))
         .map_err(|why| frames.malformed(None, Malformed::Json(why.to_string())))
 }

@@ -199,6 +199,9 @@ impl<W: Write> Writer<W> {
         self.push(&Input::Allocate { domain, size, zeroed, failed });
         self.totals.allocates += 1;
         if failed {
+            if self.allocator.serves(size) {
+                self.observe(size, Seen::Foreign);
+            }
             return Ok(None);
         }
         let class = match Self::seen(answer) {
@@ -232,6 +235,9 @@ impl<W: Write> Writer<W> {
         self.push(&Input::Resize { block: live.block(), size, foreign_domain, failed });
         self.totals.resizes += 1;
         if failed {
+            if self.allocator.serves(size) {
+                self.observe(size, Seen::Foreign);
+            }
             return Ok(live);
         }
         let mut class = OUTSIDE;
@@ -276,18 +282,6 @@ impl<W: Write> Writer<W> {
         self.push(&Input::Mark { code });
         self.totals.marks += 1;
         Ok(())
-    }
-
-    /// Writes what there is as a frame of its own and flushes the sink, so that it survives whatever happens to
-    /// this process.
-    ///
-    /// # Errors
-    /// If the sink refuses.
-    pub fn flush(&mut self) -> Result<(), Error> {
-        if self.frame.events > 0 {
-            self.end_frame()?;
-        }
-        self.frames.flush()
     }
 
     fn end_frame(&mut self) -> Result<(), Error> {

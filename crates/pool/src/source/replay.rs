@@ -6,7 +6,7 @@
 //! offset is the same, and a recorded address is the recorded base plus the offset.
 
 use alloc::alloc::{alloc, dealloc};
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
 use core::alloc::Layout;
 use core::cell::{Cell, RefCell};
@@ -50,6 +50,8 @@ pub enum Refusal {
     /// The recorded base cannot be that of an arena: null, not aligned, or reaching beyond
     /// 2<sup>64</sup>.
     ImpossibleBase(u64),
+    /// The recorded arena would overlap one that is live: no two arenas do.
+    Overlap(u64),
     /// There is no memory here and now.
     OutOfMemory,
     /// The recording was being asked already: its closure called the pool.
@@ -87,6 +89,8 @@ pub struct Replay<B> {
     /// Live arenas by the address of their base.
     live: RefCell<BTreeMap<usize, Live>>,
     events: RefCell<VecDeque<ArenaEvent>>,
+    /// The recorded bases of the live arenas.
+    occupied: RefCell<BTreeSet<u64>>,
     /// Whether `events` is not empty.
     waiting: Cell<bool>,
     /// Memory of released arenas, for the next ones: what was touched before costs no page fault.
@@ -111,6 +115,7 @@ impl<B: FnMut() -> Option<u64>> Replay<B> {
             recorded: RefCell::new(Vec::new()),
             live: RefCell::new(BTreeMap::new()),
             events: RefCell::new(VecDeque::new()),
+            occupied: RefCell::new(BTreeSet::new()),
             waiting: Cell::new(false),
             spare: RefCell::new(Vec::new()),
         }
@@ -123,15 +128,23 @@ impl<B: FnMut() -> Option<u64>> Replay<B> {
         };
         let impossible = Refusal::ImpossibleBase(recorded);
         let base = usize::try_from(recorded).map_err(|_| impossible)?;
-        if base == 0 || !base.is_multiple_of(layout.align()) || base.checked_add(layout.size()).is_none() {
+        if base == 0
+            || layout.size() == 0
+            || !base.is_multiple_of(layout.align())
+            || base.checked_add(layout.size()).is_none()
+        {
             return Err(impossible);
+        }
+        let size = layout.size() as u64;
+        let around = recorded.saturating_sub(size - 1)..=recorded.saturating_add(size - 1);
+        if self.occupied.borrow().range(around).next().is_some() {
+            return Err(Refusal::Overlap(recorded));
         }
         let offset = base % self.pool_size;
         // As much for any offset, so that the memory can serve any arena.
         let room = self
             .pool_size
             .checked_add(layout.size())
-            .filter(|&size| size != 0)
             .and_then(|size| Layout::from_size_align(size, self.pool_size).ok())
             .and_then(|room| room.align_to(layout.align()).ok())
             .ok_or(Refusal::OutOfMemory)?;
@@ -145,6 +158,7 @@ impl<B: FnMut() -> Option<u64>> Replay<B> {
         let mut recorded_bases = self.recorded.borrow_mut();
         let arena = ArenaId::new(recorded_bases.len() as u64);
         recorded_bases.push(recorded);
+        self.occupied.borrow_mut().insert(recorded);
         self.live.borrow_mut().insert(start.addr().get(), Live { arena, memory, layout: room });
         Ok((start, arena, recorded))
     }
@@ -234,6 +248,7 @@ unsafe impl<B: FnMut() -> Option<u64>> ArenaSource for Replay<B> {
             return;
         };
         let recorded = self.recorded_base(arena).unwrap_or_default();
+        self.occupied.borrow_mut().remove(&recorded);
         self.log(ArenaEvent::Released { arena, recorded });
         let mut spare = self.spare.borrow_mut();
         if spare.len() < SPARES {

@@ -90,7 +90,7 @@ fn text<R: std::io::Read>(reader: &Reader<R>, frames: u64) -> String {
     let mut out = String::new();
     let mut line = |name: &str, value: String| {
         // Writing to a string cannot fail.
-        let _ = writeln!(out, "{name:<13} {value}");
+        let _ = writeln!(out, "{name:<13} {}", value.replace(char::is_control, " "));
     };
     let command = header.program.command.as_ref().map(|command| format!(": {}", command.join(" ")));
     line("program", header.program.name.clone() + &command.unwrap_or_default());

@@ -118,14 +118,16 @@ fn record(mut consumer: Consumer, child: &mut Child, arguments: &Arguments) -> R
     let program = program_name(&arguments.command);
     let path = arguments.output.clone().unwrap_or_else(|| format!("{program}.{}.viv", claim.pid).into());
     let header = header(&claim, program, arguments)?;
+    let shared_pools = minor_version(&header.interpreter.version) <= Some((3, 11));
     let (target, force) = (path.clone(), arguments.force);
     let mut drain = Drain::new(header, move || create(&target, force));
     let outcome = drain_all(&mut consumer, &mut drain);
     let duration = start.elapsed();
     let status = consumer.status();
     drop(consumer);
+    // Up to 3.11 all interpreters of a process share one lock and one set of pools.
     let healthy = outcome.and_then(|()| match status {
-        _ if status.concurrent => {
+        _ if status.concurrent || (status.several_interpreters && !shared_pools) => {
             Err("the program has more than one interpreter (sub-interpreters with a lock and pools of their \
                  own), and their calls have no common order: record a program with one"
                 .to_owned())
@@ -232,6 +234,12 @@ fn drain_all(consumer: &mut Consumer, drain: &mut Drain<BufWriter<File>>) -> Res
     }
 }
 
+/// The major and minor number of a version.
+fn minor_version(version: &str) -> Option<(u32, u32)> {
+    let mut numbers = version.split('.').map(str::parse);
+    Some((numbers.next()?.ok()?, numbers.next()?.ok()?))
+}
+
 /// A short name for the program: of a script or module that Python runs, else of the command.
 fn program_name(command: &[OsString]) -> String {
     let stem = |path: &OsString| {
@@ -261,7 +269,8 @@ fn program_name(command: &[OsString]) -> String {
 }
 
 fn header(claim: &Claim, program: String, arguments: &Arguments) -> Result<Header, String> {
-    let build = claim.version.trim().to_owned();
+    // Older versions break the line before the compiler's name.
+    let build = claim.version.split_whitespace().collect::<Vec<_>>().join(" ");
     let version = build.split_whitespace().next().unwrap_or_default().trim_end_matches('+').to_owned();
     let allocator = by_version(&version).ok_or_else(|| {
         format!("CPython {version} is not known here: its allocator may differ from all others")

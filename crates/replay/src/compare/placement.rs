@@ -37,9 +37,7 @@ impl Placement {
         let Some(index) = self.tally.compare(&predictions.addresses, observed) else { return };
         // Which input the fact belongs to: facts are in the order of the requests that pools serve.
         let requests = frame.inputs.iter().enumerate().filter(|(_, input)| {
-            matches!(input.kind(), Kind::Allocate | Kind::Resize)
-                && !input.failed()
-                && allocator.serves(input.size())
+            matches!(input.kind(), Kind::Allocate | Kind::Resize) && allocator.serves(input.size())
         });
         let (offset, size) =
             requests.map(|(offset, input)| (offset, input.size())).nth(index).unwrap_or_default();

@@ -137,14 +137,6 @@ impl<W: Write> Drain<W> {
         self.recording.is_some()
     }
 
-    /// Writes out what there is, so that it survives this process.
-    ///
-    /// # Errors
-    /// If the trace cannot be written.
-    pub fn flush(&mut self) -> Result<(), DrainError> {
-        self.recording.as_mut().map_or(Ok(()), |recording| Ok(recording.writer.flush()?))
-    }
-
     /// Ends the trace. Returns its totals and its size in bytes.
     ///
     /// # Errors

@@ -40,6 +40,12 @@ impl fmt::Display for EngineError {
             Self::NoArena { event, why: pool::Refusal::ImpossibleBase(base) } => {
                 write!(f, "event {event} needs an arena whose recorded base, {base:#x}, cannot be one")
             }
+            Self::NoArena { event, why: pool::Refusal::Overlap(base) } => {
+                write!(
+                    f,
+                    "event {event} needs an arena whose recorded base, {base:#x}, lies in one that is live"
+                )
+            }
             Self::NoArena { event, .. } => {
                 write!(
                     f,

@@ -7,25 +7,44 @@ mod error;
 mod source;
 
 use std::cell::RefCell;
-use std::collections::VecDeque;
 use std::ptr::NonNull;
 use std::rc::Rc;
 
 use pool::{Pool, Unbacked};
-use trace::{Allocator, ArenaChange, ArenaEvent, BlockTable, FOREIGN, Fetched, Kind, PackedInput};
+use trace::{
+    Allocator, ArenaChange, ArenaEvent, BlockTable, FOREIGN, Fetched, FetchedArena, Kind, PackedInput,
+};
 
 pub use error::EngineError;
 pub use source::geometry;
 
-/// What the recording says of arenas and has not been asked for yet.
-type Bases = Rc<RefCell<VecDeque<Option<u64>>>>;
+/// What can be fetched, and how much was.
+#[derive(Default)]
+struct Fetching {
+    due: Fetched,
+    fetched: u64,
+}
+
+impl Fetching {
+    /// The base of the arena that the pool is asking for now. Where the recording has nothing to fetch, CPython did not
+    /// ask, and the replay is wrong; it goes on as if there were no memory.
+    fn base(&mut self) -> Option<u64> {
+        let arena = self.due.next_arena();
+        self.fetched += u64::from(arena != FetchedArena::Nothing);
+        match arena {
+            FetchedArena::Base(base) => Some(base),
+            FetchedArena::Refused | FetchedArena::Nothing => None,
+        }
+    }
+}
+
 type Source = pool::Replay<Box<dyn FnMut() -> Option<u64>>>;
 
 /// What the engine says of one frame.
 #[derive(Debug, Default)]
 pub struct Predictions {
-    /// For each input that asks for a size that pools serve and did not fail: the block's address, or
-    /// [`trace::FOREIGN`] if it lies outside all arenas.
+    /// For each input that asks for a size that pools serve: the block's address, or [`trace::FOREIGN`] if no pool
+    /// serves it.
     pub addresses: Vec<u64>,
     /// What happens to arenas.
     pub arenas: Vec<ArenaEvent>,
@@ -38,11 +57,11 @@ pub struct Engine {
     pool: Pool<Source, Unbacked>,
     allocator: Allocator,
     blocks: BlockTable<NonNull<u8>>,
-    bases: Bases,
+    fetching: Rc<RefCell<Fetching>>,
     /// The recorded bases of the arenas acquired so far, by number.
     recorded: Vec<u64>,
-    /// How many requests for an arena were made.
-    fetched: u64,
+    /// Why the engine cannot go on, if it cannot.
+    stopped: Option<EngineError>,
 }
 
 impl Engine {
@@ -52,17 +71,16 @@ impl Engine {
     /// If no such allocator can be built.
     pub fn new(allocator: &Allocator) -> Result<Self, EngineError> {
         let geometry = geometry(allocator)?;
-        let bases = Bases::default();
-        let queue = Rc::clone(&bases);
-        let source: Source =
-            pool::Replay::new(&geometry, Box::new(move || queue.borrow_mut().pop_front().flatten()));
+        let fetching = Rc::<RefCell<Fetching>>::default();
+        let asked = Rc::clone(&fetching);
+        let source: Source = pool::Replay::new(&geometry, Box::new(move || asked.borrow_mut().base()));
         Ok(Self {
             pool: Pool::with_parts(geometry, source, Unbacked::new()),
             allocator: *allocator,
             blocks: BlockTable::new(),
-            bases,
+            fetching,
             recorded: Vec::new(),
-            fetched: 0,
+            stopped: None,
         })
     }
 
@@ -81,7 +99,7 @@ impl Engine {
     /// How many bases of arenas were fetched so far.
     #[must_use]
     pub fn fetched(&self) -> u64 {
-        self.fetched
+        self.fetching.borrow().fetched
     }
 
     /// Replays one frame, whose first input is event number `first_event`, and leaves in `out` what it predicts.
@@ -100,11 +118,13 @@ impl Engine {
         out.addresses.clear();
         out.arenas.clear();
         out.failed = 0;
-        self.bases.borrow_mut().append(&mut fetched.arena_bases);
-        for (event, &input) in (first_event..).zip(inputs) {
-            self.step(event, input, out)?;
+        self.fetching.borrow_mut().due.append(fetched);
+        if let Some(error) = &self.stopped {
+            return Err(error.clone());
         }
-        Ok(())
+        let result = (first_event..).zip(inputs).try_for_each(|(event, &input)| self.step(event, input, out));
+        self.stopped = result.clone().err();
+        result
     }
 
     /// Notes what the last call of the pool did to arenas.
@@ -125,7 +145,6 @@ impl Engine {
                 pool::ArenaEvent::Refused(pool::Refusal::Recorded) => ArenaChange::Refused,
                 pool::ArenaEvent::Refused(why) => return Err(EngineError::NoArena { event, why }),
             };
-            self.fetched += u64::from(!matches!(change, ArenaChange::Released(_)));
             out.arenas.push(ArenaEvent { event, change });
         }
         Ok(())
@@ -136,34 +155,34 @@ impl Engine {
         let size = usize::try_from(input.size()).map_err(|_| EngineError::TooLarge { event })?;
         match input.kind() {
             Kind::Allocate => {
-                let block = self.request(event, size, input.zeroed())?;
-                self.note_arenas(event, out)?;
+                let block =
+                    self.call(
+                        input,
+                        |pool| {
+                            if input.zeroed() { pool.calloc(1, size) } else { pool.malloc(size) }
+                        },
+                    );
+                let block = self.check(event, input, block)?;
                 if input.failed() {
-                    self.release(block);
-                    self.note_arenas(event, out)?;
-                    out.failed += u64::from(self.allocator.serves(input.size()));
+                    // The program has no block, so if the pool has one for it, nobody will give that back.
+                    self.predict(event, input, block, out)?;
+                    block.into_iter().for_each(|block| self.release(block));
                 } else {
-                    self.predict(input.size(), block, out);
-                    self.blocks.push(block);
+                    self.blocks.push(block.ok_or(EngineError::TooLarge { event })?);
+                    self.predict(event, input, block, out)?;
                 }
             }
             Kind::Resize => {
                 let number = input.block();
                 let old = self.blocks.get(number).ok_or(EngineError::NotLive { event, block: number })?;
-                if input.failed() {
-                    // The program kept the old block; a new one was only tried for.
-                    let block = self.request(event, size, false)?;
-                    self.release(block);
-                    self.note_arenas(event, out)?;
-                    out.failed += u64::from(self.allocator.serves(input.size()));
-                } else {
-                    // SAFETY: the table holds what this pool returned last for this number, until it is released.
-                    let block = unsafe { self.pool.realloc(Some(old), size) };
-                    let block = block.ok_or(EngineError::TooLarge { event })?;
-                    self.note_arenas(event, out)?;
-                    self.predict(input.size(), block, out);
+                // SAFETY: the table holds what this pool returned last for this number, until it is released; what
+                // becomes of the block is entered at once.
+                let block = self.call(input, |pool| unsafe { pool.realloc(Some(old), size) });
+                if let Some(block) = block {
                     self.blocks.replace(number, block);
                 }
+                let block = self.check(event, input, block)?;
+                self.predict(event, input, block, out)?;
             }
             Kind::Release => {
                 let number = input.block();
@@ -177,9 +196,31 @@ impl Engine {
         Ok(())
     }
 
-    fn request(&self, event: u64, size: usize, zeroed: bool) -> Result<NonNull<u8>, EngineError> {
-        let block = if zeroed { self.pool.calloc(1, size) } else { self.pool.malloc(size) };
-        block.ok_or(EngineError::TooLarge { event })
+    /// Calls the pool, with memory behind it or, for a request that failed, without.
+    #[inline]
+    fn call(
+        &self,
+        input: PackedInput,
+        request: impl FnOnce(&Pool<Source, Unbacked>) -> Option<NonNull<u8>>,
+    ) -> Option<NonNull<u8>> {
+        if !input.failed() {
+            return request(&self.pool);
+        }
+        self.pool.fallback().refuse(true);
+        let block = request(&self.pool);
+        self.pool.fallback().refuse(false);
+        block
+    }
+
+    /// Only a request that failed may go unanswered.
+    #[inline]
+    fn check(
+        &self,
+        event: u64,
+        input: PackedInput,
+        block: Option<NonNull<u8>>,
+    ) -> Result<Option<NonNull<u8>>, EngineError> {
+        if block.is_none() && !input.failed() { Err(EngineError::TooLarge { event }) } else { Ok(block) }
     }
 
     fn release(&self, block: NonNull<u8>) {
@@ -188,14 +229,25 @@ impl Engine {
         unsafe { self.pool.free(Some(block)) };
     }
 
+    /// Notes what a request came to.
     #[inline]
-    fn predict(&self, size: u64, block: NonNull<u8>, out: &mut Predictions) {
-        if self.allocator.serves(size) {
-            let address = self.pool.locate(block.as_ptr()).and_then(|place| {
+    fn predict(
+        &mut self,
+        event: u64,
+        input: PackedInput,
+        block: Option<NonNull<u8>>,
+        out: &mut Predictions,
+    ) -> Result<(), EngineError> {
+        self.note_arenas(event, out)?;
+        if self.allocator.serves(input.size()) {
+            out.failed += u64::from(input.failed());
+            let address = block.and_then(|block| {
+                let place = self.pool.locate(block.as_ptr())?;
                 let base = self.recorded.get(usize::try_from(place.arena.ordinal()).ok()?)?;
                 Some(base + place.offset as u64)
             });
             out.addresses.push(address.unwrap_or(FOREIGN));
         }
+        Ok(())
     }
 }
