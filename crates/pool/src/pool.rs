@@ -138,7 +138,7 @@ impl<S: ArenaSource, F: Fallback> Pool<S, F> {
 
     #[cold]
     #[inline(never)]
-    fn allocate_slowly(&self, class: SizeClass) -> Option<NonNull<u8>> {
+    pub(crate) fn allocate_slowly(&self, class: SizeClass) -> Option<NonNull<u8>> {
         if let Some(block) = self.state.refill(class) {
             return Some(block);
         }

@@ -35,14 +35,20 @@ impl<S: ArenaSource, F: Fallback> Pool<S, F> {
     /// ```
     #[inline]
     pub fn malloc(&self, size: usize) -> Option<NonNull<u8>> {
-        if let Some(class) = self.state.class_of(size) {
-            match self.allocate_class(class) {
-                None => self.fall_back(size, false),
-                block => block,
-            }
-        } else {
-            self.fall_back(size, false)
+        if let Some(class) = self.state.class_of(size)
+            && let Some(block) = self.state.pop(class)
+        {
+            return Some(block);
         }
+        self.malloc_slowly(size)
+    }
+
+    /// Apart, and told the size alone, so that the fast path keeps nothing for it.
+    #[cold]
+    #[inline(never)]
+    fn malloc_slowly(&self, size: usize) -> Option<NonNull<u8>> {
+        let block = self.state.class_of(size).and_then(|class| self.allocate_slowly(class));
+        block.or_else(|| self.fall_back(size, false))
     }
 
     /// A block of `count * size` bytes that are zero; `None` as for [`malloc`](Self::malloc) and

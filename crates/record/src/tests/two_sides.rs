@@ -1,6 +1,10 @@
 //! A program's thread and a reader's thread around a ring that is far too small.
 
-use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::hint;
+use std::sync::atomic::{
+    AtomicBool, AtomicU32,
+    Ordering::{Acquire, Relaxed, Release},
+};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -9,7 +13,8 @@ use proptest::prelude::*;
 use super::packing::events;
 use super::{attach, write};
 use crate::consumer::Consumer;
-use crate::preload::header;
+use crate::preload::producer::Producer;
+use crate::preload::{header, slot};
 use crate::ring::Ring;
 use crate::{Domain, Error, Event, State};
 
@@ -134,6 +139,56 @@ fn two_writers_at_once_neither_hang_nor_leave_the_ring() {
 }
 
 #[test]
+fn a_stopped_recording_stays_so() {
+    for trial in 0..5_000_u64 {
+        // Quarters of two slots: every other event takes the slow path.
+        let ring = Ring::new(8).expect("a ring");
+        let producer = attach(&ring);
+        let header = ring.header();
+        let stopped = AtomicBool::new(false);
+        let words = || ring.slots().iter().map(|slot| slot.load(Relaxed)).collect::<Vec<_>>();
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                let mut put = 0;
+                while !stopped.load(Acquire) {
+                    producer.put(slot::pack(slot::RELEASE, 0, put));
+                    // All read at once, so that it never waits.
+                    put += 1;
+                    header.tail.store(put, Release);
+                }
+                let before = words();
+                for number in 0..20 {
+                    producer.put(slot::pack(slot::RELEASE, 1, number));
+                    assert!(!producer.is_recording(), "trial {trial}: revived");
+                }
+                assert_eq!(words(), before, "trial {trial}: written after the end");
+            });
+            while header.tail.load(Relaxed) <= trial % 61 {
+                hint::spin_loop();
+            }
+            producer.stop();
+            for _ in 0..50 {
+                assert!(!producer.is_recording(), "trial {trial}: revived");
+            }
+            stopped.store(true, Release);
+        });
+        assert!(!producer.is_recording(), "trial {trial}: revived");
+        assert_eq!(header.state.load(Relaxed), header::STATE_FINISHED);
+    }
+}
+
+#[test]
+fn a_wiped_producer_writes_nothing() {
+    let producer = Producer::detached();
+    assert!(!producer.is_recording() && !producer.enter());
+    for number in 0..20 {
+        write(&producer, numbered(number));
+    }
+    producer.stop();
+    assert!(!producer.is_recording());
+}
+
+#[test]
 fn garbage_is_reported_where_it_stands() {
     let ring = Ring::new(64).expect("a ring");
     let producer = attach(&ring);
@@ -199,8 +254,8 @@ fn decoding_speed() {
         for number in 0..100_000 {
             let address = 0x7f00_0000_0000 + number * 64;
             producer.put(match number % 2 {
-                0 => crate::preload::slot::pack(3, 56, address),
-                _ => crate::preload::slot::pack(9, 0, address),
+                0 => slot::pack(3, 56, address),
+                _ => slot::pack(9, 0, address),
             });
         }
         let started = Instant::now();
