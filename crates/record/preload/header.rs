@@ -9,9 +9,13 @@ use core::sync::atomic::{AtomicU8, AtomicU32, AtomicU64};
 pub const MAGIC: u64 = u64::from_le_bytes(*b"vivring\0");
 /// Raised with every change of the header or the slots; library and reader come from one build, but a file left in
 /// a cache folder might not.
-pub const LAYOUT: u32 = 1;
+pub const LAYOUT: u32 = 2;
 /// Offset of the first slot from the start of the file, in bytes.
 pub const HEADER_BYTES: usize = 4096;
+
+/// In `claim`, beside a process id: it is the one that the process has in its own namespace, and may be another's,
+/// or nobody's, where the reader is.
+pub const CLAIM_UNCERTAIN: u32 = 1 << 31;
 
 /// Nobody records yet.
 pub const STATE_EMPTY: u32 = 0;
@@ -56,7 +60,8 @@ pub struct Header {
     pub parent: AtomicU32,
     _written_once: [AtomicU32; 11],
 
-    /// Process id of the recorded program; 0 until one claims the ring.
+    /// Process id of the recorded program as its `/proc` has it, through which it found the ring, so as the reader
+    /// knows it; else its own and [`CLAIM_UNCERTAIN`]. 0 until one claims the ring.
     pub claim: AtomicU32,
     /// One of the `STATE_` values.
     pub state: AtomicU32,

@@ -5,7 +5,8 @@
 //!
 //! A method's entry (`PyMethodDef`: name, function, flags, documentation) lies in the interpreter's writable data
 //! and is read at each call. It is found by looking for a pointer to the name there, which needs no Python API, no
-//! allocation and no initialised interpreter, and leaves no trace that Python code could see.
+//! allocation and no initialised interpreter, and leaves no trace that Python code could see. Were the table constant,
+//! it would lie in memory that the loader protects; there nothing is looked for.
 
 use core::ffi::{c_int, c_void};
 use core::slice;
@@ -24,11 +25,11 @@ type Function = unsafe extern "C" fn(*mut c_void, *mut c_void) -> *mut c_void;
 
 /// `PyMethodDef`.
 #[repr(C)]
-struct Method {
-    name: usize,
-    function: usize,
-    flags: c_int,
-    documentation: usize,
+pub struct Method {
+    pub name: usize,
+    pub function: usize,
+    pub flags: c_int,
+    pub documentation: usize,
 }
 
 #[derive(Clone, Copy)]
@@ -50,7 +51,8 @@ pub unsafe fn wrap_debug_malloc_stats(symbol: *const c_void, producer: *mut Prod
         return false;
     };
     // SAFETY: the entry has this name, takes no arguments, and its function pointer leads into executable code of
-    // the interpreter: a function of two object pointers. The entry lies in a writable segment and is aligned.
+    // the interpreter: a function of two object pointers. The entry is aligned and lies in that part of a writable
+    // segment which the loader leaves writable.
     unsafe {
         let original = core::mem::transmute::<usize, Function>((*method).function);
         WRAPPED.set(Wrapped { original, producer });
@@ -79,7 +81,7 @@ unsafe extern "C" fn debug_malloc_stats(module: *mut c_void, nothing: *mut c_voi
     }
 }
 
-/// A piece of the interpreter in memory.
+/// A piece of the interpreter in memory; empty if it ends before it starts.
 #[derive(Clone, Copy)]
 struct Piece {
     start: usize,
@@ -88,15 +90,18 @@ struct Piece {
     flags: u32,
 }
 
-const EXECUTABLE: u32 = 1;
-const WRITABLE: u32 = 2;
-const READABLE: u32 = 4;
-const LOAD: u32 = 1;
+pub const EXECUTABLE: u32 = 1;
+pub const WRITABLE: u32 = 2;
+pub const READABLE: u32 = 4;
+pub const LOAD: u32 = 1;
+/// `PT_GNU_RELRO`: what the loader makes read-only when it has relocated it.
+pub const PROTECTED_LATER: u32 = 0x6474_e552;
 
 /// More than any linker makes.
 const MAX_PIECES: usize = 16;
 
-struct Search {
+/// The segments of one module.
+pub struct Search {
     symbol: usize,
     pieces: [Piece; MAX_PIECES],
     count: usize,
@@ -108,54 +113,94 @@ struct Search {
 ///
 /// The data of that module is not changed during the call.
 unsafe fn find(symbol: *const c_void, name: &[u8], flags: c_int) -> Option<*mut Method> {
-    let none = Piece { start: 0, end: 0, flags: 0 };
-    let mut search = Search { symbol: symbol.addr(), pieces: [none; MAX_PIECES], count: 0 };
+    let mut search = Search::new(symbol.addr());
     // SAFETY: `visit` takes a `Search`, which outlives the call.
     unsafe { sys::dl_iterate_phdr(visit, (&raw mut search).cast()) };
-    let pieces = search.pieces.get(..search.count)?;
-    let holds = |address: usize, size: usize, with: u32, without: u32| {
-        pieces.iter().any(|piece| {
-            piece.flags & with == with
-                && piece.flags & without == 0
-                && piece.start <= address
-                && address.checked_add(size).is_some_and(|end| end <= piece.end)
-        })
-    };
-    let mut found = None;
-    for piece in pieces.iter().filter(|piece| piece.flags & WRITABLE != 0 && piece.flags & READABLE != 0) {
-        let start = piece.start.next_multiple_of(align_of::<Method>());
-        let count = piece.end.saturating_sub(start).saturating_sub(size_of::<Method>()) / size_of::<usize>();
-        for at in 0..count {
-            let method = (start + at * size_of::<usize>()) as *mut Method;
-            // SAFETY: the entry lies inside of a loaded, readable segment of the file and is aligned; its fields are
-            // plain integers here. A name is read only if it lies inside of such a segment too.
-            let is_it = unsafe {
-                holds((*method).name, name.len(), READABLE, WRITABLE)
-                    && slice::from_raw_parts((*method).name as *const u8, name.len()) == name
-                    && (*method).flags == flags
-                    && holds((*method).function, 1, EXECUTABLE, WRITABLE)
-            };
-            if is_it && found.replace(method).is_some() {
-                return None;
-            }
-        }
-    }
-    found
+    // SAFETY: the loader told where the module is, and the caller promises the rest.
+    unsafe { search.find(name, flags) }
 }
 
-/// Notes the segments of the module that contains the symbol.
-unsafe extern "C" fn visit(module: *mut sys::Module, _size: usize, search: *mut c_void) -> c_int {
-    // SAFETY: the loader passes a valid module and the pointer that `find` gave it; segments are an array of the
-    // length stated.
+impl Search {
+    /// For the module that contains `symbol`.
+    pub fn new(symbol: usize) -> Self {
+        let none = Piece { start: 0, end: 0, flags: 0 };
+        Self { symbol, pieces: [none; MAX_PIECES], count: 0 }
+    }
+
+    /// The only method entry with this (terminated) name and these flags.
+    ///
+    /// # Safety
+    ///
+    /// The segments that [`visit`] noted are in memory, those that it called readable may be read, and none changes
+    /// during the call.
+    pub unsafe fn find(&self, name: &[u8], flags: c_int) -> Option<*mut Method> {
+        let pieces = self.pieces.get(..self.count)?;
+        let holds = |address: usize, size: usize, with: u32, without: u32| {
+            pieces.iter().any(|piece| {
+                piece.flags & with == with
+                    && piece.flags & without == 0
+                    && piece.start <= address
+                    && address.checked_add(size).is_some_and(|end| end <= piece.end)
+            })
+        };
+        let mut found = None;
+        for piece in pieces.iter().filter(|piece| piece.flags & WRITABLE != 0 && piece.flags & READABLE != 0)
+        {
+            let start = piece.start.next_multiple_of(align_of::<Method>());
+            let count =
+                piece.end.saturating_sub(start).saturating_sub(size_of::<Method>()) / size_of::<usize>();
+            for at in 0..count {
+                let method = (start + at * size_of::<usize>()) as *mut Method;
+                // SAFETY: the entry lies inside of a readable segment and is aligned; its fields are plain integers
+                // here. A name is read only if it lies inside of such a segment too.
+                let is_it = unsafe {
+                    holds((*method).name, name.len(), READABLE, WRITABLE)
+                        && slice::from_raw_parts((*method).name as *const u8, name.len()) == name
+                        && (*method).flags == flags
+                        && holds((*method).function, 1, EXECUTABLE, WRITABLE)
+                };
+                if is_it && found.replace(method).is_some() {
+                    return None;
+                }
+            }
+        }
+        found
+    }
+}
+
+/// Notes the segments of the module that contains the symbol; of writable ones, what comes after memory that the
+/// loader protects. (Linkers put that first. What precedes it, if anything does, may share a page with it.)
+///
+/// # Safety
+///
+/// `module` is valid, with as many segments as it states, and `search` points to a [`Search`].
+pub unsafe extern "C" fn visit(module: *mut sys::Module, _size: usize, search: *mut c_void) -> c_int {
+    // SAFETY: the caller's promise; the loader passes on the pointer that `find` gave it.
     let (module, search, segments) = unsafe {
         let module = &*module;
         let segments = slice::from_raw_parts(module.segments, usize::from(module.segment_count));
         (module, &mut *search.cast::<Search>(), segments)
     };
+    let piece = |segment: &sys::Segment, size: usize| {
+        let start = module.base.wrapping_add(segment.address);
+        Piece { start, end: start.wrapping_add(size), flags: segment.flags }
+    };
+    let protected = || {
+        let kind = |segment: &&sys::Segment| segment.kind == PROTECTED_LATER;
+        segments.iter().filter(kind).map(|segment| piece(segment, segment.memory_size))
+    };
     let loaded = || {
-        segments.iter().filter(|segment| segment.kind == LOAD).map(|segment| {
-            let start = module.base.wrapping_add(segment.address);
-            Piece { start, end: start.wrapping_add(segment.file_size), flags: segment.flags }
+        let kind = |segment: &&sys::Segment| segment.kind == LOAD;
+        segments.iter().filter(kind).map(|segment| {
+            let mut loaded = piece(segment, segment.file_size);
+            if loaded.flags & WRITABLE != 0 {
+                for protected in protected() {
+                    if protected.start < loaded.end && loaded.start < protected.end {
+                        loaded.start = protected.end;
+                    }
+                }
+            }
+            loaded
         })
     };
     if !loaded().any(|piece| (piece.start..piece.end).contains(&search.symbol)) {

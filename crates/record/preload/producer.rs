@@ -3,6 +3,10 @@
 //! A [`Producer`] is the hot state of the recorder: it lives alone in a page that the kernel wipes in forked
 //! children, and all zeroes means "not recording". So a child, however it was made, passes straight through.
 //!
+//! One word says whether it is recording: `limit`, null if not. Once null it stays so: only [`Producer::attach`]
+//! makes a limit out of nothing, and the slow path exchanges the one that it has seen for another. `next` never
+//! leaves the ring, whatever happens.
+//!
 //! Events are written under the interpreter's global lock, by one thread at a time. The fields are atomic all the
 //! same, relaxed, which costs nothing: code that breaks the rule (two interpreters with a lock each) spoils the
 //! recording, which is then stopped and reported, but is no data race here, never writes outside of the ring, and
@@ -12,7 +16,7 @@ use core::ptr::null_mut;
 use core::sync::atomic::{
     AtomicPtr, AtomicU32, AtomicU64, AtomicUsize,
     Ordering::{Acquire, Relaxed, Release, SeqCst},
-    fence,
+    compiler_fence, fence,
 };
 
 use super::header::{self, Header};
@@ -25,9 +29,11 @@ const PATIENCE: i64 = 50;
 /// The state of the writing side.
 #[repr(C)]
 pub struct Producer {
-    /// Where the next slot goes, at most `limit`; null while nothing is recorded.
+    /// Where the next slot goes: inside of the ring or at its end, also when recording has stopped. Null in a wiped
+    /// page.
     next: AtomicPtr<AtomicU64>,
-    /// Where the slow path begins: the end of the quarter, of the ring, or of the room in it; null as `next`.
+    /// Where the slow path begins: the end of the quarter, of the ring, or of the room in it. Null while nothing is
+    /// recorded, so that every slot takes the slow path, which does nothing then.
     limit: AtomicPtr<AtomicU64>,
     /// The phase bit of the current lap.
     phase: AtomicU64,
@@ -57,26 +63,25 @@ impl Producer {
     /// # Safety
     ///
     /// `slots` points to `capacity` zeroed slots; these and the header stay mapped as long as this producer is used.
-    /// `capacity` is a power of two of at least 8.
+    /// `capacity` is a power of two of at least 8. The producer is detached, and no other thread uses it yet.
     pub unsafe fn attach(&self, header: *mut Header, slots: *mut AtomicU64, capacity: usize) {
         self.header.store(header, Relaxed);
         self.slots.store(slots, Relaxed);
         self.capacity.store(capacity, Relaxed);
         self.base.store(0, Relaxed);
         self.phase.store(slot::phase_of_lap(0), Relaxed);
-        self.limit.store(slots.wrapping_add(capacity / 4), Relaxed);
         self.next.store(slots, Relaxed);
+        self.limit.store(slots.wrapping_add(capacity / 4), Relaxed);
     }
 
     /// Is this process being recorded?
     #[inline(always)]
     pub fn is_recording(&self) -> bool {
-        !self.next.load(Relaxed).is_null()
+        !self.limit.load(Relaxed).is_null()
     }
 
-    /// Stops recording for good.
+    /// Stops recording for good. A thread that is inside of [`Self::put`] may still write the one slot that it is at.
     pub fn stop(&self) {
-        self.next.store(null_mut(), Relaxed);
         self.limit.store(null_mut(), Relaxed);
         if let Some(header) = self.header() {
             header.state.store(header::STATE_FINISHED, Release);
@@ -148,15 +153,21 @@ impl Producer {
     #[inline(always)]
     pub fn put(&self, slot: u64) {
         let mut next = self.next.load(Relaxed);
-        // Also if nothing is recorded: then both are null.
+        // In this order for a signal's sake, whose handler may fork (see below); no instruction comes of it.
+        compiler_fence(Acquire);
+        // Always if nothing is recorded: then the limit is null.
         if next >= self.limit.load(Relaxed) {
             next = self.make_room();
             if next.is_null() {
                 return;
             }
         }
-        // SAFETY: `next` is never left of the ring, and `limit`, which is right of it, never right of the ring's end;
-        // this holds for any two values that they had, even if another thread writes against the rules.
+        // SAFETY: `next` is a slot. Either `turn` returned it, or it is left of a limit that is not null, so one that
+        // `attach` or `turn` made, in the ring or at its end. Then it is not left of the ring either: it is from
+        // `attach` or `turn`, or one more than a slot that was written. Or it is null: before `attach`, which no other
+        // thread sees, and in a child whose page was wiped; but there a limit that is loaded later is null too.
+        // This holds for any two values that they had, so it does not matter who else stops the recording, or writes
+        // against the rules, meanwhile. The slots stay mapped as long as the producer is used.
         unsafe { &*next }.store(slot | self.phase.load(Relaxed), Relaxed);
         self.next.store(next.wrapping_add(1), Relaxed);
     }
@@ -204,8 +215,12 @@ impl Producer {
         }
         let head = self.base.load(Relaxed).wrapping_add(index as u64);
         let mut seen = header.tail.load(Acquire);
-        // Stopped meanwhile: another thread found out that there are two.
-        while self.is_recording() {
+        loop {
+            let old_limit = self.limit.load(Relaxed);
+            if old_limit.is_null() {
+                // Stopped meanwhile: another thread ends the process, or found out that there are two.
+                break;
+            }
             if header.closed.load(Relaxed) != 0 {
                 self.stop();
                 break;
@@ -222,9 +237,13 @@ impl Producer {
             if free > 0 {
                 let quarter = capacity / 4;
                 let limit = (index + free).min((index / quarter + 1) * quarter);
+                // Unless it was stopped since: what has ended must not begin again.
+                let limit = slots.wrapping_add(limit);
+                if self.limit.compare_exchange(old_limit, limit, Relaxed, Relaxed).is_err() {
+                    break;
+                }
                 let next = slots.wrapping_add(index);
                 self.next.store(next, Relaxed);
-                self.limit.store(slots.wrapping_add(limit), Relaxed);
                 return next;
             }
             header.producer_sleeps.store(1, Relaxed);

@@ -113,7 +113,7 @@ unsafe fn look_up() -> Option<Symbols> {
 }
 
 /// The ring's file in memory, mapped for good.
-struct Ring {
+pub struct Ring {
     header: *mut Header,
     slots: *mut AtomicU64,
     capacity: usize,
@@ -127,8 +127,11 @@ impl Ring {
 
     /// Takes the ring for this process, if none has it.
     fn claim(&self) -> bool {
-        // SAFETY: no preconditions.
-        let pid = unsafe { sys::getpid() }.cast_unsigned();
+        let pid = number_in_proc().unwrap_or_else(|| {
+            // SAFETY: no preconditions.
+            let own = unsafe { sys::getpid() };
+            own.cast_unsigned() | header::CLAIM_UNCERTAIN
+        });
         self.header().claim.compare_exchange(0, pid, SeqCst, Relaxed).is_ok()
     }
 
@@ -138,33 +141,34 @@ impl Ring {
     }
 }
 
+/// The number of this process in the namespace that `/proc` belongs to. The ring is found through `/proc`, under the
+/// reader's number there, so the reader understands this one also if this process has a namespace of its own.
+fn number_in_proc() -> Option<u32> {
+    // More digits than any process id has.
+    let mut digits = [0u8; 16];
+    // SAFETY: the path is a terminated string and the room is what `digits` has.
+    let length = unsafe { sys::readlink(c"/proc/self".as_ptr(), digits.as_mut_ptr().cast(), digits.len()) };
+    let digits = digits.get(..usize::try_from(length).ok()?)?;
+    let number = core::str::from_utf8(digits).ok()?.parse().ok()?;
+    (1..header::CLAIM_UNCERTAIN).contains(&number).then_some(number)
+}
+
 /// Maps the ring whole and touches every page of it now, not in the program's time. No descriptor stays open.
-fn open(path: &CStr) -> Option<Ring> {
-    let map = |fd: c_int, size: usize| {
-        let flags = sys::MAP_SHARED | sys::MAP_POPULATE;
-        // SAFETY: a new mapping at a place of the kernel's choice.
-        let at = unsafe { sys::mmap(null_mut(), size, sys::PROT_READ | sys::PROT_WRITE, flags, fd, 0) };
-        // MAP_FAILED is the address −1.
-        (at.addr() != usize::MAX).then_some(at)
-    };
+pub fn open(path: &CStr) -> Option<Ring> {
     // SAFETY: the path is a terminated string.
     let fd = unsafe { sys::open(path.as_ptr(), sys::O_RDWR | sys::O_CLOEXEC) };
     if fd < 0 {
         return None;
     }
-    let ring = map(fd, HEADER_BYTES).and_then(|at| {
-        // SAFETY: the mapping is at least as large and stays; the file is sealed against shrinking by its maker.
-        let header = unsafe { &*at.cast::<Header>() };
-        let log2 = header.slots_log2.load(Relaxed);
-        if header.magic.load(Relaxed) != header::MAGIC
-            || header.layout.load(Relaxed) != header::LAYOUT
-            || !(3..=40).contains(&log2)
-        {
+    let ring = capacity(fd).and_then(|capacity| {
+        let protection = sys::PROT_READ | sys::PROT_WRITE;
+        let flags = sys::MAP_SHARED | sys::MAP_POPULATE;
+        // SAFETY: a new mapping at a place of the kernel's choice.
+        let whole = unsafe { sys::mmap(null_mut(), file_size(capacity), protection, flags, fd, 0) };
+        // MAP_FAILED is the address −1.
+        if whole.addr() == usize::MAX {
             return None;
         }
-        let capacity = 1 << log2;
-        let slots = size_of::<AtomicU64>() << log2;
-        let whole = map(fd, HEADER_BYTES + slots)?;
         // SAFETY: the offset is inside of the mapping.
         let slots = unsafe { whole.byte_add(HEADER_BYTES) };
         Some(Ring { header: whole.cast(), slots: slots.cast(), capacity })
@@ -172,6 +176,35 @@ fn open(path: &CStr) -> Option<Ring> {
     // SAFETY: the descriptor is ours and not used afterwards.
     unsafe { sys::close(fd) };
     ring
+}
+
+/// How many slots the ring in this file has; none if it is not a ring of this layout, or does not have, now and for
+/// ever, all the bytes that it should: mapped memory behind the end of a file is a trap.
+fn capacity(fd: c_int) -> Option<usize> {
+    // SAFETY: every field is an atomic integer, for which zero is valid.
+    let mut header: Header = unsafe { core::mem::zeroed() };
+    // SAFETY: the room is what `header` has, and any bytes are valid there.
+    let read = unsafe { sys::pread(fd, (&raw mut header).cast(), size_of::<Header>(), 0) };
+    let log2 = header.slots_log2.load(Relaxed);
+    if usize::try_from(read) != Ok(size_of::<Header>())
+        || header.magic.load(Relaxed) != header::MAGIC
+        || header.layout.load(Relaxed) != header::LAYOUT
+        || !(3..=40).contains(&log2)
+    {
+        return None;
+    }
+    let capacity = 1 << log2;
+    // SAFETY: both calls take numbers only. (`fstat` is no symbol of glibc before 2.33.)
+    let (seals, size) = unsafe { (sys::fcntl(fd, sys::F_GET_SEALS), sys::lseek(fd, 0, sys::SEEK_END)) };
+    // Either is −1 if it failed, as seals do in files that cannot have any.
+    let is_sealed = seals >= 0 && seals & sys::F_SEAL_SHRINK != 0;
+    let is_whole = usize::try_from(size).is_ok_and(|size| size >= file_size(capacity));
+    (is_sealed && is_whole).then_some(capacity)
+}
+
+/// Bytes of a file with room for the header and this many slots, at most 2^40.
+const fn file_size(capacity: usize) -> usize {
+    HEADER_BYTES + capacity * size_of::<AtomicU64>()
 }
 
 /// Fills in who we are and puts the hooks in.

@@ -12,6 +12,9 @@ pub const MAP_PRIVATE: c_int = 2;
 pub const MAP_ANONYMOUS: c_int = 0x20;
 pub const MAP_POPULATE: c_int = 0x8000;
 pub const MADV_WIPEONFORK: c_int = 18;
+pub const SEEK_END: c_int = 2;
+pub const F_GET_SEALS: c_int = 1034;
+pub const F_SEAL_SHRINK: c_int = 2;
 pub const ENOENT: c_int = 2;
 pub const ESRCH: c_int = 3;
 
@@ -70,6 +73,9 @@ unsafe extern "C" {
     pub fn dl_iterate_phdr(visit: ModuleVisitor, data: *mut c_void) -> c_int;
     pub fn open(path: *const c_char, flags: c_int, ...) -> c_int;
     pub fn close(fd: c_int) -> c_int;
+    pub fn fcntl(fd: c_int, command: c_int, ...) -> c_int;
+    pub fn lseek(fd: c_int, offset: i64, from: c_int) -> i64;
+    pub fn pread(fd: c_int, to: *mut c_void, size: usize, offset: i64) -> isize;
     pub fn readlink(path: *const c_char, to: *mut c_char, size: usize) -> isize;
     pub fn mmap(
         at: *mut c_void,

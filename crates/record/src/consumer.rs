@@ -9,7 +9,7 @@ use std::sync::atomic::{
     Ordering::{Acquire, Relaxed, Release, SeqCst},
     fence,
 };
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
@@ -44,22 +44,38 @@ pub struct Consumer {
     /// Where garbage was found: nothing behind it can be told.
     corrupt: Option<u64>,
     process: Process,
+    /// Once the program that was started has ended: since when nothing was read.
+    quiet_since: Option<Instant>,
 }
 
 /// The recorded process, as far as it is known whether it lives.
 #[derive(Debug)]
 enum Process {
+    /// Not looked for yet.
     Unknown,
+    /// It was there when it was looked for, under the number that it stated.
     Known(OwnedFd),
     /// The kernel has no process descriptors; ask by number.
     Number(Pid),
+    /// It was there, and is no more.
     Gone,
+    /// It could not be found: it had ended before it was looked for, or its number means nothing here.
+    Unseen,
 }
 
 impl Consumer {
     pub(crate) fn new(ring: Ring, library: Option<Library>) -> Self {
         let process = Process::Unknown;
-        Self { ring, _library: library, position: 0, published: 0, stuck: 0, corrupt: None, process }
+        Self {
+            ring,
+            _library: library,
+            position: 0,
+            published: 0,
+            stuck: 0,
+            corrupt: None,
+            process,
+            quiet_since: None,
+        }
     }
 
     /// Gives all events that are there to `sink`, in order, but no more than fill the ring once; the places that
@@ -132,6 +148,7 @@ impl Consumer {
         drained.slots = self.position - start;
         if drained.slots > 0 {
             self.stuck = 0;
+            self.quiet_since = self.quiet_since.map(|_| Instant::now());
             self.publish();
         } else if result.is_ok() {
             result = self.look_for_deadlock();
@@ -157,7 +174,7 @@ impl Consumer {
     }
 
     /// Gives all events to `sink` until the recording is over. `ended` is asked from time to time while no
-    /// interpreter has taken the ring: has what was started ended?
+    /// interpreter has taken the ring, or one that cannot be seen from here: has what was started ended?
     ///
     /// # Errors
     ///
@@ -170,7 +187,12 @@ impl Consumer {
         loop {
             // Asked before the ring is read, so that nothing can come after the last reading.
             let over = match self.state() {
-                State::Recording => None,
+                State::Recording => {
+                    if matches!(self.process, Process::Unseen) && ended() {
+                        self.child_has_ended();
+                    }
+                    None
+                }
                 State::Finished => Some(End::Finished),
                 State::Died => Some(End::Died),
                 State::Refused(why) => Some(End::Refused(why)),
@@ -190,19 +212,19 @@ impl Consumer {
     /// Sleeps until there is something to read, at most for `timeout` and never longer than 20 ms. The program
     /// wakes the reader only when it has filled a quarter of the ring, or ends. Returns whether there is something.
     pub fn wait(&mut self, timeout: Duration) -> bool {
-        let header = self.ring.header();
-        if self.is_ready() {
+        if self.has_more() {
             return true;
         }
+        let header = self.ring.header();
         header.consumer_sleeps.store(1, Relaxed);
         fence(SeqCst);
-        if !self.is_ready() && header.state.load(Acquire) <= header::STATE_RECORDING {
+        if !self.has_more() && header.state.load(Acquire) <= header::STATE_RECORDING {
             let timeout = Timespec::try_from(timeout.min(LONGEST_SLEEP)).ok();
             // Woken, interrupted, timed out: it is all the same.
             let _ = futex::wait(&header.consumer_sleeps, futex::Flags::empty(), 1, timeout.as_ref());
         }
         header.consumer_sleeps.store(0, Relaxed);
-        self.is_ready()
+        self.has_more()
     }
 
     /// Who is being recorded, once an interpreter has taken the ring. Text that is not UTF-8 is replaced.
@@ -214,7 +236,7 @@ impl Consumer {
         let executable = PathBuf::from(OsString::from_vec(text(&header.executable)));
         let library = PathBuf::from(OsString::from_vec(text(&header.library)));
         Some(Claim {
-            pid: header.claim.load(Relaxed),
+            pid: header.claim.load(Relaxed) & !header::CLAIM_UNCERTAIN,
             version: String::from_utf8_lossy(&text(&header.version)).into_owned(),
             // The loader knows libraries by their path, but the executable by what it was called as.
             library: if library.is_absolute() { library } else { executable.clone() },
@@ -222,8 +244,21 @@ impl Consumer {
         })
     }
 
+    /// Tells that the program which was started has ended; to be called when that is known, once or more often.
+    /// [`Self::follow`] does it by itself.
+    ///
+    /// This matters only if the recorded process cannot be seen from here: if it had ended before it was looked for,
+    /// or has a number of another process namespace. Such a recording is taken to go on until the program that was
+    /// started has ended and then nothing came for 20 ms, the longest time that [`Self::wait`] takes; then it is
+    /// [`State::Died`]. A process that can be seen, which may outlive what started it, is recorded to its own end.
+    pub fn child_has_ended(&mut self) {
+        self.quiet_since.get_or_insert_with(Instant::now);
+    }
+
     /// How far the recording is. After [`State::Finished`] and [`State::Died`] everything that will ever be in the
-    /// ring is there: [`Self::drain_rest`] completes the recording.
+    /// ring is there: [`Self::drain_rest`] completes the recording. Whoever does not use [`Self::follow`] should say
+    /// when what was started has ended (see [`Self::child_has_ended`]), or may wait for ever for a program that was
+    /// killed early.
     pub fn state(&mut self) -> State {
         let header = self.ring.header();
         let recorded = |header: &Header| match header.state.load(Acquire) {
@@ -240,7 +275,10 @@ impl Consumer {
         if pid == 0 {
             return State::Unclaimed;
         }
-        let alive = self.process.is_alive(pid);
+        let alive = match self.process.is_alive(pid) {
+            Some(alive) => alive,
+            None => self.quiet_since.is_none_or(|since| since.elapsed() < LONGEST_SLEEP || self.has_more()),
+        };
         // Looked at again: it may have ended in good order between the two.
         match recorded(self.ring.header()) {
             Some(State::Recording) | None if !alive => State::Died,
@@ -274,6 +312,13 @@ impl Consumer {
         word & PHASE == slot::phase_of_lap(self.position / slots.len() as u64)
     }
 
+    /// Would reading bring an event? What a killed program had written of its last one is none.
+    fn has_more(&self) -> bool {
+        self.corrupt.is_none()
+            && self.is_ready()
+            && decode_any(self.ring.slots(), self.position) != Found::Nothing
+    }
+
     /// A program that waits for room while nothing can be read has lost count, which takes two threads that write
     /// at once. It is set free, and what follows cannot be read.
     fn look_for_deadlock(&mut self) -> Result<(), Error> {
@@ -284,7 +329,7 @@ impl Consumer {
         // It may just not have seen yet how far we are. Woken, it looks; if it then waits again, it is stuck.
         let _ = futex::wake(&header.producer_sleeps, futex::Flags::empty(), u32::MAX);
         self.stuck += 1;
-        if self.stuck < STUCK || self.is_ready() && self.decodes() {
+        if self.stuck < STUCK || self.has_more() {
             return Ok(());
         }
         Err(self.give_up())
@@ -298,11 +343,6 @@ impl Consumer {
         header.closed.store(1, SeqCst);
         wake_producer(header);
         Error::Corrupt { at }
-    }
-
-    /// Is a whole event there?
-    fn decodes(&self) -> bool {
-        decode_any(self.ring.slots(), self.position) != Found::Nothing
     }
 
     /// Tells the program which places are free again, and wakes it if it waits for them.
@@ -324,20 +364,24 @@ impl Drop for Consumer {
 }
 
 impl Process {
-    fn is_alive(&mut self, pid: u32) -> bool {
+    /// None: that cannot be told from here.
+    fn is_alive(&mut self, pid: u32) -> Option<bool> {
         if let Self::Unknown = self {
             *self = match i32::try_from(pid).ok().and_then(Pid::from_raw) {
-                None => Self::Gone,
+                // No process has such a number: not one here, at least (see `CLAIM_UNCERTAIN`).
+                None => Self::Unseen,
                 Some(pid) => match pidfd_open(pid, PidfdFlags::empty()) {
                     Ok(process) => Self::Known(process),
-                    Err(rustix::io::Errno::SRCH) => Self::Gone,
+                    Err(rustix::io::Errno::SRCH) => Self::Unseen,
+                    Err(_) if has_ended(pid) => Self::Unseen,
                     Err(_) => Self::Number(pid),
                 },
             };
         }
         let gone = match self {
-            Self::Gone | Self::Unknown => true,
-            Self::Number(pid) => rustix::process::test_kill_process(*pid) == Err(rustix::io::Errno::SRCH),
+            Self::Unseen | Self::Unknown => return None,
+            Self::Gone => true,
+            Self::Number(pid) => has_ended(*pid),
             Self::Known(process) => {
                 let mut poll_fds = [PollFd::new(process, PollFlags::IN)];
                 let now = Timespec { tv_sec: 0, tv_nsec: 0 };
@@ -347,8 +391,13 @@ impl Process {
         if gone {
             *self = Self::Gone;
         }
-        !gone
+        Some(!gone)
     }
+}
+
+/// Is there no process with this number any more?
+fn has_ended(pid: Pid) -> bool {
+    rustix::process::test_kill_process(pid) == Err(rustix::io::Errno::SRCH)
 }
 
 /// Index of a slot, given its number since the beginning.

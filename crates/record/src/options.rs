@@ -33,7 +33,7 @@ pub enum LibraryPlace {
 /// Who is being recorded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Claim {
-    /// Process id.
+    /// Process id, as its `/proc` has it: in a process namespace of its own, not what the program itself sees.
     pub pid: u32,
     /// What `Py_GetVersion` returns: `"3.12.1 (main, …) [GCC 12.2.0]"`.
     pub version: String,
@@ -64,7 +64,8 @@ pub enum State {
     Recording,
     /// The program ended in good order or stopped recording: no further event will come.
     Finished,
-    /// The program is gone without having said so: killed, or ended by `os._exit`. No further event will come.
+    /// The program is gone without having said so: killed, or ended by `os._exit`. No further event will come (see
+    /// [`Consumer::child_has_ended`](crate::Consumer::child_has_ended)).
     Died,
     /// The interpreter that took the ring cannot be recorded.
     Refused(Refusal),

@@ -16,7 +16,7 @@ mod environment;
 mod hooks;
 #[cfg(test)]
 #[path = "../preload/methods.rs"]
-mod methods;
+pub(crate) mod methods;
 #[cfg(test)]
 #[path = "../preload/parent.rs"]
 mod parent;
@@ -25,10 +25,10 @@ mod parent;
 pub(crate) mod producer;
 #[cfg(test)]
 #[path = "../preload/start.rs"]
-mod start;
+pub(crate) mod start;
 #[cfg(test)]
 #[path = "../preload/sys.rs"]
-mod sys;
+pub(crate) mod sys;
 #[cfg(test)]
 #[path = "../preload/text.rs"]
 mod text;

@@ -57,6 +57,11 @@ impl Consumer {
     }
 
     /// Never called.
+    pub fn child_has_ended(&mut self) {
+        match *self {}
+    }
+
+    /// Never called.
     pub fn state(&mut self) -> State {
         match *self {}
     }

@@ -1,5 +1,7 @@
 //! Both sides of the ring in one process, without Python.
 
+mod interpreter;
+mod opening;
 mod packing;
 mod two_sides;
 

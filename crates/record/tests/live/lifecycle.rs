@@ -1,5 +1,6 @@
 //! Children, sudden deaths, and readers that leave.
 
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use record::{Consumer, End, Event, Session, SessionOptions};
@@ -94,9 +95,9 @@ os.kill(os.getpid(), 9)
 
 #[test]
 fn a_shell_that_starts_no_interpreter_is_no_recording() {
-    let mut shell = std::process::Command::new("sh");
+    let mut shell = Command::new("sh");
     shell.args(["-c", "echo a; env true; exit 4"]);
-    shell.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
+    shell.stdout(Stdio::piped()).stderr(Stdio::piped());
     let recording = record(shell);
     assert_eq!(recording.end, End::Unclaimed);
     assert_eq!((recording.seen.status.code(), recording.seen.stdout.as_str()), (Some(4), "a\n"));
@@ -106,14 +107,14 @@ fn a_shell_that_starts_no_interpreter_is_no_recording() {
 #[test]
 fn launchers_pass_it_on_and_the_first_interpreter_takes_it() {
     each(|python| {
-        let mut shell = std::process::Command::new("sh");
+        let mut shell = Command::new("sh");
         let path = python.path.display();
         // Two interpreters: the second finds the ring taken, and an environment of its own without our variables.
         let script = format!(
             "true; env A=1 {path} -c 'print(1)'; {path} -c \"import os; print([k for k in os.environ if 'VIVA' in k or 'PREL' in k])\""
         );
         shell.args(["-c", &script]);
-        shell.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
+        shell.stdout(Stdio::piped()).stderr(Stdio::piped());
         let recording = record_by(session(), shell, |consumer, events, ended| {
             let end = consumer.follow(&mut |event| events.push(event), &mut *ended).expect("a clean ring");
             // The library must outlive the first interpreter, for the second to start without complaint.
@@ -126,6 +127,41 @@ fn launchers_pass_it_on_and_the_first_interpreter_takes_it() {
         assert_eq!(recording.seen.stdout, "1\n[]\n", "{python:?} {:?}", recording.seen);
         assert_eq!(recording.seen.stderr, "");
         play(&recording.events);
+    });
+}
+
+#[test]
+fn a_process_namespace_of_its_own_does_not_hide_the_program() {
+    let unshare = || {
+        let mut unshare = Command::new("unshare");
+        unshare.args(["--pid", "--fork"]).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        unshare
+    };
+    if !unshare().arg("true").status().is_ok_and(|status| status.success()) {
+        eprintln!("skipped: this user may not make namespaces");
+        return;
+    }
+    each(|python| {
+        for (last, end) in [("sys.exit(3)", End::Finished), ("os._exit(3)", End::Died)] {
+            let mut command = unshare();
+            let program = format!(
+                "
+import os, sys, time
+x = [str(i) for i in range(20000)]
+time.sleep(0.1)
+print(os.getpid(), os.readlink('/proc/self'), flush=True)
+z = b'z' * int('{IN_PARENT}')
+{last}
+"
+            );
+            command.arg(&python.path).args(["-c", &program]);
+            let recording = record(command);
+            let pid = recording.claim.expect("a claim").pid;
+            assert_eq!(recording.seen.stdout, format!("1 {pid}\n"), "{python:?}");
+            assert_eq!((recording.end, recording.seen.status.code()), (end, Some(3)), "{python:?}");
+            assert!(has_buffer(&recording.events, IN_PARENT), "{python:?}");
+            play(&recording.events);
+        }
     });
 }
 
@@ -168,10 +204,10 @@ fn drain_some(consumer: &mut Consumer) -> u64 {
 fn a_reader_that_is_killed_does_not_harm_the_program() {
     each(|python| {
         let me = std::env::current_exe().expect("a path");
-        let mut reader = std::process::Command::new(me)
+        let mut reader = Command::new(me)
             .args(["--exact", "lifecycle::be_killed", "--ignored", "--nocapture"])
             .env("VIVARIUM_TEST_READER_OF", &python.path)
-            .stdout(std::process::Stdio::piped())
+            .stdout(Stdio::piped())
             .spawn()
             .expect("a reader");
         let mut output = String::new();
@@ -189,7 +225,7 @@ fn a_reader_that_is_killed_does_not_harm_the_program() {
 fn be_killed() {
     let Some(python) = std::env::var_os("VIVARIUM_TEST_READER_OF") else { return };
     let session = session();
-    let mut run = std::process::Command::new(python);
+    let mut run = Command::new(python);
     run.args(["-c", LONG]);
     session.configure(&mut run);
     #[expect(clippy::zombie_processes, reason = "this process kills itself while the program runs")]

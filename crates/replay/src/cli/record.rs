@@ -121,7 +121,7 @@ fn record(mut consumer: Consumer, child: &mut Child, arguments: &Arguments) -> R
     let shared_pools = minor_version(&header.interpreter.version) <= Some((3, 11));
     let (target, force) = (path.clone(), arguments.force);
     let mut drain = Drain::new(header, move || create(&target, force));
-    let outcome = drain_all(&mut consumer, &mut drain);
+    let outcome = drain_all(&mut consumer, child, &mut drain);
     let duration = start.elapsed();
     let status = consumer.status();
     drop(consumer);
@@ -207,7 +207,11 @@ fn refusal(why: Refusal) -> &'static str {
 }
 
 /// Reads events until the program has ended.
-fn drain_all(consumer: &mut Consumer, drain: &mut Drain<BufWriter<File>>) -> Result<(), String> {
+fn drain_all(
+    consumer: &mut Consumer,
+    child: &mut Child,
+    drain: &mut Drain<BufWriter<File>>,
+) -> Result<(), String> {
     let mut failed = None;
     loop {
         let state = consumer.state();
@@ -229,6 +233,10 @@ fn drain_all(consumer: &mut Consumer, drain: &mut Drain<BufWriter<File>>) -> Res
             return Ok(());
         }
         if drained.slots == 0 {
+            // A process in another pid namespace cannot be watched; then the end of the command is the end.
+            if !matches!(child.try_wait(), Ok(None)) {
+                consumer.child_has_ended();
+            }
             consumer.wait(NAP);
         }
     }
