@@ -252,7 +252,6 @@ impl Outcome {
                 (self.arenas.tally, first, self.trailer.as_ref().map(|trailer| trailer.totals.arena_facts))
             }
         };
-        // Two countings that know nothing of each other: the comparer's and the recorder's.
         assert!(tally.is_conserved(), "facts of {} are not conserved: {tally:?}", check.name());
         let why = match (&first, &self.error, tally.facts) {
             (Some(_), ..) if tally.unverified > 0 => Some("after divergence".to_owned()),

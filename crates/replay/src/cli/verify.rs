@@ -109,13 +109,11 @@ fn table(reports: &[TraceReport]) -> String {
     let mut table = Table::new();
     table.load_style(presets::UTF8_HORIZONTAL_ONLY);
     let mut head = vec!["trace".to_owned(), "Python".to_owned(), "events".to_owned()];
-    let checks =
-        reports.first().map(|report| report.checks.iter().map(|check| check.name).collect::<Vec<_>>());
+    // A trace that could not be opened has none.
     let checks: Vec<Check> = reports
         .iter()
         .map(|report| report.checks.iter().map(|check| check.name).collect::<Vec<_>>())
         .max_by_key(Vec::len)
-        .or(checks)
         .unwrap_or_default();
     head.extend(checks.iter().map(|check| check.name().to_owned()));
     head.extend(["seconds".to_owned(), "verdict".to_owned()]);

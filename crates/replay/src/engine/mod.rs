@@ -4,7 +4,7 @@
 //! holds an observation: neither this module nor anything that it uses imports that type.
 
 mod error;
-mod source;
+mod geometry;
 
 use std::cell::RefCell;
 use std::ptr::NonNull;
@@ -16,7 +16,7 @@ use trace::{
 };
 
 pub use error::EngineError;
-pub use source::geometry;
+use geometry::geometry;
 
 /// What can be fetched, and how much was.
 #[derive(Default)]

@@ -9,7 +9,7 @@ use super::EngineError;
 ///
 /// # Errors
 /// If no allocator can be built that way.
-pub fn geometry(allocator: &Allocator) -> Result<Geometry, EngineError> {
+pub(super) fn geometry(allocator: &Allocator) -> Result<Geometry, EngineError> {
     let size = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
     Geometry::new(
         size(allocator.alignment.into()),
