@@ -16,6 +16,7 @@ use core::ptr::{self, NonNull};
 
 use crate::arena::ArenaId;
 use crate::geometry::Geometry;
+use crate::window::Window;
 
 const ADDRESS_BITS: u32 = 48;
 
@@ -51,6 +52,8 @@ pub(crate) struct AddressMap {
     leaf_mask: usize,
     /// Null or a leaf: `leaf_mask + 2` entries leaked from a boxed slice, freed in `drop`.
     leaves: Box<[Cell<*mut Entry>]>,
+    pool_size: usize,
+    window: Window,
 }
 
 impl AddressMap {
@@ -67,7 +70,16 @@ impl AddressMap {
             // SAFETY: a cell has the layout of what it holds, and a pointer of zeroes is a null
             // pointer.
             leaves: unsafe { Box::new_zeroed_slice(leaves).assume_init() },
+            pool_size: geometry.pool_size(),
+            window: Window::new(geometry),
         }
+    }
+
+    /// Whether `address` is known to lie in an arena of this map, at little cost. Any address may
+    /// be asked; of what this denies, [`arena_of`](Self::arena_of) knows the truth.
+    #[inline]
+    pub(crate) fn is_surely_ours(&self, address: usize) -> bool {
+        self.window.is_ours(address)
     }
 
     /// The arena that `address` lies in. Any address may be asked.
@@ -162,12 +174,20 @@ impl AddressMap {
             return Err(Refused);
         }
         self.set(slot, base.as_ptr(), id, index);
+        self.set_pools(address, true);
         Ok(())
     }
 
     /// Forgets the arena that begins at `base`, which is in the map.
     pub(crate) fn remove(&self, base: NonNull<u8>) {
         self.set(base.addr().get() >> self.slot_shift, ptr::null_mut(), ArenaId::new(0), 0);
+        self.set_pools(base.addr().get(), false);
+    }
+
+    /// Tells the window of the pools of an arena.
+    fn set_pools(&self, base: usize, ours: bool) {
+        let first = base.next_multiple_of(self.pool_size);
+        self.window.set(first, (base + self.arena_size - first) / self.pool_size, ours);
     }
 
     fn make_leaf(&self, leaf: usize) {
@@ -260,6 +280,7 @@ mod tests {
             let map = map();
             map.insert(at(base), ArenaId::new(7), 3).expect("room");
             bounds_are_found(&map, base);
+            assert!(map.is_surely_ours(base + SIZE / 8), "{base:#x}");
             let found = map.find(base).map(|found| (found.id, found.index));
             assert_eq!(found, Some((ArenaId::new(7), 3)));
             assert_eq!(map.arena_of(base - 1), None);
@@ -267,6 +288,7 @@ mod tests {
             map.remove(at(base));
             assert_eq!(map.arena_of(base), None);
             assert_eq!(map.arena_of(base + SIZE - 1), None);
+            assert!(!map.is_surely_ours(base + SIZE / 8));
             map.insert(at(base), ArenaId::new(8), 4).expect("free again");
             let found = map.find(base).map(|found| (found.id, found.index));
             assert_eq!(found, Some((ArenaId::new(8), 4)));
@@ -297,6 +319,7 @@ mod tests {
         for address in [0, 1, 16, SIZE - 1, 2 * SIZE, 1 << 47, 1 << 48, 1 << 62, usize::MAX] {
             assert_eq!(map.arena_of(address), None, "{address:#x}");
             assert_eq!(map.find(address), None, "{address:#x}");
+            assert!(!map.is_surely_ours(address), "{address:#x}");
         }
     }
 

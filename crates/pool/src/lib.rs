@@ -38,7 +38,7 @@
 //!
 //! # Features
 //!
-//! * `os` (default): `Os`, arenas from anonymous mappings, as CPython has them.
+//! * `os` (default): `Os`, arenas from anonymous mappings.
 //! * `libc` (default): `Malloc`, the C library behind the pools.
 //! * `bump` (default): `Bump`, arenas from bump allocation.
 //!
@@ -74,6 +74,7 @@ mod source;
 mod state;
 mod stats;
 mod view;
+mod window;
 
 pub use crate::arena::ArenaId;
 pub use crate::class::SizeClass;

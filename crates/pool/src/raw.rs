@@ -118,6 +118,29 @@ impl<S: ArenaSource, F: Fallback> Pool<S, F> {
     /// is no longer used.
     #[inline]
     pub unsafe fn free(&self, block: Option<NonNull<u8>>) {
+        // Nobody's arena is at 0: no block is no case of its own here.
+        let address = block.map_or(0, |block| block.addr().get());
+        // SAFETY:
+        // 1. what is surely ours is not 0, so there is a block, and it lies in an arena, where by
+        //    contract it is live and no longer used;
+        // 2. the contract of `free_slowly` is the same.
+        unsafe {
+            if self.state.map.is_surely_ours(address) {
+                self.free_class(block.unwrap_unchecked());
+            } else {
+                self.free_slowly(block);
+            }
+        }
+    }
+
+    /// Frees a block of the fallback, or of an arena that lies far from the others.
+    ///
+    /// # Safety
+    ///
+    /// As for [`free`](Self::free).
+    #[cold]
+    #[inline(never)]
+    unsafe fn free_slowly(&self, block: Option<NonNull<u8>>) {
         let Some(block) = block else {
             return;
         };
@@ -143,5 +166,34 @@ impl<S: ArenaSource, F: Fallback> Pool<S, F> {
             return None;
         }
         self.fallback.allocate(size, zeroed)
+    }
+}
+
+#[cfg(all(test, feature = "os"))]
+mod tests {
+    use std::vec::Vec;
+
+    use super::*;
+    use crate::fallback::Unbacked;
+    use crate::geometry::{EmptyArenas, Geometry};
+    use crate::source::os::Os;
+
+    /// In unit tests the window is smaller than an arena, so most of these blocks lie outside of it.
+    #[test]
+    fn blocks_far_from_the_first_arena_come_back_too() {
+        let geometry = Geometry::new(16, 512, 4096, 256 << 10, EmptyArenas::Return).expect("valid");
+        let pool = Pool::with_parts(geometry, Os::new(), Unbacked::default());
+        let mut blocks: Vec<_> = (0..20_000).filter_map(|n| pool.malloc(1 + n % 512)).collect();
+        assert_eq!(blocks.len(), 20_000);
+        let near = blocks.iter().filter(|block| pool.state.map.is_surely_ours(block.addr().get())).count();
+        assert!((1..10_000).contains(&near), "{near} near");
+        blocks.rotate_left(7_000);
+        for block in blocks {
+            assert!(pool.owns(block.as_ptr()));
+            // SAFETY: each is live, and freed once.
+            unsafe { pool.free(Some(block)) };
+        }
+        assert_eq!(pool.stats().bytes.in_use, 0);
+        assert_eq!(pool.stats().arenas.current, 0);
     }
 }

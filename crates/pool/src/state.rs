@@ -121,7 +121,9 @@ impl State {
     pub(crate) unsafe fn push(&self, arena: NonNull<u8>, block: NonNull<u8>) -> Option<NonNull<Header>> {
         let address = block.addr().get();
         let header = arena.as_ptr().with_addr(address & self.pool_bits).cast::<Header>();
-        let link = arena.as_ptr().with_addr(address).cast::<Link>();
+        // From the header, which no earlier comparison with `arena` has to be waited for (the next
+        // block handed out is this one: what it waits for, the program waits for).
+        let link = header.with_addr(address).cast::<Link>();
         // SAFETY:
         // 1. a live block lies in a pool that has a header, at the pool's first byte, since pools
         //    are aligned to their size; both lie in the arena, and `arena` may access all of it;

@@ -83,6 +83,26 @@ pub(crate) fn peak_memory(command: &mut Command) -> Result<u64> {
     }
 }
 
+/// Touches so many bytes of new memory in small and in huge pages, and gives them back.
+///
+/// A virtual machine may have returned to its host what it does not use, and then waits for the host with each page: who
+/// is measured first would pay for all. After this, the pages that a process gets are there.
+#[cfg(feature = "peers")]
+pub(crate) fn warm_up_memory(bytes: usize) -> Result<()> {
+    const PAGE: usize = 4096;
+    let failed = |error: io::Error| format!("there is no memory to warm up: {error}");
+    for huge in [false, true] {
+        let mut memory = memmap2::MmapMut::map_anon(bytes.max(PAGE)).map_err(failed)?;
+        if huge {
+            // Where there are none, nobody gets any.
+            let _ = memory.advise(memmap2::Advice::HugePage);
+        }
+        memory.iter_mut().step_by(PAGE).for_each(|byte| *byte = 1);
+        std::hint::black_box(&memory);
+    }
+    Ok(())
+}
+
 /// The most memory that was resident of a process (a number, or `self`), in bytes.
 pub(crate) fn high_water_mark(process: &str) -> Option<u64> {
     memory(process, "VmHWM:")

@@ -6,13 +6,17 @@ use std::ptr::NonNull;
 use std::time::Instant;
 
 use ::pool::Pool;
+use memmap2::{Advice, MmapMut};
 use serde::{Deserialize, Serialize};
 
 use super::contenders::{Contender, Functions, new_pool};
 use super::libpython;
 use super::sequence::{Do, Operation, Sequence};
 use crate::Result;
-use crate::bench::measure::{high_water_mark, memory, on_one_processor};
+use crate::bench::measure::{high_water_mark, memory, on_one_processor, warm_up_memory};
+
+/// More than any allocator takes for the sequences.
+const WARM: usize = 256 << 20;
 
 /// What the parent asks for.
 #[derive(clap::Args)]
@@ -43,13 +47,17 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     };
     let sequence = Sequence::load(path)?;
     let operations = sequence.operations();
-    // Filled with something, so that its pages are there.
-    let mut slots = vec![NonNull::dangling(); sequence.slots()];
+    let mut addresses = slots_memory(sequence.slots())?;
+    // SAFETY: a mapping begins at a page, so it is aligned; it is long enough; its bytes are zero, which are pointers;
+    // nobody else uses it.
+    let slots: &mut [*mut u8] =
+        unsafe { std::slice::from_raw_parts_mut(addresses.as_mut_ptr().cast(), sequence.slots()) };
     let largest = operations.iter().map(|operation| operation.size()).max().unwrap_or(0);
     // The compiler shall not know which functions these are.
     let functions = black_box(contender.functions(largest)?);
     let pool = new_pool()?;
-    let mut run = Run { survivors: survivors(operations, slots.len()), operations, slots: &mut slots };
+    let mut run = Run { survivors: survivors(operations, slots.len()), operations, slots };
+    warm_up_memory(WARM)?;
     let unknown = || "the kernel does not tell how much memory a process has".to_owned();
     // From now on the high-water mark is that of the passes. (If it cannot be reset it is that of the start: small.)
     let _ = std::fs::write("/proc/self/clear_refs", "5");
@@ -69,6 +77,17 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     })?;
     let measured = Measured { seconds, peak_bytes: peak.saturating_sub(before) };
     crate::answer(&serde_json::json!(measured).to_string())
+}
+
+/// Memory for pointers to so many blocks, zeroed; in huge pages if there are any, so that to look one up costs about the
+/// same in all programs.
+fn slots_memory(slots: usize) -> Result<MmapMut> {
+    let failed = |error: std::io::Error| format!("there is no memory for the blocks' addresses: {error}");
+    let mut memory = MmapMut::map_anon(slots.max(1) * size_of::<*mut u8>()).map_err(failed)?;
+    let _ = memory.advise(Advice::HugePage);
+    // So that its pages are there.
+    memory.fill(0);
+    Ok(memory)
 }
 
 /// Writes a block's first and last byte, as whoever asked for it would.
@@ -95,8 +114,8 @@ fn exhausted() -> ! {
 /// What is run, again and again.
 struct Run<'a> {
     operations: &'a [Operation],
-    /// The blocks, by slot; their memory is there beforehand.
-    slots: &'a mut [NonNull<u8>],
+    /// The blocks, by slot.
+    slots: &'a mut [*mut u8],
     /// The slots that hold a block when all is over, and the blocks' sizes.
     survivors: Vec<(usize, usize)>,
 }
@@ -121,15 +140,15 @@ impl Run<'_> {
                         let block = (functions.malloc)(size).cast();
                         let block = NonNull::new(block).unwrap_or_else(|| exhausted());
                         touch(block, size);
-                        self.slots[slot] = block;
+                        self.slots[slot] = block.as_ptr();
                     }
-                    Do::Release => (functions.free)(self.slots[slot].as_ptr().cast()),
+                    Do::Release => (functions.free)(self.slots[slot].cast()),
                     Do::Resize => {
                         words.next();
-                        let block = (functions.realloc)(self.slots[slot].as_ptr().cast(), size).cast();
+                        let block = (functions.realloc)(self.slots[slot].cast(), size).cast();
                         let block = NonNull::new(block).unwrap_or_else(|| exhausted());
                         touch(block, size);
-                        self.slots[slot] = block;
+                        self.slots[slot] = block.as_ptr();
                     }
                 }
             }
@@ -137,7 +156,7 @@ impl Run<'_> {
         let seconds = start.elapsed().as_secs_f64();
         for &(slot, _) in &self.survivors {
             // SAFETY: it is live.
-            unsafe { (functions.free)(self.slots[slot].as_ptr().cast()) };
+            unsafe { (functions.free)(self.slots[slot].cast()) };
         }
         seconds
     }
@@ -156,14 +175,14 @@ impl Run<'_> {
                     Do::Allocate => {
                         let block = allocate(pool, size);
                         touch(block, size);
-                        self.slots[slot] = block;
+                        self.slots[slot] = block.as_ptr();
                     }
-                    Do::Release => release(pool, self.slots[slot], size),
+                    Do::Release => release(pool, NonNull::new_unchecked(self.slots[slot]), size),
                     Do::Resize => {
                         let old = words.next().map_or(0, |word| word.size());
-                        let block = resize(pool, self.slots[slot], old, size);
+                        let block = resize(pool, NonNull::new_unchecked(self.slots[slot]), old, size);
                         touch(block, size);
-                        self.slots[slot] = block;
+                        self.slots[slot] = block.as_ptr();
                     }
                 }
             }
@@ -171,7 +190,7 @@ impl Run<'_> {
         let seconds = start.elapsed().as_secs_f64();
         for &(slot, size) in &self.survivors {
             // SAFETY: it is live, and of that size.
-            unsafe { release(pool, self.slots[slot], size) };
+            unsafe { release(pool, NonNull::new_unchecked(self.slots[slot]), size) };
         }
         seconds
     }

@@ -2,7 +2,7 @@
 
 use std::cell::UnsafeCell;
 use std::ffi::c_void;
-use std::mem::MaybeUninit;
+use std::mem::{MaybeUninit, transmute};
 use std::ptr::{NonNull, null_mut};
 
 use ::pool::{Geometry, Pool};
@@ -10,12 +10,36 @@ use ::pool::{Geometry, Pool};
 use super::libpython;
 use crate::Result;
 
-/// The C contract.
+/// The C contract. Ours may unwind (a source of arenas is any Rust code); to forbid it would take a frame in each call,
+/// just to say so.
 #[derive(Clone, Copy)]
 pub(super) struct Functions {
-    pub(super) malloc: unsafe extern "C" fn(usize) -> *mut c_void,
-    pub(super) realloc: unsafe extern "C" fn(*mut c_void, usize) -> *mut c_void,
-    pub(super) free: unsafe extern "C" fn(*mut c_void),
+    pub(super) malloc: Malloc,
+    pub(super) realloc: Realloc,
+    pub(super) free: Free,
+}
+
+type Malloc = unsafe extern "C-unwind" fn(usize) -> *mut c_void;
+type Realloc = unsafe extern "C-unwind" fn(*mut c_void, usize) -> *mut c_void;
+type Free = unsafe extern "C-unwind" fn(*mut c_void);
+
+type CMalloc = unsafe extern "C" fn(usize) -> *mut c_void;
+type CRealloc = unsafe extern "C" fn(*mut c_void, usize) -> *mut c_void;
+type CFree = unsafe extern "C" fn(*mut c_void);
+
+impl Functions {
+    /// Those of an allocator that never unwinds.
+    fn of_c(malloc: CMalloc, realloc: CRealloc, free: CFree) -> Self {
+        // SAFETY: all are pointers to functions with the calling convention of C; those that do not unwind may be
+        // called as if they did.
+        unsafe {
+            Self {
+                malloc: transmute::<CMalloc, Malloc>(malloc),
+                realloc: transmute::<CRealloc, Realloc>(realloc),
+                free: transmute::<CFree, Free>(free),
+            }
+        }
+    }
 }
 
 /// Who is measured.
@@ -69,17 +93,17 @@ impl Contender {
                 Functions { malloc: ours_malloc, realloc: ours_realloc, free: ours_free }
             }
             Self::Cpython => libpython::functions()?,
-            Self::Mimalloc => Functions {
-                malloc: libmimalloc_sys::mi_malloc,
-                realloc: libmimalloc_sys::mi_realloc,
-                free: libmimalloc_sys::mi_free,
-            },
-            Self::Jemalloc => Functions {
-                malloc: tikv_jemalloc_sys::malloc,
-                realloc: tikv_jemalloc_sys::realloc,
-                free: tikv_jemalloc_sys::free,
-            },
-            Self::System => Functions { malloc: libc::malloc, realloc: libc::realloc, free: libc::free },
+            Self::Mimalloc => Functions::of_c(
+                libmimalloc_sys::mi_malloc,
+                libmimalloc_sys::mi_realloc,
+                libmimalloc_sys::mi_free,
+            ),
+            Self::Jemalloc => Functions::of_c(
+                tikv_jemalloc_sys::malloc,
+                tikv_jemalloc_sys::realloc,
+                tikv_jemalloc_sys::free,
+            ),
+            Self::System => Functions::of_c(libc::malloc, libc::realloc, libc::free),
             Self::Empty => {
                 // One block for all, touched beforehand.
                 EMPTY.fill(Box::leak(vec![1_u8; largest.max(1)].into_boxed_slice()).as_mut_ptr());
@@ -130,28 +154,28 @@ fn address(block: Option<NonNull<u8>>) -> *mut c_void {
     block.map_or(null_mut(), |block| block.as_ptr().cast())
 }
 
-unsafe extern "C" fn ours_malloc(size: usize) -> *mut c_void {
+unsafe extern "C-unwind" fn ours_malloc(size: usize) -> *mut c_void {
     // SAFETY: it was filled before this function was handed out.
     address(unsafe { OURS.get() }.malloc(size))
 }
 
-unsafe extern "C" fn ours_realloc(block: *mut c_void, size: usize) -> *mut c_void {
+unsafe extern "C-unwind" fn ours_realloc(block: *mut c_void, size: usize) -> *mut c_void {
     // SAFETY: it was filled before this function was handed out; the caller vouches for the block.
     address(unsafe { OURS.get().realloc(NonNull::new(block.cast()), size) })
 }
 
-unsafe extern "C" fn ours_free(block: *mut c_void) {
+unsafe extern "C-unwind" fn ours_free(block: *mut c_void) {
     // SAFETY: it was filled before this function was handed out; the caller vouches for the block.
     unsafe { OURS.get().free(NonNull::new(block.cast())) };
 }
 
-unsafe extern "C" fn empty_malloc(_size: usize) -> *mut c_void {
+unsafe extern "C-unwind" fn empty_malloc(_size: usize) -> *mut c_void {
     // SAFETY: it was filled before this function was handed out.
     unsafe { EMPTY.get() }.cast()
 }
 
-unsafe extern "C" fn empty_realloc(block: *mut c_void, _size: usize) -> *mut c_void {
+unsafe extern "C-unwind" fn empty_realloc(block: *mut c_void, _size: usize) -> *mut c_void {
     block
 }
 
-unsafe extern "C" fn empty_free(_block: *mut c_void) {}
+unsafe extern "C-unwind" fn empty_free(_block: *mut c_void) {}

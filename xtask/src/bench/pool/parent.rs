@@ -22,8 +22,9 @@ use crate::{Result, traces, workspace};
 /// The programs whose longer runs are the default: of different kinds.
 const PROGRAMS: [&str; 5] = ["accesslog", "documents", "life", "lisp", "syntax"];
 
-/// How often a child runs its sequence: once with a heap that is new, and then with one that has been used.
-const PASSES: u32 = 3;
+/// How many operations a child performs, about: it runs its sequence once with a heap that is new, and then several times
+/// with one that has been used.
+const OPERATIONS: u64 = 80_000_000;
 
 /// What one contender took for one sequence.
 #[derive(Default, Serialize)]
@@ -74,13 +75,15 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
     for round in 1..=arguments.rounds {
         for (row, file) in rows.iter_mut().zip(&files) {
             eprintln!("round {round} of {}: {}", arguments.rounds, row.name);
-            for &contender in &contenders {
-                let measured = measure_once(contender, file)?;
+            // Another one first each time.
+            let order = contenders.iter().cycle().skip(round as usize).take(contenders.len());
+            for &contender in order {
+                let measured = measure_once(contender, file, row.contents.operations)?;
                 row.times.entry(contender).or_default().add(&measured, row.contents.operations);
             }
         }
     }
-    let command = child(Contender::Ours, Path::new("SEQUENCE"))?;
+    let command = child(Contender::Ours, Path::new("SEQUENCE"), OPERATIONS)?;
     let results = Results {
         machine,
         libpython,
@@ -104,11 +107,13 @@ impl Times {
     }
 }
 
-fn child(contender: Contender, sequence: &Path) -> Result<Command> {
+/// `operations` are those of the sequence.
+fn child(contender: Contender, sequence: &Path, operations: u64) -> Result<Command> {
     use clap::ValueEnum;
+    let passes = 1 + (OPERATIONS / operations.max(1)).clamp(2, 40);
     let name = contender.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default();
     let mut command = myself()?;
-    command.args(["--contender", &name, "--passes", &PASSES.to_string(), "--sequence"]).arg(sequence);
+    command.args(["--contender", &name, "--passes", &passes.to_string(), "--sequence"]).arg(sequence);
     Ok(command)
 }
 
@@ -120,8 +125,8 @@ fn myself() -> Result<Command> {
     Ok(command)
 }
 
-fn measure_once(contender: Contender, sequence: &Path) -> Result<Measured> {
-    let mut command = child(contender, sequence)?;
+fn measure_once(contender: Contender, sequence: &Path, operations: u64) -> Result<Measured> {
+    let mut command = child(contender, sequence, operations)?;
     let output = command.output().map_err(|error| error.to_string())?;
     if !output.status.success() {
         let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();

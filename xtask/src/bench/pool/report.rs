@@ -20,13 +20,14 @@ pub(super) fn json(results: &Results) -> String {
 const NOTES: &str = "\
 Each number is of a process of its own, bound to one processor, in rounds that go through all allocators in turn; an
 operation is one allocation, resize or release, and writes the first and the last byte of what it gets. \"First\" is a
-program's life from an empty heap on, with the page faults of its memory; \"again\" is the same in a heap that has been
-used and emptied. Sizes above 512 bytes are in it: ours and CPython's go to the C library. The loop is in all times.
+program's life from an empty heap on, with the page faults of its memory, which the machine has ready; \"again\" is the
+same in a heap that has been used and emptied. Sizes above 512 bytes are in it: ours and CPython's go to the C library.
+The loop is in all times.
 
 What favours ours: it has no lock, asks for no thread and serves one only (CPython's relies on the interpreter lock and
-also asks for none; mimalloc, jemalloc and the C library can be used from any thread); it is compiled for this very
-program, with thin link-time optimisation. The sized column is told each block's size again and is inlined in the loop,
-which no peer is.
+also asks for none; mimalloc, jemalloc and the C library can be used from any thread); it asks the system for huge
+pages, which the others do not by default; it is compiled for this very program, with thin link-time optimisation. The
+sized column is told each block's size again and is inlined in the loop, which no peer is.
 What favours the others: ours keeps CPython's exact order of addresses and hands empty arenas back as CPython does, to
 map them again when they are needed; requests for zeroed memory are made as requests for any.
 ";

@@ -1,7 +1,7 @@
 //! A recorded sequence of requests, decoded beforehand to what a measuring loop can read at once.
 //!
-//! A file of 64-bit words, one for each operation: its kind in the two highest bits, then the number of a slot, then
-//! a size. A slot is where the loop keeps a block's address; slots are used again as soon as they are free, so that
+//! A file of 64-bit words, one for each operation: a size in the low half, above it two bits for the kind, then the
+//! number of a slot. A slot is where the loop keeps a block's address; slots are used again as soon as they are free, so that
 //! there are as many as blocks that are live at the same time. The last word says how many that are.
 
 use std::fs::File;
@@ -28,22 +28,22 @@ pub(super) enum Do {
 #[derive(Clone, Copy)]
 pub(super) struct Operation(u64);
 
-const SLOT_BITS: u32 = 28;
-const SIZE_BITS: u32 = 34;
+const WHAT: u32 = 32;
+const SLOT: u32 = 34;
 
 impl Operation {
     fn new(what: Do, slot: u64, size: u64) -> Result<Self> {
-        if slot >> SLOT_BITS != 0 || size >> SIZE_BITS != 0 {
+        if slot >> (64 - SLOT) != 0 || size >> WHAT != 0 {
             return Err(
                 "this trace has more live blocks, or larger ones, than a benchmark has room for".to_owned()
             );
         }
-        Ok(Self((what as u64) << (SLOT_BITS + SIZE_BITS) | slot << SIZE_BITS | size))
+        Ok(Self(slot << SLOT | (what as u64) << WHAT | size))
     }
 
     #[inline]
     pub(super) fn what(self) -> Do {
-        match self.0 >> (SLOT_BITS + SIZE_BITS) {
+        match (self.0 >> WHAT) & 3 {
             0 => Do::Allocate,
             1 => Do::Release,
             _ => Do::Resize,
@@ -52,12 +52,12 @@ impl Operation {
 
     #[inline]
     pub(super) fn slot(self) -> usize {
-        (self.0 >> SIZE_BITS) as usize & ((1 << SLOT_BITS) - 1)
+        (self.0 >> SLOT) as usize
     }
 
     #[inline]
     pub(super) fn size(self) -> usize {
-        (self.0 & ((1 << SIZE_BITS) - 1)) as usize
+        (self.0 & ((1 << WHAT) - 1)) as usize
     }
 }
 
