@@ -120,7 +120,10 @@ fn a_gap_is_an_error_with_its_event() {
     writer.finish(trace::Ending::Exited(0), 0).unwrap();
     let output = replay().arg("verify").arg(write_trace(&folder, "gap.viv", &file)).output().unwrap();
     assert_eq!(output.status.code(), Some(2));
-    assert!(stdout(&output).contains("frame 1, event 2: block 0 is not live: the recording has a gap"));
+    assert!(
+        stdout(&output)
+            .contains("frame 1, event 2 touches block 0, which is not live: the recording has a gap")
+    );
 }
 
 /// A trace without a single fact makes nothing identical.

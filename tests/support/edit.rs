@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use trace::{
-    Allocator, Answer, ArenaChange, ArenaEvent, Ending, FOREIGN, FetchedArena, Frame, Header, Input,
-    LiveBlock, Reader, Writer,
+    Allocator, Answer, ArenaChange, ArenaEvent, BlockTable, Ending, FOREIGN, FetchedArena, Frame, Header,
+    Input, LiveBlock, Reader, Resolver, Writer,
 };
 
 /// A whole trace in memory.
@@ -30,10 +30,11 @@ impl Trace {
             arenas: Vec::new(),
             bases: Vec::new(),
         };
+        let (mut resolver, mut places) = (Resolver::new(&trace.header.allocator), BlockTable::new());
         let mut frame = Frame::default();
         while reader.read(&mut frame).expect("a whole trace") {
             trace.inputs.extend(frame.inputs.iter().map(|input| input.unpack()));
-            trace.addresses.append(&mut frame.observations.addresses);
+            resolver.resolve(&frame, &mut places, &mut trace.addresses).expect("addresses");
             trace.arenas.append(&mut frame.observations.arenas);
             loop {
                 match frame.fetched.next_arena() {

@@ -124,6 +124,22 @@ impl Unbacked {
         self.refusing.set(refuse);
     }
 
+    /// The number of a block, counting from 0 those granted; `None` for what is no address of such a block.
+    #[inline]
+    #[must_use]
+    pub fn number(block: NonNull<u8>) -> Option<usize> {
+        let offset = block.addr().get().checked_sub(UNBACKED_BASE)?;
+        (offset < UNBACKED_BASE && offset.is_multiple_of(16)).then_some(offset / 16)
+    }
+
+    /// The block with a number: the inverse of [`number`](Self::number).
+    #[inline]
+    #[must_use]
+    pub fn block(number: usize) -> Option<NonNull<u8>> {
+        let offset = number.checked_mul(16).filter(|&offset| offset < UNBACKED_BASE)?;
+        Some(NonNull::without_provenance((UNBACKED_BASE + offset).try_into().ok()?))
+    }
+
     /// Blocks granted so far.
     #[must_use]
     pub fn granted(&self) -> usize {
@@ -140,10 +156,9 @@ unsafe impl Fallback for Unbacked {
         if self.refusing.get() {
             return None;
         }
-        let number = self.granted.get();
-        let address = number.checked_mul(16).filter(|&offset| offset < UNBACKED_BASE)?;
-        self.granted.set(number + 1);
-        Some(NonNull::without_provenance((UNBACKED_BASE + address).try_into().ok()?))
+        let block = Self::block(self.granted.get())?;
+        self.granted.set(self.granted.get() + 1);
+        Some(block)
     }
 
     unsafe fn resize(&self, block: NonNull<u8>, _size: usize) -> Option<NonNull<u8>> {

@@ -49,7 +49,7 @@ fn take_notes(path: &Path, header: &Header, until: u64, addresses: &[u64]) -> No
         if engine.run(frame.first_event, inputs, &mut frame.fetched, &mut predictions).is_err() {
             return notes;
         }
-        let mut predicted = predictions.addresses.iter().copied();
+        let mut predicted = predictions.addresses().iter().copied();
         for (event, input) in (frame.first_event..).zip(inputs) {
             let placed = header.allocator.serves(input.size());
             let mut note = |address: u64, what, change: i64| {
@@ -91,7 +91,7 @@ fn take_notes(path: &Path, header: &Header, until: u64, addresses: &[u64]) -> No
             break;
         }
     }
-    notes.bases = engine.recorded_bases().to_vec();
+    notes.bases = engine.recorded_bases();
     notes
 }
 

@@ -1,7 +1,6 @@
 //! Verifying a trace: reading it, replaying it, comparing.
 //!
-//! One thread reads and decodes, another predicts and compares; frames go from one to the other and back to be
-//! filled again.
+//! One thread predicts, another one reads and compares; frames go to and fro between them.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -12,12 +11,12 @@ use std::thread;
 use std::time::Instant;
 
 use serde::{Serialize, Serializer};
-use trace::{Frame, Header, Reader, Tier, Trailer};
+use trace::{Frame, Header, Reader, Resolver, Tier, Trailer};
 use xxhash_rust::xxh3::Xxh3Default;
 
 use crate::compare::{Arenas, Check, CheckReport, Placement};
 use crate::diagnose;
-use crate::engine::{Engine, EngineError, Predictions};
+use crate::engine::{Engine, Predictions};
 
 /// What verifying a trace came to.
 #[derive(Clone, Debug, Serialize)]
@@ -93,12 +92,13 @@ pub fn verify(path: &Path, checks: &[Check], progress: impl FnMut(u64)) -> Trace
 }
 
 /// What became of a trace: see [`replay`].
+#[derive(Debug, Default)]
 pub struct Outcome {
     /// Why it ended before its time.
     pub error: Option<String>,
     /// The trailer, if it was reached.
     pub trailer: Option<Trailer>,
-    /// Events replayed and bytes read.
+    /// Events replayed.
     pub events: u64,
     /// Bytes read.
     pub bytes: u64,
@@ -115,92 +115,104 @@ pub struct Outcome {
 /// Frames on their way between the threads; enough that neither waits for the other's hiccups.
 const FRAMES: usize = 3;
 
+/// A frame and what is predicted of it, sent to and fro.
+#[derive(Default)]
+struct Work {
+    frame: Frame,
+    predictions: Predictions,
+    /// Bytes of the trace read up to here.
+    bytes: u64,
+}
+
 /// Replays a trace and compares: the one path that everything which verifies takes.
-pub fn replay<R: Read + Send>(mut reader: Reader<R>, mut progress: impl FnMut(u64)) -> Outcome {
-    let allocator = reader.header().allocator;
-    let mut outcome = Outcome {
-        error: None,
-        trailer: None,
-        events: 0,
-        bytes: reader.bytes_read(),
-        predictions: 0,
-        fetched: 0,
-        placement: Placement::default(),
-        arenas: Arenas::default(),
-    };
-    let mut engine = match Engine::new(&allocator) {
+///
+/// This thread predicts. Another one reads, sends frames here, and holds the predictions that come back against the
+/// observations, which it resolves with their help: until the first divergence, where a block was predicted to lie is
+/// where it was observed, and after it nothing is compared.
+pub fn replay<R: Read + Send>(reader: Reader<R>, mut progress: impl FnMut(u64)) -> Outcome {
+    let mut engine = match Engine::new(&reader.header().allocator) {
         Ok(engine) => engine,
-        Err(error) => {
-            outcome.error = Some(error.to_string());
-            return outcome;
-        }
+        Err(error) => return Outcome { error: Some(error.to_string()), ..Outcome::default() },
     };
-    let mut digest = Xxh3Default::new();
-    let mut failed: Option<EngineError> = None;
-    thread::scope(|scope| {
-        let (full_sender, full) = mpsc::sync_channel::<(Frame, u64)>(FRAMES);
-        let (empty, empty_receiver) = mpsc::channel::<Frame>();
-        for _ in 0..FRAMES {
-            // The receiver is alive: it is in this scope.
-            let _ = empty.send(Frame::default());
-        }
-        let reading = scope.spawn(move || {
-            let mut result = Ok(());
-            for mut frame in empty_receiver {
-                match reader.read(&mut frame) {
-                    Ok(true) => {}
-                    Ok(false) => break,
-                    Err(error) => {
-                        result = Err(error);
-                        break;
-                    }
-                }
-                // Refused only if the other side has given up.
-                if full_sender.send((frame, reader.bytes_read())).is_err() {
-                    break;
-                }
-            }
-            (result, reader)
-        });
-        let mut predictions = Predictions::default();
-        for (mut frame, bytes) in full {
-            if let Err(error) =
-                engine.run(frame.first_event, &frame.inputs, &mut frame.fetched, &mut predictions)
+    let mut failed: Option<String> = None;
+    let (mut outcome, gave_up) = thread::scope(|scope| {
+        // Both have room for all frames there are: to send never waits.
+        let (to_engine, inputs) = mpsc::sync_channel::<Work>(FRAMES);
+        let (back, predicted) = mpsc::sync_channel::<Work>(FRAMES);
+        let comparing = scope.spawn(move || compare(reader, to_engine, &predicted));
+        for mut work in inputs {
+            let Work { frame, predictions, bytes } = &mut work;
+            if let Err(error) = engine.run(frame.first_event, &frame.inputs, &mut frame.fetched, predictions)
             {
-                failed = Some(error);
+                failed = Some(format!("frame {}, {error}", frame.number));
                 break;
             }
-            digest_frame(&mut digest, &predictions);
-            outcome.placement.frame(&allocator, &frame, &predictions);
-            outcome.arenas.frame(&frame, &predictions);
-            outcome.events += frame.inputs.len() as u64;
-            outcome.bytes = bytes;
-            progress(bytes);
-            let _ = empty.send(frame);
-        }
-        drop(empty);
-        if let Ok((result, reader)) = reading.join() {
-            if let Err(error) = result {
-                outcome.error = Some(error.to_string());
+            progress(*bytes);
+            if back.send(work).is_err() {
+                break;
             }
-            outcome.bytes = reader.bytes_read();
-            outcome.trailer = reader.trailer().cloned();
-        } else {
-            outcome.error = Some("the reader stopped unexpectedly; please report this trace".to_owned());
         }
+        drop(back);
+        comparing.join().unwrap_or_else(|_| {
+            let error = Some("the reader stopped unexpectedly; please report this trace".to_owned());
+            (Outcome { error, ..Outcome::default() }, true)
+        })
     });
-    if let Some(error) = failed {
-        outcome.error = Some(error.to_string());
+    // What could not be read comes after what could not be replayed, what could not be resolved before.
+    if let (Some(error), false) = (failed, gave_up) {
+        outcome.error = Some(error);
     }
     outcome.fetched = engine.fetched();
-    outcome.predictions = digest.digest();
     outcome
+}
+
+/// Reads, has frames replayed, and compares. Answers also whether it gave up on an observation, in a frame that was
+/// replayed.
+fn compare<R: Read>(
+    mut reader: Reader<R>,
+    to_engine: mpsc::SyncSender<Work>,
+    predicted: &mpsc::Receiver<Work>,
+) -> (Outcome, bool) {
+    let allocator = reader.header().allocator;
+    let mut outcome = Outcome::default();
+    let mut digest = Xxh3Default::new();
+    let mut resolver = Resolver::new(&allocator);
+    let mut idle: Vec<Work> = std::iter::repeat_with(Work::default).take(FRAMES).collect();
+    // Until all is read; then the engine is told that no more will come.
+    let mut to_engine = Some(to_engine);
+    let mut gave_up = false;
+    while !gave_up {
+        while let Some(sender) = &to_engine
+            && let Some(mut work) = idle.pop()
+        {
+            let read = reader.read(&mut work.frame);
+            work.bytes = reader.bytes_read();
+            // Refused if the engine has given up.
+            if !matches!(read, Ok(true)) || sender.send(work).is_err() {
+                outcome.error = read.err().map(|error| error.to_string());
+                to_engine = None;
+            }
+        }
+        let Ok(Work { frame, predictions, bytes }) = predicted.recv() else { break };
+        digest_frame(&mut digest, &predictions);
+        if let Err(error) = outcome.placement.frame(&allocator, &frame, &predictions, &mut resolver) {
+            outcome.error = Some(error.to_string());
+            gave_up = true;
+        }
+        outcome.arenas.frame(&frame, &predictions);
+        outcome.events += frame.inputs.len() as u64;
+        idle.push(Work { frame, predictions, bytes });
+    }
+    outcome.bytes = reader.bytes_read();
+    outcome.trailer = reader.trailer().cloned();
+    outcome.predictions = digest.digest();
+    (outcome, gave_up)
 }
 
 fn digest_frame(digest: &mut Xxh3Default, predictions: &Predictions) {
     // In pieces: the hash takes a few kilobytes at once far faster than eight bytes at a time.
     let mut bytes = [0; 512 * 8];
-    for addresses in predictions.addresses.chunks(512) {
+    for addresses in predictions.addresses().chunks(512) {
         for (place, address) in bytes.chunks_exact_mut(8).zip(addresses) {
             place.copy_from_slice(&address.to_le_bytes());
         }

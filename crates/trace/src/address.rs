@@ -22,30 +22,40 @@ const UNIT: u64 = 8;
 /// Addresses lie below this.
 pub(crate) const ADDRESS_LIMIT: u64 = 1 << 48;
 
-/// One size class's memory: a stack of released addresses that forgets its oldest, and the last address.
+/// The rule's state, the same in the writer and in the reader.
 #[derive(Debug)]
-struct Class {
-    /// A ring; 0 where nothing is remembered.
-    released: Box<[u64; REMEMBERED]>,
-    /// Index in `released` of the newest, modulo its length.
+pub(crate) struct AddressRule {
+    /// For each class a ring of released addresses; 0 where nothing is remembered.
+    released: Box<[[u64; REMEMBERED]; MAX_CLASSES]>,
+    heads: [Head; MAX_CLASSES],
+    /// The alignment is two to this power.
+    shift: u32,
+}
+
+/// One class's place in its ring, and its last address.
+#[derive(Clone, Copy, Debug, Default)]
+struct Head {
+    /// Index of the newest, modulo the ring's length.
     top: usize,
     last: u64,
 }
 
-impl Class {
-    fn new() -> Self {
-        Self { released: Box::new([0; REMEMBERED]), top: 0, last: 0 }
-    }
+/// One size class's memory: a stack of released addresses that forgets its oldest, and the last address.
+struct Class<'a> {
+    ring: &'a mut [u64; REMEMBERED],
+    head: &'a mut Head,
+}
 
+impl Class<'_> {
     /// The place of a remembered address, by how many are newer.
     #[inline]
     fn place(&mut self, depth: usize) -> &mut u64 {
-        &mut self.released[self.top.wrapping_sub(depth) & (REMEMBERED - 1)]
+        &mut self.ring[self.head.top.wrapping_sub(depth) % REMEMBERED]
     }
 
     #[inline]
     fn push(&mut self, address: u64) {
-        self.top = self.top.wrapping_add(1);
+        self.head.top = self.head.top.wrapping_add(1);
         *self.place(0) = address;
     }
 
@@ -53,7 +63,7 @@ impl Class {
     #[inline]
     fn pop(&mut self) -> u64 {
         let address = std::mem::take(self.place(0));
-        self.top = self.top.wrapping_sub(usize::from(address != 0));
+        self.head.top = self.head.top.wrapping_sub(usize::from(address != 0));
         address
     }
 
@@ -68,14 +78,6 @@ impl Class {
         }
         address
     }
-}
-
-/// The rule's state, the same in the writer and in the reader.
-#[derive(Debug)]
-pub(crate) struct AddressRule {
-    classes: Box<[Class; MAX_CLASSES]>,
-    /// The alignment is two to this power.
-    shift: u32,
 }
 
 /// What an observation says of a block.
@@ -98,7 +100,11 @@ pub(crate) enum BadCode {
 impl AddressRule {
     /// The alignment is a power of two (see `Allocator::check`).
     pub(crate) fn new(alignment: u32) -> Self {
-        Self { classes: Box::new(std::array::from_fn(|_| Class::new())), shift: alignment.trailing_zeros() }
+        // By way of a vector, since an array of this size does not fit on every stack.
+        let Ok(released) = vec![[0; REMEMBERED]; MAX_CLASSES].into_boxed_slice().try_into() else {
+            unreachable!("the vector has the array's length")
+        };
+        Self { released, heads: [Head::default(); MAX_CLASSES], shift: alignment.trailing_zeros() }
     }
 
     /// The class of a size that pools serve.
@@ -110,8 +116,9 @@ impl AddressRule {
 
     /// A class's own state. (No class is beyond the last; saying so here spares a check of it.)
     #[inline]
-    fn class(&mut self, class: u8) -> &mut Class {
-        &mut self.classes[usize::from(class) & (MAX_CLASSES - 1)]
+    fn class(&mut self, class: u8) -> Class<'_> {
+        let class = usize::from(class) % MAX_CLASSES;
+        Class { ring: &mut self.released[class], head: &mut self.heads[class] }
     }
 
     #[inline]
@@ -133,22 +140,22 @@ impl AddressRule {
             Seen::At(address) => address,
         };
         let step = self.step(class);
-        let state = self.class(class);
+        let mut state = self.class(class);
         let mut depths = 0..usize::from(EXACT);
         if let Some(depth) = depths.find(|&depth| *state.place(depth) == address) {
             state.take(depth);
             out.push(depth.to_le_bytes()[0]);
         } else {
             state.pop();
-            if address == state.last + step {
+            if address == state.head.last + step {
                 out.push(FOLLOWS);
             } else {
                 out.push(EXPLICIT);
-                let distance = (address / UNIT).cast_signed() - (state.last / UNIT).cast_signed();
+                let distance = (address / UNIT).cast_signed() - (state.head.last / UNIT).cast_signed();
                 varint::write(out, varint::fold(distance));
             }
         }
-        state.last = address;
+        state.head.last = address;
     }
 
     /// Reads what was seen.
@@ -156,12 +163,12 @@ impl AddressRule {
     pub(crate) fn decode(&mut self, class: u8, bytes: &[u8], position: &mut usize) -> Result<Seen, BadCode> {
         let code = *bytes.get(*position).ok_or(BadCode::Ends)?;
         *position += 1;
-        let state = self.class(class);
+        let mut state = self.class(class);
         if code == 0 {
             // The newest address released: three of four.
             let address = state.pop();
             if address != 0 {
-                state.last = address;
+                state.head.last = address;
                 return Ok(Seen::At(address));
             }
         }
@@ -176,17 +183,17 @@ impl AddressRule {
         position: &mut usize,
     ) -> Result<Seen, BadCode> {
         let step = self.step(class);
-        let state = self.class(class);
+        let mut state = self.class(class);
         let address = match code {
             0..EXACT => state.take(code.into()),
             FOLLOWS => {
                 state.pop();
-                state.last + step
+                state.head.last + step
             }
             EXPLICIT => {
                 state.pop();
                 let distance = varint::read(bytes, position).ok_or(BadCode::Ends)?;
-                (state.last / UNIT)
+                (state.head.last / UNIT)
                     .checked_add_signed(varint::unfold(distance))
                     .and_then(|units| units.checked_mul(UNIT))
                     .ok_or(BadCode::OutOfRange)?
@@ -198,7 +205,7 @@ impl AddressRule {
         if address == 0 || address >= ADDRESS_LIMIT {
             return Err(BadCode::OutOfRange);
         }
-        state.last = address;
+        state.head.last = address;
         Ok(Seen::At(address))
     }
 }

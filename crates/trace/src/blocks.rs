@@ -62,11 +62,17 @@ impl<V: Copy> BlockTable<V> {
     pub fn push(&mut self, value: V) -> u64 {
         let block = self.births;
         if let Some(survivor) = self.young[slot(block)].replace(value) {
-            // The slot's last owner was born exactly one lap earlier.
-            self.old.insert(block - YOUNG as u64, survivor);
+            self.outlives(block, survivor);
         }
         self.births += 1;
         block
+    }
+
+    /// Moves the last owner of a slot, which was born exactly one lap before `block`.
+    #[cold]
+    #[inline(never)]
+    fn outlives(&mut self, block: u64, survivor: V) {
+        self.old.insert(block - YOUNG as u64, survivor);
     }
 
     #[inline]

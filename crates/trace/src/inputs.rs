@@ -169,22 +169,36 @@ impl Numbers<'_> {
     }
 }
 
-/// Decodes a frame's inputs: `events` of them, the first block born in them being number `born`.
+/// What a frame's inputs come to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Counts {
+    /// Blocks born.
+    pub(crate) births: u64,
+    pub(crate) resizes: u64,
+    pub(crate) releases: u64,
+    pub(crate) marks: u64,
+    /// Requests that pools serve.
+    pub(crate) placed: u64,
+}
+
+/// Decodes a frame's inputs: `events` of them, the first block born in them being number `first`.
 ///
-/// Returns the number of the first block after them. An error comes with how many inputs before it were good.
+/// Requests of up to `small_limit` bytes are those that pools serve. An error comes with how many inputs before it were
+/// good.
 pub(crate) fn decode(
     streams: Streams<'_>,
     events: u32,
-    mut born: Block,
+    first: Block,
+    small_limit: u64,
     out: &mut Vec<PackedInput>,
-) -> Result<Block, (usize, Malformed)> {
+) -> Result<Counts, (usize, Malformed)> {
     // Not cleared: every element is written below, and frames mostly have the same length.
     out.resize(events as usize, PackedInput { head: 0, block: 0 });
     let mut codes = Numbers { bytes: streams.codes, position: 0, id: stream::INPUTS };
     let mut sizes = Numbers { bytes: streams.sizes, position: 0, id: stream::INPUT_SIZES };
     let mut blocks = Numbers { bytes: streams.blocks, position: 0, id: stream::INPUT_BLOCKS };
-    let mut last = Last { released: born, resized: born };
-    let mut index = 0;
+    let mut last = Last { released: first, resized: first };
+    let (mut index, mut born, mut placed) = (0, first, 0);
     while index < out.len() {
         // Most events are one code that says it all, looked up without a branch: which kind comes next is what a
         // processor predicts worst.
@@ -207,11 +221,33 @@ pub(crate) fn decode(
             let decoded = next(&mut codes, &mut sizes, &mut blocks, born, &mut last);
             *input = decoded.map_err(|what| (index, what))?;
             born += u64::from(input.is_birth());
+            // The event's own code is the one read last.
+            let has_size = codes.bytes[codes.position - 1] >= RELEASE;
+            placed += u64::from(has_size && input.size().wrapping_sub(1) < small_limit);
             index += 1;
         }
     }
     let ended = codes.end().and_then(|()| sizes.end()).and_then(|()| blocks.end());
-    ended.map_err(|what| (events as usize, what)).map(|()| born)
+    ended.map_err(|what| (events as usize, what))?;
+    let codes = streams.codes;
+    let simple_sizes = u8::try_from(small_limit / STEP).unwrap_or(ALLOCATE_MEM).min(ALLOCATE_MEM);
+    placed += count(codes, |code| code < RELEASE && code & (ALLOCATE_MEM - 1) < simple_sizes);
+    Ok(Counts {
+        births: born - first,
+        resizes: count(codes, |code| code == RESIZE),
+        releases: count(codes, |code| (RELEASE..=RELEASE_FAR).contains(&code)),
+        marks: count(codes, |code| code == MARK),
+        placed,
+    })
+}
+
+/// How many codes are of some kind: as many bytes at once as a processor compares.
+fn count(codes: &[u8], is_wanted: impl Fn(u8) -> bool) -> u64 {
+    // So many that a byte can count them.
+    codes
+        .chunks(255)
+        .map(|chunk| u64::from(chunk.iter().map(|&code| u8::from(is_wanted(code))).sum::<u8>()))
+        .sum()
 }
 
 /// A code that needs no number: an allocation of a common size, or the release of a young block.
@@ -363,7 +399,17 @@ mod tests {
             let mut decoded = Vec::new();
             let events = u32::try_from(inputs.len()).unwrap();
             let streams = Streams { codes: &encoder.codes, sizes: &encoder.sizes, blocks: &encoder.blocks };
-            prop_assert_eq!(decode(streams, events, first, &mut decoded), Ok(born));
+            let placed = |input: &&Input| matches!(input,
+                Input::Allocate { size: 1..=256, .. } | Input::Resize { size: 1..=256, .. });
+            let of = |wanted: fn(&Input) -> bool| inputs.iter().filter(|&input| wanted(input)).count() as u64;
+            let counts = Counts {
+                births: born - first,
+                resizes: of(|input| matches!(input, Input::Resize { .. })),
+                releases: of(|input| matches!(input, Input::Release { .. })),
+                marks: of(|input| matches!(input, Input::Mark { .. })),
+                placed: inputs.iter().filter(placed).count() as u64,
+            };
+            prop_assert_eq!(decode(streams, events, first, 256, &mut decoded), Ok(counts));
             for (packed, input) in decoded.iter().zip(&inputs) {
                 match (packed.unpack(), *input) {
                     (Input::Release { block, .. }, Input::Release { block: expected, .. })
@@ -382,7 +428,7 @@ mod tests {
         ) {
             let mut out = Vec::new();
             let streams = Streams { codes: &codes, sizes: &sizes, blocks: &blocks };
-            if decode(streams, events, 7, &mut out).is_ok() {
+            if decode(streams, events, 7, 512, &mut out).is_ok() {
                 prop_assert_eq!(out.len(), events as usize);
             }
         }

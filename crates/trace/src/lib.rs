@@ -7,11 +7,13 @@
 //! Nothing in the inputs' order or numbering tells an answer: blocks are numbered by birth and numbers are never
 //! used again.
 //!
-//! The format is specified in `FORMAT.md`, beside this crate's manifest, for a reader in any language. This crate knows nothing of pools, arenas or free lists: observed addresses are
-//! written as their distance from a guess that rests on earlier observations alone.
+//! The format is specified in `FORMAT.md`, beside this crate's manifest, for a reader in any language. This crate knows
+//! nothing of pools, arenas or free lists: observed addresses are written as their distance from a guess that rests on
+//! earlier observations alone. So a [`Reader`] needs no more memory than a frame takes, and who wants the addresses has a
+//! [`Resolver`] follow the blocks.
 //!
 //! ```
-//! use trace::{Answer, Domain, Ending, Frame, Reader, Writer};
+//! use trace::{Answer, BlockTable, Domain, Ending, Frame, Reader, Resolver, Writer};
 //!
 //! # let header: trace::Header = serde_json::from_str(r#"{
 //! #     "recorder": "doctest", "started": 0, "program": {"name": "doctest"},
@@ -31,7 +33,9 @@
 //! let mut frame = Frame::default();
 //! assert!(reader.read(&mut frame)?);
 //! assert_eq!(frame.inputs.len(), 2);
-//! assert_eq!(frame.observations.addresses, [0x7f00_0000_0030]);
+//! let mut addresses = Vec::new();
+//! Resolver::new(&header.allocator).resolve(&frame, &mut BlockTable::new(), &mut addresses)?;
+//! assert_eq!(addresses, [0x7f00_0000_0030]);
 //! assert!(!reader.read(&mut frame)?);
 //! assert_eq!(reader.trailer().unwrap().totals.events, 2);
 //! # Ok::<(), trace::Error>(())
@@ -46,8 +50,8 @@ mod event;
 mod frame;
 mod header;
 mod inputs;
-mod places;
 mod read;
+mod resolve;
 mod varint;
 mod write;
 
@@ -62,4 +66,5 @@ pub use header::{
     Trailer,
 };
 pub use read::{FOREIGN, Fetched, FetchedArena, Frame, Observations, Reader};
+pub use resolve::{Placed, Places, Resolver};
 pub use write::{LiveBlock, Writer};

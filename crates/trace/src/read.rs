@@ -8,7 +8,6 @@ use crate::event::{ArenaChange, ArenaEvent, PackedInput};
 use crate::frame::{FrameHeader, FrameReader, Version, kind, stream};
 use crate::header::{Header, Totals, Trailer};
 use crate::inputs::{self, Streams};
-use crate::places::Places;
 use crate::varint;
 
 /// In an [`Observations`]' addresses: the block lies outside all arenas.
@@ -19,6 +18,8 @@ pub const FOREIGN: u64 = 0;
 /// Whoever predicts is given the inputs and may fetch; the observations are for whoever compares.
 #[derive(Debug, Default)]
 pub struct Frame {
+    /// Which frame of the file it is: the header's is number 0.
+    pub number: u64,
     /// The number of its first event.
     pub first_event: u64,
     /// What the program did, in order.
@@ -66,20 +67,21 @@ impl Fetched {
 /// What CPython's memory manager answered.
 #[derive(Debug, Default)]
 pub struct Observations {
-    /// For each input that asks for a size that pools serve: the block's address, or [`FOREIGN`] if no pool served it.
-    pub addresses: Vec<u64>,
+    /// The codes of addresses: a [`Resolver`](crate::Resolver) knows what they mean.
+    pub(crate) codes: Vec<u8>,
+    /// How many inputs ask for a size that pools serve, and so have an address.
+    pub placed: u64,
     /// What happened to arenas.
     pub arenas: Vec<ArenaEvent>,
 }
 
 /// Reads a trace, frame by frame.
 ///
-/// Memory: a frame, and 16 to 32 bytes for each block that is live at the same time (to know the address of a
-/// block that is given back, from which later addresses are guessed).
+/// Memory: a frame. What a frame's observed addresses are, and whether the program only touched live blocks, takes
+/// knowledge of the live blocks: a [`Resolver`](crate::Resolver) tells.
 pub struct Reader<R> {
     frames: FrameReader<R>,
     header: Header,
-    places: Places,
     counted: Totals,
     trailer: Option<Trailer>,
 }
@@ -99,13 +101,7 @@ impl<R: Read> Reader<R> {
         if let Err(why) = header.allocator.check() {
             return Err(frames.malformed(None, Malformed::Json(why.to_string())));
         }
-        Ok(Self {
-            frames,
-            places: Places::new(header.allocator),
-            header,
-            counted: Totals::default(),
-            trailer: None,
-        })
+        Ok(Self { frames, header, counted: Totals::default(), trailer: None })
     }
 
     /// The trace's header.
@@ -147,7 +143,8 @@ impl<R: Read> Reader<R> {
     /// If the trace is damaged, contradicts itself, or ends without a trailer. Frames before the error stand.
     pub fn read(&mut self, frame: &mut Frame) -> Result<bool, Error> {
         frame.fetched.arenas.clear();
-        frame.observations.addresses.clear();
+        frame.observations.codes.clear();
+        frame.observations.placed = 0;
         frame.observations.arenas.clear();
         let read = self.read_next(frame);
         if !matches!(read, Ok(true)) {
@@ -213,8 +210,10 @@ impl<R: Read> Reader<R> {
             sizes: self.frames.stream(stream::INPUT_SIZES),
             blocks: self.frames.stream(stream::INPUT_BLOCKS),
         };
-        let born = inputs::decode(streams, header.events, header.first_block, &mut frame.inputs);
-        let born = born.map_err(|(good, what)| self.frames.malformed(Some(first + good as u64), what))?;
+        let small_limit = self.header.allocator.small_limit.into();
+        let counts =
+            inputs::decode(streams, header.events, header.first_block, small_limit, &mut frame.inputs);
+        let counts = counts.map_err(|(good, what)| self.frames.malformed(Some(first + good as u64), what))?;
         self.arenas(header, &mut frame.observations.arenas)?;
         let requests = frame
             .observations
@@ -222,10 +221,17 @@ impl<R: Read> Reader<R> {
             .iter()
             .filter(|event| !matches!(event.change, ArenaChange::Released(_)));
         self.fetched(requests.count(), &mut frame.fetched)?;
-        self.addresses(first, &frame.inputs, &mut frame.observations.addresses)?;
-        self.counted.events += u64::from(header.events);
-        self.counted.blocks = born;
-        self.counted.placement_facts += frame.observations.addresses.len() as u64;
+        frame.observations.codes.extend_from_slice(self.frames.stream(stream::ADDRESSES));
+        frame.number = self.frames.number();
+        frame.observations.placed = counts.placed;
+        let events = u64::from(header.events);
+        self.counted.events += events;
+        self.counted.allocates += events - counts.resizes - counts.releases - counts.marks;
+        self.counted.resizes += counts.resizes;
+        self.counted.releases += counts.releases;
+        self.counted.marks += counts.marks;
+        self.counted.blocks += counts.births;
+        self.counted.placement_facts += counts.placed;
         self.counted.arena_facts += frame.observations.arenas.len() as u64;
         let acquired = frame.observations.arenas.iter();
         self.counted.arenas +=
@@ -292,21 +298,6 @@ impl<R: Read> Reader<R> {
             }
             out.push(ArenaEvent { event, change });
         }
-        Ok(())
-    }
-
-    /// Rebuilds the observed addresses, and with them checks that the program only touched live blocks.
-    fn addresses(&mut self, first: u64, inputs: &[PackedInput], out: &mut Vec<u64>) -> Result<(), Error> {
-        let Self { frames, places, counted, .. } = self;
-        let bytes = frames.stream(stream::ADDRESSES);
-        let kinds = places.frame(bytes, inputs, out).map_err(|(good, what)| {
-            let event = good.map(|good| first + good as u64);
-            frames.malformed(event, what)
-        })?;
-        counted.allocates += kinds.allocates;
-        counted.resizes += kinds.resizes;
-        counted.releases += kinds.releases;
-        counted.marks += kinds.marks;
         Ok(())
     }
 }

@@ -10,6 +10,7 @@ pub(crate) mod heap;
 #[cfg(feature = "os")]
 pub(crate) mod os;
 pub(crate) mod replay;
+mod span;
 
 /// A supplier of arenas.
 ///

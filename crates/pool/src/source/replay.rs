@@ -3,19 +3,21 @@
 //! Where the operating system puts an arena cannot be computed, but everything inside can. So a
 //! replay asks the recording for the base of each arena at the moment at which it needs one, and
 //! takes real memory whose address leaves the same remainder: the same pools are lost, every
-//! offset is the same, and a recorded address is the recorded base plus the offset.
+//! offset is the same, and a recorded address is the recorded base plus the offset. With the
+//! feature `os` the arenas mostly lie as they lay, moved by one distance for all.
 
 use alloc::alloc::{alloc, dealloc};
-use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
 use core::alloc::Layout;
-use core::cell::{Cell, RefCell};
+use core::cell::{Cell, OnceCell, RefCell};
 use core::fmt;
 use core::ptr::NonNull;
 
 use serde::Serialize;
 
 use super::ArenaSource;
+use super::span::Span;
 use crate::arena::ArenaId;
 use crate::geometry::Geometry;
 
@@ -61,8 +63,8 @@ pub enum Refusal {
 /// A source of real memory, congruent to the recorded bases modulo the pool size.
 ///
 /// `B` is asked for the recorded base whenever the pool acquires an arena; `None` means that the
-/// recorded machine had refused one. Memory comes from the global allocator and is not touched
-/// before the pool does. Every event is queued until [`take_events`](Self::take_events).
+/// recorded machine had refused one. Memory comes from the operating system if the feature `os` is
+/// on and from the global allocator otherwise, and is not touched before the pool does. Every event is queued until [`take_events`](Self::take_events).
 ///
 /// ```
 /// use pool::{ArenaEvent, ArenaId, Geometry, Pool, Replay, Unbacked};
@@ -83,18 +85,21 @@ pub enum Refusal {
 /// ```
 pub struct Replay<B> {
     pool_size: usize,
+    arena_size: usize,
     bases: RefCell<B>,
     /// Recorded bases of all arenas ever acquired, by number.
     recorded: RefCell<Vec<u64>>,
+    /// Where the arenas around the first one lie, once there has been one; none if that cannot be had.
+    span: OnceCell<Option<Span>>,
     /// Live arenas by the address of their base.
     live: RefCell<BTreeMap<usize, Live>>,
+    /// The addresses of live arenas by their recorded bases.
+    occupied: RefCell<BTreeMap<u64, NonNull<u8>>>,
     events: RefCell<VecDeque<ArenaEvent>>,
-    /// The recorded bases of the live arenas.
-    occupied: RefCell<BTreeSet<u64>>,
     /// Whether `events` is not empty.
     waiting: Cell<bool>,
     /// Memory of released arenas, for the next ones: what was touched before costs no page fault.
-    spare: RefCell<Vec<(NonNull<u8>, Layout)>>,
+    spare: RefCell<VecDeque<Memory>>,
 }
 
 /// How much memory of released arenas is kept at most.
@@ -102,8 +107,15 @@ const SPARES: usize = 16;
 
 struct Live {
     arena: ArenaId,
-    memory: NonNull<u8>,
-    layout: Layout,
+    memory: Memory,
+}
+
+/// The memory of an arena.
+enum Memory {
+    /// In the span, at the address that corresponds to this recorded one.
+    Span(u64),
+    /// From the global allocator, with room to begin anywhere in a pool.
+    Global(NonNull<u8>, Layout),
 }
 
 impl<B: FnMut() -> Option<u64>> Replay<B> {
@@ -111,13 +123,15 @@ impl<B: FnMut() -> Option<u64>> Replay<B> {
     pub fn new(geometry: &Geometry, bases: B) -> Self {
         Self {
             pool_size: geometry.pool_size(),
+            arena_size: geometry.arena_size(),
             bases: RefCell::new(bases),
             recorded: RefCell::new(Vec::new()),
+            span: OnceCell::new(),
             live: RefCell::new(BTreeMap::new()),
+            occupied: RefCell::new(BTreeMap::new()),
             events: RefCell::new(VecDeque::new()),
-            occupied: RefCell::new(BTreeSet::new()),
             waiting: Cell::new(false),
-            spare: RefCell::new(Vec::new()),
+            spare: RefCell::new(VecDeque::new()),
         }
     }
 
@@ -140,27 +154,48 @@ impl<B: FnMut() -> Option<u64>> Replay<B> {
         if self.occupied.borrow().range(around).next().is_some() {
             return Err(Refusal::Overlap(recorded));
         }
-        let offset = base % self.pool_size;
-        // As much for any offset, so that the memory can serve any arena.
-        let room = self
-            .pool_size
-            .checked_add(layout.size())
-            .and_then(|size| Layout::from_size_align(size, self.pool_size).ok())
-            .and_then(|room| room.align_to(layout.align()).ok())
-            .ok_or(Refusal::OutOfMemory)?;
-        let memory = match self.spare.borrow_mut().pop_if(|(_, layout)| *layout == room) {
-            Some((memory, _)) => memory,
-            // SAFETY: the layout is not empty.
-            None => NonNull::new(unsafe { alloc(room) }).ok_or(Refusal::OutOfMemory)?,
+        let (start, memory) = match self.in_span(recorded, layout) {
+            Some(found) => found,
+            None => self.anywhere(base % self.pool_size, layout).ok_or(Refusal::OutOfMemory)?,
         };
-        // SAFETY: `offset` is below the pool size, and so within the allocation.
-        let start = unsafe { memory.add(offset) };
         let mut recorded_bases = self.recorded.borrow_mut();
         let arena = ArenaId::new(recorded_bases.len() as u64);
         recorded_bases.push(recorded);
-        self.occupied.borrow_mut().insert(recorded);
-        self.live.borrow_mut().insert(start.addr().get(), Live { arena, memory, layout: room });
+        self.occupied.borrow_mut().insert(recorded, start);
+        self.live.borrow_mut().insert(start.addr().get(), Live { arena, memory });
         Ok((start, arena, recorded))
+    }
+
+    fn in_span(&self, recorded: u64, layout: Layout) -> Option<(NonNull<u8>, Memory)> {
+        let span = self.span.get_or_init(|| Span::around(recorded)).as_ref()?;
+        let start = span.here(recorded, layout.size())?;
+        if !start.addr().get().is_multiple_of(layout.align()) {
+            return None;
+        }
+        // What is in use again is no spare, not even a part of it.
+        let apart = |spare: &Memory| match spare {
+            Memory::Span(spare) => spare.abs_diff(recorded) >= layout.size() as u64,
+            Memory::Global(..) => true,
+        };
+        self.spare.borrow_mut().retain(apart);
+        Some((start, Memory::Span(recorded)))
+    }
+
+    /// Memory whose address leaves the remainder `offset`.
+    fn anywhere(&self, offset: usize, layout: Layout) -> Option<(NonNull<u8>, Memory)> {
+        // As much for any offset, so that the memory can serve any arena.
+        let room = self.pool_size.checked_add(layout.size())?;
+        let room = Layout::from_size_align(room, self.pool_size).ok()?.align_to(layout.align()).ok()?;
+        let mut spare = self.spare.borrow_mut();
+        let fits = |memory: &Memory| matches!(memory, Memory::Global(_, layout) if *layout == room);
+        let memory = match spare.iter().rposition(fits).and_then(|index| spare.remove(index)) {
+            Some(Memory::Global(memory, _)) => memory,
+            // SAFETY: the layout is not empty.
+            _ => NonNull::new(unsafe { alloc(room) })?,
+        };
+        // SAFETY: `offset` is below the pool size, and so within the allocation.
+        let start = unsafe { memory.add(offset) };
+        Some((start, Memory::Global(memory, room)))
     }
 }
 
@@ -206,6 +241,48 @@ impl<B> Replay<B> {
         self.recorded.borrow().clone()
     }
 
+    /// The address that a block here had when recorded: of memory in a live arena. `None` for
+    /// memory elsewhere (which may not be noticed near an arena). Constant time, for most arenas an addition.
+    #[inline]
+    #[must_use]
+    pub fn recorded_of(&self, block: NonNull<u8>) -> Option<u64> {
+        if let Some(Some(span)) = self.span.get()
+            && let Some(recorded) = span.recorded(block.addr().get())
+        {
+            return Some(recorded);
+        }
+        self.search_recorded(block.addr().get())
+    }
+
+    #[cold]
+    fn search_recorded(&self, address: usize) -> Option<u64> {
+        let live = self.live.borrow();
+        let (&base, live) = live.range(..=address).next_back()?;
+        let offset = address - base;
+        (offset < self.arena_size).then(|| self.recorded_base(live.arena).map(|base| base + offset as u64))?
+    }
+
+    /// The block here that had this address when recorded: the inverse of [`recorded_of`](Self::recorded_of).
+    #[inline]
+    #[must_use]
+    pub fn block_at(&self, recorded: u64) -> Option<NonNull<u8>> {
+        if let Some(Some(span)) = self.span.get()
+            && let Some(block) = span.here(recorded, 1)
+        {
+            return Some(block);
+        }
+        self.search_block(recorded)
+    }
+
+    #[cold]
+    fn search_block(&self, recorded: u64) -> Option<NonNull<u8>> {
+        let occupied = self.occupied.borrow();
+        let (base, start) = occupied.range(..=recorded).next_back()?;
+        let offset = usize::try_from(recorded - base).ok()?;
+        // SAFETY: the arena that begins at `start` is as long.
+        (offset < self.arena_size).then(|| unsafe { start.add(offset) })
+    }
+
     /// The address that a place has in the recording.
     #[inline]
     #[must_use]
@@ -224,14 +301,16 @@ impl<B> fmt::Debug for Replay<B> {
 }
 
 // SAFETY: the pointers lead to allocations that only this source owns, and the global allocator
-// takes them back on any thread.
+// takes them back on any thread; a span is a mapping, which is no thread's.
 unsafe impl<B: Send> Send for Replay<B> {}
 
 // SAFETY:
-// 1. the allocation has room for `offset`, which is below the pool size, and the arena. It is aligned to the pool size and to the
-//    layout; `offset` is a multiple of the layout's alignment, or 0 if that is above the pool size,
-//    since the recorded base is a multiple of it (checked) and both are powers of two;
-// 2. it is freed or used again after `release`, or freed in `drop`, and does not move; 3. by the global allocator's promise;
+// 1. in a span there is room for the whole arena, and the alignment has been checked. Otherwise the allocation has room
+//    for `offset`, which is below the pool size, and the arena. It is aligned to the pool size and to the layout;
+//    `offset` is a multiple of the layout's alignment, or 0 if that is above the pool size, since the recorded base is
+//    a multiple of it (checked) and both are powers of two;
+// 2. it is given back or used again after `release`, or given back in `drop`, and does not move; 3. by the promise of the
+//    system and of the global allocator; in a span, arenas overlap as little as their recorded bases do (checked);
 // 4. the source does not; a closure that does is refused, and the pool stays memory-safe even then.
 unsafe impl<B: FnMut() -> Option<u64>> ArenaSource for Replay<B> {
     fn acquire(&self, layout: Layout) -> Option<NonNull<u8>> {
@@ -244,29 +323,50 @@ unsafe impl<B: FnMut() -> Option<u64>> ArenaSource for Replay<B> {
     }
 
     unsafe fn release(&self, base: NonNull<u8>, _layout: Layout) {
-        let Some(Live { arena, memory, layout }) = self.live.borrow_mut().remove(&base.addr().get()) else {
+        let Some(Live { arena, memory }) = self.live.borrow_mut().remove(&base.addr().get()) else {
             return;
         };
         let recorded = self.recorded_base(arena).unwrap_or_default();
         self.occupied.borrow_mut().remove(&recorded);
         self.log(ArenaEvent::Released { arena, recorded });
         let mut spare = self.spare.borrow_mut();
-        if spare.len() < SPARES {
-            spare.push((memory, layout));
-        } else {
-            // SAFETY: allocated with this layout, removed from the books, and by contract not in use.
-            unsafe { dealloc(memory.as_ptr(), layout) };
+        spare.push_back(memory);
+        if spare.len() > SPARES
+            && let Some(oldest) = spare.pop_front()
+        {
+            // SAFETY: it was released, taken out of the books, and by contract is not in use.
+            unsafe { self.give_back(oldest) };
+        }
+    }
+}
+
+impl<B> Replay<B> {
+    /// # Safety
+    ///
+    /// The memory is that of an arena that was released, and in no book any more.
+    unsafe fn give_back(&self, memory: Memory) {
+        match memory {
+            Memory::Span(recorded) => {
+                if let Some(Some(span)) = self.span.get() {
+                    // SAFETY: by contract nobody uses it.
+                    unsafe { span.give_back(recorded, self.arena_size) };
+                }
+            }
+            // SAFETY: allocated with this layout, and by contract not in use nor freed.
+            Memory::Global(memory, layout) => unsafe { dealloc(memory.as_ptr(), layout) },
         }
     }
 }
 
 impl<B> Drop for Replay<B> {
     fn drop(&mut self) {
-        let live = self.live.get_mut().values().map(|live| (live.memory, live.layout));
-        for (memory, layout) in live.chain(self.spare.get_mut().drain(..)) {
-            // SAFETY: allocated with this layout and not freed; by contract arenas are not used
-            // after their source is dropped.
-            unsafe { dealloc(memory.as_ptr(), layout) };
+        let live = core::mem::take(self.live.get_mut()).into_values().map(|live| live.memory);
+        for memory in live.chain(self.spare.get_mut().drain(..)) {
+            if let Memory::Global(memory, layout) = memory {
+                // SAFETY: allocated with this layout and not freed; by contract arenas are not used
+                // after their source is dropped. (A span goes as a whole.)
+                unsafe { dealloc(memory.as_ptr(), layout) };
+            }
         }
     }
 }

@@ -15,4 +15,5 @@ mod layouts;
 mod lifetime;
 mod model;
 mod placement;
+mod replayed;
 mod views;

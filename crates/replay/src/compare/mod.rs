@@ -59,11 +59,10 @@ impl Tally {
     ///
     /// A list that was predicted longer than observed differs at the observed list's end, where there is no fact.
     fn compare<T: PartialEq>(&mut self, predicted: &[T], observed: &[T]) -> Option<usize> {
-        self.facts += observed.len() as u64;
-        if self.broken {
-            self.unverified += observed.len() as u64;
+        if self.pass_over(observed.len() as u64) {
             return None;
         }
+        self.facts += observed.len() as u64;
         let shorter = predicted.len().min(observed.len());
         let same = if predicted[..shorter] == observed[..shorter] {
             shorter
@@ -83,6 +82,15 @@ impl Tally {
         self.diverged += rest.min(1);
         self.unverified += rest.saturating_sub(1);
         Some(same)
+    }
+
+    /// Counts so many facts without a look at them, if that is what they are due: after the first divergence.
+    fn pass_over(&mut self, facts: u64) -> bool {
+        if self.broken {
+            self.facts += facts;
+            self.unverified += facts;
+        }
+        self.broken
     }
 
     /// Whether every fact is accounted for.

@@ -1,6 +1,6 @@
 //! The check `placement`: the address of each block that pools serve.
 
-use trace::{Allocator, Frame, Kind};
+use trace::{Allocator, Error, FOREIGN, Frame, Kind, Resolver};
 
 use super::Tally;
 use crate::engine::Predictions;
@@ -14,6 +14,8 @@ pub struct Placement {
     pub first: Option<PlacementDivergence>,
     /// Small requests of which the program got nothing: that there was none to be had is an input.
     pub given_failed: u64,
+    /// The frame's observed addresses; kept for its memory.
+    observed: Vec<u64>,
 }
 
 /// A block that was predicted to lie elsewhere than it does.
@@ -30,11 +32,35 @@ pub struct PlacementDivergence {
 }
 
 impl Placement {
-    /// Compares one frame.
-    pub fn frame(&mut self, allocator: &Allocator, frame: &Frame, predictions: &Predictions) {
-        let observed = &frame.observations.addresses;
+    /// Compares one frame; `resolver` has been given those before it.
+    ///
+    /// To resolve observed addresses takes knowledge of where released blocks lay. Up to the first divergence that is
+    /// where they were predicted to lie, so nobody has to find out a second time.
+    ///
+    /// # Errors
+    /// If the observed addresses contradict themselves.
+    pub fn frame(
+        &mut self,
+        allocator: &Allocator,
+        frame: &Frame,
+        predictions: &Predictions,
+        resolver: &mut Resolver,
+    ) -> Result<(), Error> {
         self.given_failed += predictions.failed;
-        let Some(index) = self.tally.compare(&predictions.addresses, observed) else { return };
+        let facts = frame.observations.placed;
+        if self.tally.pass_over(facts) {
+            return Ok(());
+        }
+        let observed = &mut self.observed;
+        observed.clear();
+        if let Err(error) = resolver.resolve(frame, &mut predictions.before().iter(), observed) {
+            if predictions.addresses().starts_with(observed) {
+                return Err(error);
+            }
+            // What was resolved after the divergence rests on wrong predictions, and is not looked at.
+            observed.resize(usize::try_from(facts).unwrap_or(observed.len()), FOREIGN);
+        }
+        let Some(index) = self.tally.compare(predictions.addresses(), observed) else { return Ok(()) };
         // Which input the fact belongs to: facts are in the order of the requests that pools serve.
         let requests = frame.inputs.iter().enumerate().filter(|(_, input)| {
             matches!(input.kind(), Kind::Allocate | Kind::Resize) && allocator.serves(input.size())
@@ -44,8 +70,9 @@ impl Placement {
         self.first = Some(PlacementDivergence {
             event: frame.first_event + offset as u64,
             size,
-            predicted: predictions.addresses.get(index).copied().unwrap_or_default(),
+            predicted: predictions.addresses().get(index).copied().unwrap_or_default(),
             observed: observed.get(index).copied().unwrap_or_default(),
         });
+        Ok(())
     }
 }

@@ -5,18 +5,21 @@
 
 mod error;
 mod geometry;
+mod live;
+mod predictions;
 
 use std::cell::RefCell;
 use std::ptr::NonNull;
 use std::rc::Rc;
 
-use pool::{Pool, Unbacked};
-use trace::{
-    Allocator, ArenaChange, ArenaEvent, BlockTable, FOREIGN, Fetched, FetchedArena, Kind, PackedInput,
-};
+use pool::{Pool, Refusal, SizeClass, Unbacked};
+use trace::{Allocator, ArenaChange, ArenaEvent, BlockTable, Fetched, FetchedArena, Kind, PackedInput};
 
 pub use error::EngineError;
 use geometry::geometry;
+use live::Live;
+pub use predictions::Predictions;
+use predictions::{Lists, Said};
 
 /// What can be fetched, and how much was.
 #[derive(Default)]
@@ -40,26 +43,12 @@ impl Fetching {
 
 type Source = pool::Replay<Box<dyn FnMut() -> Option<u64>>>;
 
-/// What the engine says of one frame.
-#[derive(Debug, Default)]
-pub struct Predictions {
-    /// For each input that asks for a size that pools serve: the block's address, or [`trace::FOREIGN`] if no pool
-    /// serves it.
-    pub addresses: Vec<u64>,
-    /// What happens to arenas.
-    pub arenas: Vec<ArenaEvent>,
-    /// Requests of a size that pools serve which failed: that there was no memory behind the pools is an input.
-    pub failed: u64,
-}
-
 /// Replays the inputs of one trace, frame after frame.
 pub struct Engine {
     pool: Pool<Source, Unbacked>,
     allocator: Allocator,
-    blocks: BlockTable<NonNull<u8>>,
+    blocks: BlockTable<Live>,
     fetching: Rc<RefCell<Fetching>>,
-    /// The recorded bases of the arenas acquired so far, by number.
-    recorded: Vec<u64>,
     /// Why the engine cannot go on, if it cannot.
     stopped: Option<EngineError>,
 }
@@ -79,7 +68,6 @@ impl Engine {
             allocator: *allocator,
             blocks: BlockTable::new(),
             fetching,
-            recorded: Vec::new(),
             stopped: None,
         })
     }
@@ -92,8 +80,8 @@ impl Engine {
 
     /// The bases that the arenas acquired so far had when they were recorded.
     #[must_use]
-    pub fn recorded_bases(&self) -> &[u64] {
-        &self.recorded
+    pub fn recorded_bases(&self) -> Vec<u64> {
+        self.pool.source().recorded_bases()
     }
 
     /// How many bases of arenas were fetched so far.
@@ -115,44 +103,80 @@ impl Engine {
         fetched: &mut Fetched,
         out: &mut Predictions,
     ) -> Result<(), EngineError> {
-        out.addresses.clear();
-        out.arenas.clear();
-        out.failed = 0;
         self.fetching.borrow_mut().due.append(fetched);
+        let (mut lists, arenas, failed) = out.begin(inputs.len());
         if let Some(error) = &self.stopped {
             return Err(error.clone());
         }
-        let result = (first_event..).zip(inputs).try_for_each(|(event, &input)| self.step(event, input, out));
+        let mut result = Ok(());
+        for (event, &input) in (first_event..).zip(inputs) {
+            let done = self.step(input, &mut lists, failed);
+            // A glance, after each event.
+            if self.pool.source().has_events() {
+                result = self.note_arenas(event, arenas);
+            }
+            if let Err(stop) = done {
+                result = result.and(Err(self.why(stop, event, input)));
+            }
+            if result.is_err() {
+                break;
+            }
+        }
+        let left = lists.left();
+        out.end(left);
         self.stopped = result.clone().err();
         result
     }
 
     /// Notes what the last call of the pool did to arenas.
-    #[inline]
-    fn note_arenas(&mut self, event: u64, out: &mut Predictions) -> Result<(), EngineError> {
-        if self.pool.source().has_events() { self.note_arenas_of(event, out) } else { Ok(()) }
-    }
-
     #[cold]
-    fn note_arenas_of(&mut self, event: u64, out: &mut Predictions) -> Result<(), EngineError> {
+    fn note_arenas(&mut self, event: u64, out: &mut Vec<ArenaEvent>) -> Result<(), EngineError> {
         while let Some(change) = self.pool.source().next_event() {
             let change = match change {
-                pool::ArenaEvent::Acquired { arena, recorded } => {
-                    self.recorded.push(recorded);
-                    ArenaChange::Acquired(arena.ordinal())
-                }
+                pool::ArenaEvent::Acquired { arena, .. } => ArenaChange::Acquired(arena.ordinal()),
                 pool::ArenaEvent::Released { arena, .. } => ArenaChange::Released(arena.ordinal()),
-                pool::ArenaEvent::Refused(pool::Refusal::Recorded) => ArenaChange::Refused,
+                pool::ArenaEvent::Refused(Refusal::Recorded) => ArenaChange::Refused,
                 pool::ArenaEvent::Refused(why) => return Err(EngineError::NoArena { event, why }),
             };
-            out.arenas.push(ArenaEvent { event, change });
+            out.push(ArenaEvent { event, change });
         }
         Ok(())
     }
 
     #[inline]
-    fn step(&mut self, event: u64, input: PackedInput, out: &mut Predictions) -> Result<(), EngineError> {
-        let size = usize::try_from(input.size()).map_err(|_| EngineError::TooLarge { event })?;
+    fn step(&mut self, input: PackedInput, lists: &mut Lists<'_>, failed: &mut u64) -> Result<(), Stop> {
+        if input.is_release() {
+            let old = self.blocks.remove(input.block());
+            let (old, block) = self.here(old)?;
+            lists.lay(old.placed());
+            self.release(block);
+        } else if input.is_plain_birth() {
+            let size = size_of(input)?;
+            let class = self.pool.class_of(size);
+            let block = self.pool.malloc(size).ok_or(Stop::Unanswered)?;
+            let live = Live::new(block, class, self.pool.source()).ok_or(Stop::Unanswered)?;
+            self.blocks.push(live);
+            if class.is_some() {
+                lists.lies(live.address());
+            }
+        } else {
+            let said = self.step_rarely(input)?;
+            if let Some(placed) = said.before {
+                lists.lay(placed);
+            }
+            if let Some(address) = said.address {
+                lists.lies(address);
+                *failed += u64::from(input.failed());
+            }
+        }
+        Ok(())
+    }
+
+    /// What is not common: resizes, zeroed memory, what failed, and marks.
+    #[inline(never)]
+    fn step_rarely(&mut self, input: PackedInput) -> Result<Said, Stop> {
+        let size = size_of(input)?;
+        let class = self.pool.class_of(size);
         match input.kind() {
             Kind::Allocate => {
                 let block =
@@ -162,38 +186,36 @@ impl Engine {
                             if input.zeroed() { pool.calloc(1, size) } else { pool.malloc(size) }
                         },
                     );
-                let block = self.check(event, input, block)?;
-                if input.failed() {
+                let live = self.answer(input, class, block)?;
+                if !input.failed() {
+                    self.blocks.push(live);
+                } else if let Some(block) = block {
                     // The program has no block, so if the pool has one for it, nobody will give that back.
-                    self.predict(event, input, block, out)?;
-                    block.into_iter().for_each(|block| self.release(block));
-                } else {
-                    self.blocks.push(block.ok_or(EngineError::TooLarge { event })?);
-                    self.predict(event, input, block, out)?;
+                    self.release(block);
                 }
+                Ok(Said { address: class.map(|_| live.address()), before: None })
             }
             Kind::Resize => {
-                let number = input.block();
-                let old = self.blocks.get(number).ok_or(EngineError::NotLive { event, block: number })?;
+                let (old, block) = self.here(self.blocks.get(input.block()))?;
                 // SAFETY: the table holds what this pool returned last for this number, until it is released; what
                 // becomes of the block is entered at once.
-                let block = self.call(input, |pool| unsafe { pool.realloc(Some(old), size) });
-                if let Some(block) = block {
-                    self.blocks.replace(number, block);
+                let moved = self.call(input, |pool| unsafe { pool.realloc(Some(block), size) });
+                // A block that stays keeps the class that it was placed in.
+                let live = if moved == Some(block) { old } else { self.answer(input, class, moved)? };
+                if moved.is_some() {
+                    self.blocks.replace(input.block(), live);
                 }
-                let block = self.check(event, input, block)?;
-                self.predict(event, input, block, out)?;
+                Ok(Said { address: class.map(|_| live.address()), before: Some(old.placed()) })
             }
-            Kind::Release => {
-                let number = input.block();
-                let block =
-                    self.blocks.remove(number).ok_or(EngineError::NotLive { event, block: number })?;
-                self.release(block);
-                self.note_arenas(event, out)?;
-            }
-            Kind::Mark => {}
+            Kind::Release | Kind::Mark => Ok(Said { address: None, before: None }),
         }
-        Ok(())
+    }
+
+    /// A block of the table, and where it is here.
+    #[inline]
+    fn here(&self, live: Option<Live>) -> Result<(Live, NonNull<u8>), Stop> {
+        let live = live.ok_or(Stop::NotLive)?;
+        live.block(self.pool.source()).map(|block| (live, block)).ok_or(Stop::NotLive)
     }
 
     /// Calls the pool, with memory behind it or, for a request that failed, without.
@@ -212,42 +234,51 @@ impl Engine {
         block
     }
 
-    /// Only a request that failed may go unanswered.
     #[inline]
-    fn check(
-        &self,
-        event: u64,
-        input: PackedInput,
-        block: Option<NonNull<u8>>,
-    ) -> Result<Option<NonNull<u8>>, EngineError> {
-        if block.is_none() && !input.failed() { Err(EngineError::TooLarge { event }) } else { Ok(block) }
-    }
-
     fn release(&self, block: NonNull<u8>) {
         // SAFETY: the caller took the block out of the table, or got it from the pool just now and told nobody: it is
         // this pool's, live, and nothing refers to it any more.
         unsafe { self.pool.free(Some(block)) };
     }
 
-    /// Notes what a request came to.
-    #[inline]
-    fn predict(
-        &mut self,
-        event: u64,
+    /// What there is to keep of a request's new block. Only a request that failed may go unanswered.
+    fn answer(
+        &self,
         input: PackedInput,
+        class: Option<SizeClass>,
         block: Option<NonNull<u8>>,
-        out: &mut Predictions,
-    ) -> Result<(), EngineError> {
-        self.note_arenas(event, out)?;
-        if self.allocator.serves(input.size()) {
-            out.failed += u64::from(input.failed());
-            let address = block.and_then(|block| {
-                let place = self.pool.locate(block.as_ptr())?;
-                let base = self.recorded.get(usize::try_from(place.arena.ordinal()).ok()?)?;
-                Some(base + place.offset as u64)
-            });
-            out.addresses.push(address.unwrap_or(FOREIGN));
-        }
-        Ok(())
+    ) -> Result<Live, Stop> {
+        let live = match block {
+            Some(block) => Live::new(block, class, self.pool.source()),
+            None if input.failed() => Some(Live::NOWHERE),
+            None => None,
+        };
+        live.ok_or(Stop::Unanswered)
     }
+
+    #[cold]
+    fn why(&self, stop: Stop, event: u64, input: PackedInput) -> EngineError {
+        let base = self.pool.source().recorded_bases().last().copied();
+        match (stop, base.filter(|&base| !Live::can_lie_in(base, &self.allocator))) {
+            (Stop::NotLive, _) => EngineError::NotLive { event, block: input.block() },
+            (Stop::Unanswered, Some(base)) => {
+                EngineError::NoArena { event, why: Refusal::ImpossibleBase(base) }
+            }
+            (Stop::Unanswered | Stop::TooLarge, _) => EngineError::TooLarge { event },
+        }
+    }
+}
+
+/// Why an input cannot be replayed, small enough to travel in a register.
+#[derive(Clone, Copy)]
+enum Stop {
+    NotLive,
+    /// There is no block, or none that can be kept: its arena cannot be one, or there are no numbers left.
+    Unanswered,
+    TooLarge,
+}
+
+#[inline]
+fn size_of(input: PackedInput) -> Result<usize, Stop> {
+    usize::try_from(input.size()).map_err(|_| Stop::TooLarge)
 }
