@@ -1,6 +1,6 @@
 //! The command line: what a person reads, and exit statuses.
 
-use crate::support::{bundled, replay, root, smallest, stderr, stdout};
+use crate::support::{bundled, replay, root, smallest, stderr, stdout, write_trace};
 
 #[test]
 fn help_reads_well() {
@@ -9,11 +9,53 @@ fn help_reads_well() {
         ("help_record", &["record", "--help"]),
         ("help_verify", &["verify", "--help"]),
         ("help_info", &["info", "--help"]),
+        ("help_completions", &["completions", "--help"]),
+        ("help_manuals", &["manuals", "--help"]),
     ] {
         let output = replay().args(arguments).output().unwrap();
         assert!(output.status.success());
         insta::assert_snapshot!(name, stdout(&output));
     }
+}
+
+#[test]
+fn shells_and_manuals_know_the_command() {
+    for shell in ["bash", "zsh", "fish"] {
+        let output = replay().args(["completions", shell]).output().unwrap();
+        assert_eq!(output.status.code(), Some(0));
+        assert!(stdout(&output).contains("junit"), "{shell} completes no option of verify");
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let output = replay().arg("manuals").arg(folder.path().join("man1")).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    for page in ["replay.1", "replay-record.1", "replay-verify.1", "replay-info.1"] {
+        let text = std::fs::read_to_string(folder.path().join("man1").join(page)).unwrap();
+        assert!(text.contains(".SH"), "{page}: {text}");
+    }
+}
+
+#[test]
+fn results_can_be_had_as_junit() {
+    let folder = tempfile::tempdir().unwrap();
+    let bytes = std::fs::read(smallest()).unwrap();
+    let mut diverged = crate::support::edit::Trace::read(&smallest());
+    diverged.addresses[5] ^= 16;
+    write_trace(&folder, "diverged.viv", &diverged.write());
+    write_trace(&folder, "good.viv", &bytes);
+    write_trace(&folder, "cut.viv", &bytes[..bytes.len() - 7]);
+    let results = folder.path().join("results.xml");
+    let output = replay().args(["verify", "--junit"]).arg(&results).arg(folder.path()).output().unwrap();
+    assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
+    let xml = std::fs::read_to_string(&results).unwrap();
+    assert!(xml.starts_with("<?xml"), "{xml}");
+    for words in
+        ["tests=\"7\" skipped=\"0\" failures=\"1\" errors=\"1\"", "predicted at 0x", "truncated at frame"]
+    {
+        assert!(xml.contains(words), "{words}: {xml}");
+    }
+    let output = replay().args(["verify", "--junit", "/nowhere/a.xml"]).arg(smallest()).output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("/nowhere/a.xml"), "{}", stderr(&output));
 }
 
 #[test]

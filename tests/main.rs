@@ -6,6 +6,7 @@ mod blind;
 mod command;
 mod corpus;
 mod damage;
+mod endings;
 mod live;
 mod statistics;
 mod support;

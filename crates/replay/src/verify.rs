@@ -205,6 +205,7 @@ fn compare<R: Read>(
     }
     outcome.bytes = reader.bytes_read();
     outcome.trailer = reader.trailer().cloned();
+    outcome.arenas.finish(outcome.trailer.as_ref().is_some_and(|trailer| trailer.cut_short));
     outcome.predictions = digest.digest();
     (outcome, gave_up)
 }

@@ -115,6 +115,10 @@ pub struct Trailer {
     pub ending: Ending,
     /// How long the program ran under recording, in microseconds of wall-clock time.
     pub microseconds: u64,
+    /// Whether the program, or its recording, may have been stopped inside of its last event: that it gave an arena
+    /// back would then not have been seen.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub cut_short: bool,
 }
 
 /// Totals of all frames.
@@ -150,6 +154,8 @@ pub enum Ending {
     Signalled(i32),
     /// Nobody saw how.
     Unknown,
+    /// It went on when the recording was stopped.
+    Stopped,
 }
 
 impl Header {

@@ -66,6 +66,7 @@ pub struct Writer<W: Write> {
     /// The last base and the last arena record's event in this frame: distances are counted from them.
     last_base: u64,
     last_arena_event: u64,
+    cut_short: bool,
 }
 
 impl<W: Write> Writer<W> {
@@ -92,6 +93,7 @@ impl<W: Write> Writer<W> {
             pending: Vec::new(),
             last_base: 0,
             last_arena_event: 0,
+            cut_short: false,
         })
     }
 
@@ -313,6 +315,11 @@ impl<W: Write> Writer<W> {
         Ok(())
     }
 
+    /// Notes that what follows the last event was not seen: see [`Trailer::cut_short`].
+    pub fn cut_short(&mut self) {
+        self.cut_short = true;
+    }
+
     /// Ends the trace: an arena requested inside an event that never came is left out. Returns the totals, the
     /// size of the trace in bytes, and the sink.
     ///
@@ -322,7 +329,7 @@ impl<W: Write> Writer<W> {
         if self.frame.events > 0 {
             self.end_frame()?;
         }
-        let trailer = Trailer { totals: self.totals, ending, microseconds };
+        let trailer = Trailer { totals: self.totals, ending, microseconds, cut_short: self.cut_short };
         let document = serde_json::to_vec(&trailer).map_err(std::io::Error::other)?;
         self.frame.kind = kind::TRAILER;
         self.frames.write(self.frame, &[(stream::DOCUMENT, &document)])?;

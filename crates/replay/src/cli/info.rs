@@ -123,6 +123,7 @@ fn text<R: std::io::Read>(reader: &Reader<R>, frames: u64) -> String {
             let how = match trailer.ending {
                 trace::Ending::Exited(status) => format!("exited with status {status}"),
                 trace::Ending::Signalled(signal) => format!("was ended by signal {signal}"),
+                trace::Ending::Stopped => "went on when the recording was stopped".to_owned(),
                 trace::Ending::Unknown => "ended, nobody saw how".to_owned(),
             };
             format!("{how} after {seconds:.2} s of recording")

@@ -1,13 +1,16 @@
 //! The command line: arguments in, text out, exit status. Everything else is in the library.
 
+mod completions;
 mod info;
+mod junit;
+mod manuals;
 mod numbers;
 mod record;
 mod verify;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 /// Record what a Python program does to its memory manager, and verify that a Rust implementation of CPython's memory
 /// manager gives the same answers.
@@ -23,6 +26,8 @@ enum Command {
     Record(record::Arguments),
     Verify(verify::Arguments),
     Info(info::Arguments),
+    Completions(completions::Arguments),
+    Manuals(manuals::Arguments),
 }
 
 /// The input could not be used.
@@ -35,6 +40,8 @@ pub fn main() -> ExitCode {
         Command::Record(arguments) => record::run(arguments),
         Command::Verify(arguments) => verify::run(&arguments),
         Command::Info(arguments) => info::run(&arguments),
+        Command::Completions(arguments) => completions::run(&arguments, Arguments::command()),
+        Command::Manuals(arguments) => manuals::run(&arguments, Arguments::command()),
     }
 }
 

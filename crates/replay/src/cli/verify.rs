@@ -10,7 +10,7 @@ use std::thread;
 use comfy_table::{CellAlignment, Table, presets};
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::{UNUSABLE, answer, complain, numbers};
+use super::{UNUSABLE, answer, complain, junit, numbers};
 use crate::compare::Check;
 use crate::verify::{TraceReport, Verdict, find_traces, verify};
 
@@ -31,6 +31,9 @@ pub(super) struct Arguments {
     /// Print JSON instead of a table
     #[arg(long)]
     json: bool,
+    /// Write the results to a file as well, as JUnit's XML: a suite for each trace, a case for each check
+    #[arg(long, value_name = "FILE")]
+    junit: Option<PathBuf>,
 }
 
 pub(super) fn run(arguments: &Arguments) -> ExitCode {
@@ -45,6 +48,12 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
     checks.sort_unstable();
     checks.dedup();
     let reports = verify_all(&traces, &checks, arguments.jobs);
+    if let Some(path) = &arguments.junit
+        && let Err(error) = junit::write(&reports, path)
+    {
+        complain(format_args!("{}: {error}", path.display()));
+        return ExitCode::from(UNUSABLE);
+    }
     let text = if arguments.json { json(&reports) } else { table(&reports) };
     if let Err(error) = answer(&text) {
         complain(format_args!("standard output: {error}"));

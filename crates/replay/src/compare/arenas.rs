@@ -1,6 +1,6 @@
 //! The check `arenas`: acquired and released when predicted.
 
-use trace::{ArenaEvent, Frame};
+use trace::{ArenaChange, ArenaEvent, Frame};
 
 use super::Tally;
 use crate::engine::Predictions;
@@ -12,6 +12,8 @@ pub struct Arenas {
     pub tally: Tally,
     /// The first divergence.
     pub first: Option<ArenaDivergence>,
+    /// An arena that the last event so far gives back, and was not seen to.
+    unseen: Option<ArenaEvent>,
 }
 
 /// Something was predicted of an arena that did not happen, or the other way round.
@@ -35,10 +37,32 @@ impl ArenaDivergence {
 impl Arenas {
     /// Compares one frame.
     pub fn frame(&mut self, frame: &Frame, predictions: &Predictions) {
+        // There were further events, so the one before had its time.
+        self.finish(false);
         let observed = &frame.observations.arenas;
-        if let Some(index) = self.tally.compare(&predictions.arenas, observed) {
-            let predicted = predictions.arenas.get(index).copied();
+        let mut predicted = &predictions.arenas[..];
+        if let Some((last, before)) = predicted.split_last()
+            && before.len() == observed.len()
+            && last.event + 1 == frame.first_event + frame.inputs.len() as u64
+            && matches!(last.change, ArenaChange::Released(_))
+        {
+            self.unseen = Some(*last);
+            predicted = before;
+        }
+        if let Some(index) = self.tally.compare(predicted, observed) {
+            let predicted = predicted.get(index).copied();
             self.first = Some(ArenaDivergence { predicted, observed: observed.get(index).copied() });
+        }
+    }
+
+    /// There are no further frames. If the recording was cut short, the program may have been inside of its last event,
+    /// and nobody knows whether it would have given an arena back.
+    pub fn finish(&mut self, cut_short: bool) {
+        if let Some(unseen) = self.unseen.take()
+            && !cut_short
+            && self.tally.compare(&[unseen], &[]).is_some()
+        {
+            self.first = Some(ArenaDivergence { predicted: Some(unseen), observed: None });
         }
     }
 }

@@ -137,14 +137,29 @@ impl<W: Write> Drain<W> {
         self.recording.is_some()
     }
 
-    /// Ends the trace. Returns its totals and its size in bytes.
+    /// Bytes written so far; the last frame is not among them.
+    #[must_use]
+    pub fn bytes_written(&self) -> u64 {
+        self.recording.as_ref().map_or(0, |recording| recording.writer.bytes_written())
+    }
+
+    /// Ends the trace, which may have been cut short: see [`Writer::cut_short`]. Returns its totals and its size in
+    /// bytes.
     ///
     /// # Errors
     /// If the trace cannot be written.
-    pub fn finish(mut self, ending: Ending, microseconds: u64) -> Result<(Totals, u64), DrainError> {
+    pub fn finish(
+        mut self,
+        ending: Ending,
+        microseconds: u64,
+        cut_short: bool,
+    ) -> Result<(Totals, u64), DrainError> {
         self.begin()?;
         let Some(mut recording) = self.recording else { return Ok((Totals::default(), 0)) };
         recording.settle_released(None);
+        if cut_short {
+            recording.writer.cut_short();
+        }
         Ok(recording.writer.finish(ending, microseconds)?)
     }
 }

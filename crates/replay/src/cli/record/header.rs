@@ -1,0 +1,103 @@
+//! What is told of a recording before its events.
+
+use std::ffi::OsString;
+use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use record::Claim;
+use trace::{Header, Interpreter, Machine, Program, Tier};
+
+use super::{Arguments, TierChoice};
+use crate::drain::by_version;
+
+/// The major and minor number of a version.
+pub(super) fn minor_version(version: &str) -> Option<(u32, u32)> {
+    let mut numbers = version.split('.').map(str::parse);
+    Some((numbers.next()?.ok()?, numbers.next()?.ok()?))
+}
+
+/// A short name for the program: of a script or module that Python runs, else of the command.
+pub(super) fn program_name(command: &[OsString]) -> String {
+    let stem = |path: &OsString| {
+        let stem = Path::new(path).file_stem().map(|stem| stem.to_string_lossy().into_owned());
+        stem.unwrap_or_else(|| "program".to_owned())
+    };
+    let Some((first, rest)) = command.split_first() else { return "program".to_owned() };
+    if !stem(first).starts_with("python") {
+        return stem(first);
+    }
+    let mut rest = rest.iter();
+    while let Some(argument) = rest.next() {
+        match argument.to_str() {
+            Some("-m") => {
+                return rest.next().map_or_else(|| stem(first), |m| m.to_string_lossy().into_owned());
+            }
+            // Options with a value of their own.
+            Some("-W" | "-X") => {
+                rest.next();
+            }
+            Some("-c" | "-") => break,
+            Some(option) if option.starts_with('-') => {}
+            _ => return stem(argument),
+        }
+    }
+    stem(first)
+}
+
+pub(super) fn header(claim: &Claim, program: String, arguments: &Arguments) -> Result<Header, String> {
+    // Older versions break the line before the compiler's name.
+    let build = claim.version.split_whitespace().collect::<Vec<_>>().join(" ");
+    let version = build.split_whitespace().next().unwrap_or_default().trim_end_matches('+').to_owned();
+    let allocator = by_version(&version).ok_or_else(|| {
+        format!("CPython {version} is not known here: its allocator may differ from all others")
+    })?;
+    let lossy = |text: &OsString| text.to_string_lossy().into_owned();
+    let mut header = Header {
+        recorder: concat!("vivarium ", env!("CARGO_PKG_VERSION")).to_owned(),
+        started: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()),
+        program: Program { name: program, command: Some(arguments.command.iter().map(lossy).collect()) },
+        interpreter: Interpreter {
+            implementation: "CPython".to_owned(),
+            version,
+            build,
+            executable: Some(claim.executable.to_string_lossy().into_owned()),
+        },
+        machine: Machine {
+            os: std::env::consts::OS.to_owned(),
+            arch: std::env::consts::ARCH.to_owned(),
+            processors: std::thread::available_parallelism()
+                .map_or(1, |processors| u32::try_from(processors.get()).unwrap_or(u32::MAX)),
+        },
+        allocator,
+        tier: Tier::Blocks,
+        tier_reason: match arguments.tier {
+            TierChoice::Blocks => "no more was asked for",
+            TierChoice::Auto => "this version records no more",
+        }
+        .to_owned(),
+    };
+    if arguments.redact {
+        header.redact();
+    }
+    Ok(header)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn programs_have_short_names() {
+        for (command, name) in [
+            (&["python3", "app.py", "-c"][..], "app"),
+            (&["/usr/bin/python3.13", "-X", "utf8", "-O", "tools/run.py"], "run"),
+            (&["python", "-m", "json.tool", "x"], "json.tool"),
+            (&["python3", "-c", "pass"], "python3"),
+            (&["./serve.py"], "serve"),
+            (&["pytest", "tests"], "pytest"),
+        ] {
+            let command: Vec<OsString> = command.iter().map(OsString::from).collect();
+            assert_eq!(program_name(&command), name);
+        }
+    }
+}
