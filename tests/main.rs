@@ -8,5 +8,6 @@ mod corpus;
 mod damage;
 mod endings;
 mod live;
+mod matrices;
 mod statistics;
 mod support;
