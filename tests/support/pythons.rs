@@ -23,6 +23,12 @@ pub(crate) fn discover() -> Vec<Python> {
             for version in std::fs::read_dir(versions).into_iter().flatten().flatten() {
                 candidates.push(version.path().join("bin/python"));
             }
+            // What `cargo xtask interpreters --fetch` fetches.
+            let fetched = Path::new(&home).join(".cache/vivarium/interpreters");
+            for folder in std::fs::read_dir(fetched).into_iter().flatten().flatten() {
+                let minors = (13..=30).map(|minor| folder.path().join(format!("usr/bin/python3.{minor}")));
+                candidates.extend(minors.filter(|path| path.exists()));
+            }
         }
         candidates.push("/usr/bin/python3".into());
         candidates.push("/usr/local/bin/python3".into());

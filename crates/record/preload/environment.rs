@@ -11,6 +11,7 @@ pub const RING: &[u8] = b"VIVARIUM_RING=";
 /// What `LD_PRELOAD` was before; absent if it was absent.
 const EARLIER: &[u8] = b"VIVARIUM_LD_PRELOAD=";
 const PRELOAD: &[u8] = b"LD_PRELOAD=";
+/// What [`EARLIER`] has in front of [`PRELOAD`].
 const OURS: &[u8] = b"VIVARIUM_";
 
 /// The value of the variable that begins with `name` (which includes the equals sign).
@@ -40,8 +41,11 @@ pub unsafe fn restore() {
                 None => remove(preload),
             }
         }
-        while let Some(ours) = position(OURS) {
-            remove(ours);
+        // By their whole names: others may begin alike.
+        for ours in [EARLIER, RING] {
+            while let Some(ours) = position(ours) {
+                remove(ours);
+            }
         }
     }
 }

@@ -30,16 +30,21 @@ fn output_and_status_are_the_same() {
 const ENVIRONMENT: &str = "
 import os
 print([item for item in os.environ.items() if item[0] != '_'])
-print(os.popen('env | grep -c -e VIVARIUM -e vivarium').read())
+print(os.popen('env | grep -c -e VIVARIUM_RING -e VIVARIUM_LD_PRELOAD -e vivarium-').read())
 ";
 
 #[test]
 fn the_environment_is_as_before() {
     each(|python| {
-        let recording = record(command(python, ENVIRONMENT));
-        let seen = recording.seen;
-        assert!(!seen.stdout.contains("LD_PRELOAD") && !seen.stdout.contains("VIVARIUM"), "{seen:?}");
-        assert_eq!(seen, plain(command(python, ENVIRONMENT)), "{python:?}");
+        let run = || {
+            let mut command = command(python, ENVIRONMENT);
+            command.env("VIVARIUM_OF_SOMEBODY", "kept");
+            command
+        };
+        let seen = record(run()).seen;
+        assert!(!seen.stdout.contains("LD_PRELOAD") && !seen.stdout.contains("VIVARIUM_RING"), "{seen:?}");
+        assert!(seen.stdout.contains("('VIVARIUM_OF_SOMEBODY', 'kept')"), "{seen:?}");
+        assert_eq!(seen, plain(run()), "{python:?}");
     });
 }
 

@@ -35,6 +35,12 @@ fn find() -> Vec<Python> {
             let versions = fs::read_dir(Path::new(&home).join(".pyenv/versions"));
             let bin = versions.into_iter().flatten().flatten().map(|entry| entry.path().join("bin/python3"));
             paths.extend(bin.filter(|path| path.exists()));
+            // What `cargo xtask interpreters --fetch` fetches.
+            let fetched = fs::read_dir(Path::new(&home).join(".cache/vivarium/interpreters"));
+            for folder in fetched.into_iter().flatten().flatten() {
+                let minors = (13..=30).map(|minor| folder.path().join(format!("usr/bin/python3.{minor}")));
+                paths.extend(minors.filter(|path| path.exists()));
+            }
         }
         paths.push(PathBuf::from("/usr/bin/python3"));
     }

@@ -1,5 +1,7 @@
 //! The interpreters of this machine.
 
+mod fetch;
+
 use std::cmp::Reverse;
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -13,10 +15,14 @@ use crate::{Result, workspace};
 
 /// Show the CPython interpreters that are here, and how much each lets be recorded.
 ///
-/// They are looked for among ~/.pyenv/versions, on PATH and in /usr/bin; if VIVARIUM_PYTHONS is set, a list of
-/// executables with colons between them, it says them all.
+/// They are looked for among ~/.pyenv/versions, on PATH, in /usr/bin and among those fetched; if VIVARIUM_PYTHONS is set,
+/// a list of executables with colons between them, it says them all.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
+    /// First fetch CPython 3.13, 3.14 and 3.15 from Debian's packages into ~/.cache/vivarium/interpreters, where tests
+    /// find them, too (takes debootstrap, patchelf and root's rights)
+    #[arg(long)]
+    fetch: bool,
     /// Print JSON instead of a table
     #[arg(long)]
     json: bool,
@@ -111,6 +117,7 @@ fn candidates() -> Vec<PathBuf> {
         let versions = fs::read_dir(Path::new(&home).join(".pyenv/versions"));
         folders.extend(versions.into_iter().flatten().flatten().map(|entry| entry.path().join("bin")));
     }
+    folders.extend(fetch::folders());
     folders.extend(env::var_os("PATH").iter().flat_map(|path| env::split_paths(path).collect::<Vec<_>>()));
     folders.push("/usr/bin".into());
     let mut found = Vec::new();
@@ -140,6 +147,9 @@ pub(crate) fn choose<'a>(found: &'a [Interpreter], wanted: &str) -> Option<&'a I
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
+    if arguments.fetch {
+        fetch::run()?;
+    }
     let found = find();
     if arguments.json {
         let list: Vec<_> = found

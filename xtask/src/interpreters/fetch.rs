@@ -1,0 +1,95 @@
+//! Fetching interpreters that are not here from Debian's packages, each suite into a folder of its own.
+//!
+//! What is fetched is what Debian ships, with its own C library beside it; only where the executables look for their
+//! loader and their libraries is changed, so that they run on this system as any program does.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::{env, fs};
+
+use super::Interpreter;
+use crate::Result;
+
+/// The name of a folder, the suite, and the packages.
+const SUITES: [(&str, &str, &[&str]); 2] =
+    [("debian-trixie", "trixie", &["python3.13"]), ("debian-sid", "sid", &["python3.14", "python3.15"])];
+
+/// Where they are kept, from one checkout to the next.
+pub(crate) fn cache() -> Option<PathBuf> {
+    let caches = env::var_os("XDG_CACHE_HOME").filter(|path| !path.is_empty()).map(PathBuf::from);
+    let caches = caches.or_else(|| env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache")));
+    caches.map(|caches| caches.join("vivarium/interpreters"))
+}
+
+/// The folders of executables in there.
+pub(super) fn folders() -> Vec<PathBuf> {
+    let fetched = cache().and_then(|cache| fs::read_dir(cache).ok());
+    fetched.into_iter().flatten().flatten().map(|entry| entry.path().join("usr/bin")).collect()
+}
+
+/// Fetches the suites that are not there yet.
+pub(super) fn run() -> Result<()> {
+    let cache = cache().ok_or("there is no place to keep them: set HOME")?;
+    for (name, suite, packages) in SUITES {
+        let folder = cache.join(name);
+        if folder.exists() {
+            eprintln!("{} is there", folder.display());
+            continue;
+        }
+        let partial = cache.join(format!("{name}.partial"));
+        let failed = |error: io::Error| format!("{}: {error}", partial.display());
+        match fs::remove_dir_all(&partial) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
+            _ => fs::create_dir_all(&partial).map_err(failed)?,
+        }
+        eprintln!("fetching {} of Debian's {suite} (a few hundred megabytes)", packages.join(", "));
+        let mut bootstrap = Command::new("debootstrap");
+        bootstrap
+            .args(["--variant=minbase", &format!("--include={}", packages.join(",")), suite])
+            .arg(&partial);
+        perform(&mut bootstrap)?;
+        for unneeded in ["var/cache/apt", "var/lib/apt", "usr/share/doc", "usr/share/locale"] {
+            // Only to save room.
+            let _ = fs::remove_dir_all(partial.join(unneeded));
+        }
+        fs::rename(&partial, &folder).map_err(failed)?;
+        for package in packages {
+            adapt(&folder, package)?;
+        }
+    }
+    Ok(())
+}
+
+/// Lets an executable find the loader and the libraries that it came with.
+fn adapt(folder: &Path, package: &str) -> Result<()> {
+    let executable = folder.join("usr/bin").join(package);
+    let mut patch = Command::new("patchelf");
+    patch.arg("--set-interpreter").arg(folder.join("lib64/ld-linux-x86-64.so.2"));
+    patch.arg("--set-rpath").arg(folder.join("usr/lib/x86_64-linux-gnu"));
+    perform(patch.arg(&executable))?;
+    let version =
+        Interpreter::ask(&executable).ok_or_else(|| format!("{} does not run here", executable.display()))?;
+    eprintln!("{}: {version}", executable.display());
+    Ok(())
+}
+
+fn perform(command: &mut Command) -> Result<()> {
+    let name = command.get_program().to_string_lossy().into_owned();
+    // What it says is for who waits, not part of an answer.
+    let output = command.output().map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => format!("{name} is not here: install the package {name}"),
+        _ => format!("{name}: {error}"),
+    })?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let said = [output.stdout, output.stderr].concat();
+    let said = String::from_utf8_lossy(&said).into_owned();
+    let lines: Vec<_> = said.lines().rev().take(5).collect();
+    let last = lines.into_iter().rev().collect::<Vec<_>>().join("\n  ");
+    Err(format!(
+        "{name} failed ({}); to make a system in a folder takes root's rights. It said:\n  {last}",
+        output.status
+    ))
+}
