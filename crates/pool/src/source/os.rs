@@ -13,6 +13,10 @@ use super::ArenaSource;
 /// What a huge page has on most machines; a region is as large, unless an arena is larger.
 const REGION: usize = 2 << 20;
 
+/// A page of memory, or more than that. What is advised of a part of a page is advised of all of it, so no two arenas
+/// share one, and no arena loses a page that is not wholly its own.
+pub(super) const PAGE: usize = if cfg!(target_arch = "x86_64") { 4 << 10 } else { 64 << 10 };
+
 /// Maps memory in aligned regions of 2 MiB, for which the system may take huge pages, and cuts them into arenas.
 ///
 /// The memory of an arena is returned to the system when the arena is released, and the addresses
@@ -30,13 +34,15 @@ pub struct Os {
 struct Regions {
     /// By the address of the first arena.
     mapped: BTreeMap<usize, Region>,
-    /// Arenas that are mapped and not lent, last in, first out; their memory is not there.
-    spare: Vec<NonNull<u8>>,
+    /// Arenas that are mapped and not lent, last in, first out, with what they were cut for; their memory is not there.
+    spare: Vec<(NonNull<u8>, Layout)>,
 }
 
 #[derive(Debug)]
 struct Region {
     mapping: MmapMut,
+    /// Behind the last arena.
+    end: usize,
     /// How many of its arenas are lent.
     lent: usize,
 }
@@ -49,17 +55,14 @@ impl Os {
     }
 }
 
-/// How large a region of arenas of this layout is. Both are powers of two.
-fn region_size(layout: Layout) -> usize {
-    layout.size().next_power_of_two().max(REGION)
-}
-
 impl Regions {
     /// Maps a region and makes its arenas spare, lowest first.
     fn map(&mut self, layout: Layout) -> Option<()> {
-        let size = region_size(layout);
+        let stride = layout.pad_to_align().size().checked_next_multiple_of(PAGE)?;
+        let size = stride.checked_next_power_of_two()?.max(layout.align()).max(REGION);
+        let arenas = size.checked_div(stride)?;
         // Twice as many addresses (of which half stay mere addresses) have an aligned region within.
-        let mut mapping = MmapOptions::new().len(2 * size).map_anon().ok()?;
+        let mut mapping = MmapOptions::new().len(size.checked_mul(2)?).map_anon().ok()?;
         let start = mapping.as_mut_ptr();
         let offset = start.addr().wrapping_neg() % size;
         #[cfg(target_os = "linux")]
@@ -67,19 +70,32 @@ impl Regions {
             // To go without is no error.
             let _ = mapping.advise_range(memmap2::Advice::HugePage, offset, size);
         }
-        let arenas = size / layout.size();
         self.spare.extend((0..arenas).rev().filter_map(|n| {
             // SAFETY: `offset < size`, so that the region ends within the mapping, and arena `n` within the region.
-            NonNull::new(unsafe { start.add(offset + n * layout.size()) })
+            let arena = NonNull::new(unsafe { start.add(offset + n * stride) });
+            arena.map(|arena| (arena, layout))
         }));
-        self.mapped.insert(start.addr() + offset, Region { mapping, lent: 0 });
+        let first = start.addr() + offset;
+        self.mapped.insert(first, Region { mapping, end: first + size, lent: 0 });
         Some(())
+    }
+
+    /// A spare arena that was cut for this layout.
+    fn take_spare(&mut self, layout: Layout) -> Option<NonNull<u8>> {
+        let index = self.spare.iter().rposition(|&(_, cut_for)| cut_for == layout)?;
+        Some(self.spare.remove(index).0)
+    }
+
+    /// The region that an arena lies in, with the address of its first one.
+    fn region(&mut self, arena: NonNull<u8>) -> Option<(usize, &mut Region)> {
+        let (&first, region) = self.mapped.range_mut(..=arena.addr().get()).next_back()?;
+        Some((first, region))
     }
 }
 
 // SAFETY:
-// 1. an arena is a part of a mapping, as large as was asked for; a region is aligned to a power of two that is not
-//    less than the arena's size, which is not less than its alignment;
+// 1. an arena is a part of a mapping, as large as the layout that it was cut for; a region is aligned to a power of two
+//    not less than the layout's alignment, of which the distance between arenas is a multiple;
 // 2. it stays mapped, readable and writable, until its `MmapMut` is dropped, which is the handle and not the memory
 //    and may move: when no arena of it is lent;
 // 3. the system maps it for us alone, and what is lent is not spare;
@@ -87,11 +103,14 @@ impl Regions {
 unsafe impl ArenaSource for Os {
     fn acquire(&self, layout: Layout) -> Option<NonNull<u8>> {
         let regions = &mut *self.regions.borrow_mut();
-        if regions.spare.is_empty() {
-            regions.map(layout)?;
-        }
-        let base = regions.spare.pop()?;
-        let (_, region) = regions.mapped.range_mut(..=base.addr().get()).next_back()?;
+        let base = match regions.take_spare(layout) {
+            Some(base) => base,
+            None => {
+                regions.map(layout)?;
+                regions.take_spare(layout)?
+            }
+        };
+        let (_, region) = regions.region(base)?;
         region.lent += 1;
         #[cfg(target_os = "linux")]
         {
@@ -105,21 +124,20 @@ unsafe impl ArenaSource for Os {
 
     unsafe fn release(&self, base: NonNull<u8>, layout: Layout) {
         let regions = &mut *self.regions.borrow_mut();
-        let Some((&start, region)) = regions.mapped.range_mut(..=base.addr().get()).next_back() else {
-            return;
-        };
+        let Some((first, region)) = regions.region(base) else { return };
         region.lent -= 1;
         if region.lent == 0 {
-            let end = start + region_size(layout);
-            regions.mapped.remove(&start);
-            regions.spare.retain(|arena| !(start..end).contains(&arena.addr().get()));
+            let end = region.end;
+            regions.mapped.remove(&first);
+            regions.spare.retain(|(arena, _)| !(first..end).contains(&arena.addr().get()));
             return;
         }
         let offset = base.addr().get() - region.mapping.as_ptr().addr();
-        // SAFETY: the arena is no longer used, by contract: its contents may go. It stays mapped.
+        // SAFETY: the arena is no longer used, by contract: its contents may go. It begins at a page, and what follows it
+        // in its last page is nobody's. It stays mapped.
         let _ = unsafe {
             region.mapping.unchecked_advise_range(UncheckedAdvice::DontNeed, offset, layout.size())
         };
-        regions.spare.push(base);
+        regions.spare.push((base, layout));
     }
 }

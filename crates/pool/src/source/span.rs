@@ -13,6 +13,8 @@ mod reserved {
 
     use memmap2::{MmapMut, MmapOptions, UncheckedAdvice};
 
+    use crate::source::os::PAGE;
+
     /// How many bytes of addresses are asked for; where so many are not to be had, the next.
     const SIZES: [usize; 3] = [1 << 36, 1 << 33, 1 << 30];
 
@@ -59,17 +61,23 @@ mod reserved {
             (offset < self.len).then(|| self.recorded.wrapping_add(offset as u64))
         }
 
-        /// Returns the memory behind some addresses to the system; the addresses stay reserved.
+        /// Returns the memory behind some addresses to the system, as far as they are whole pages; the addresses stay
+        /// reserved.
         ///
         /// # Safety
         ///
         /// The memory is no longer used.
         pub(crate) unsafe fn give_back(&self, recorded: u64, size: usize) {
-            if let Some(here) = self.here(recorded, size) {
-                let offset = here.addr().get() - self.mapping.as_ptr().addr();
-                // SAFETY: nobody uses it, so that nobody sees it become zero. If it is refused, it stays.
-                let _ =
-                    unsafe { self.mapping.unchecked_advise_range(UncheckedAdvice::DontNeed, offset, size) };
+            let Some(here) = self.here(recorded, size) else { return };
+            let start = here.addr().get().next_multiple_of(PAGE);
+            let end = (here.addr().get() + size) / PAGE * PAGE;
+            if start < end {
+                let offset = start - self.mapping.as_ptr().addr();
+                // SAFETY: these are whole pages, of which nobody uses any: nobody sees them become zero. If that is
+                // refused, they stay.
+                let _ = unsafe {
+                    self.mapping.unchecked_advise_range(UncheckedAdvice::DontNeed, offset, end - start)
+                };
             }
         }
     }

@@ -133,3 +133,42 @@ fn replayed_arenas_are_numbered_on_and_logged() {
     assert!(matches!(replay.next_event(), Some(ArenaEvent::Released { .. })));
     assert_eq!(replay.next_event(), None);
 }
+
+/// One source for pools of several geometries: what was cut for one is never lent to another.
+#[test]
+fn the_system_serves_arenas_of_several_sizes() {
+    let source = Os::new();
+    let layouts =
+        [4 << 10, 256 << 10, 1 << 20, 3 << 20].map(|size| Layout::from_size_align(size, 64).expect("valid"));
+    let mut lent = Vec::new();
+    for round in 0..6 {
+        for layout in layouts {
+            let base = source.acquire(layout).expect("memory");
+            assert_eq!(base.addr().get() % layout.align(), 0);
+            // SAFETY: it is as large.
+            unsafe { base.write_bytes(round, layout.size()) };
+            lent.push((base, layout, round));
+        }
+        // Some go back, so that there are spare ones of each size.
+        for _ in 0..2 {
+            let (base, layout, _) = lent.remove(lent.len() / 2);
+            // SAFETY: lent for this layout, and not used any more.
+            unsafe { source.release(base, layout) };
+        }
+    }
+    for (base, layout, round) in lent {
+        // SAFETY: it is still lent, and all of its bytes were written.
+        let bytes = unsafe { std::slice::from_raw_parts(base.as_ptr(), layout.size()) };
+        assert!(
+            bytes.iter().all(|&byte| byte == round),
+            "an arena of {} bytes was lent twice",
+            layout.size()
+        );
+        // SAFETY: as above.
+        unsafe { source.release(base, layout) };
+    }
+    let nothing = Layout::from_size_align(0, 16).expect("valid");
+    assert_eq!(source.acquire(nothing), None);
+    let too_much = Layout::from_size_align(isize::MAX as usize - 4095, 4096).expect("valid");
+    assert_eq!(source.acquire(too_much), None);
+}

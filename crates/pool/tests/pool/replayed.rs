@@ -65,3 +65,36 @@ fn memory_that_is_in_use_again_is_not_returned() {
         release(block);
     }
 }
+
+/// Recorded bases need not lie at pages: what is returned of one arena's memory is none of its neighbours'.
+#[test]
+fn neighbours_in_one_page_keep_theirs() {
+    let first = 0x7f00_0000_0800_u64;
+    // Two neighbours that meet within a page; of the first one nothing stays, and then others come and go.
+    let others = (1..40).map(|n| first + (n << 24));
+    let mut bases = [first, first + ARENA as u64].into_iter().chain(others);
+    let pool = Pool::with_parts(geometry(), Replay::new(&geometry(), || bases.next()), Unbacked::new());
+    let release = |block| {
+        // SAFETY: each is live when it is given here, and not used any more.
+        unsafe { pool.free(Some(block)) }
+    };
+    let pools = ARENA / 4096 - 1;
+    let one: Vec<_> = (0..pools * 7).map(|_| pool.malloc(512).expect("memory")).collect();
+    let other: Vec<_> = (0..pools * 7).map(|_| pool.malloc(512).expect("memory")).collect();
+    assert_eq!(pool.stats().arenas.current, 2);
+    for &block in &other {
+        // SAFETY: it has 512 bytes.
+        unsafe { block.write_bytes(0x5a, 512) };
+    }
+    one.into_iter().for_each(release);
+    for _ in 0..39 {
+        release(pool.malloc(512).expect("memory"));
+    }
+    for block in other {
+        // SAFETY: all of its bytes were written.
+        let bytes = unsafe { std::slice::from_raw_parts(block.as_ptr(), 512) };
+        assert!(bytes.iter().all(|&byte| byte == 0x5a));
+        release(block);
+    }
+    assert!(pool.stats().is_consistent());
+}
