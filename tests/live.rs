@@ -104,6 +104,9 @@ fn exit_statuses() {
         (&["./text"], 126, "./text"),
         (&["true"], 125, "nothing was recorded"),
         (&["sh", "-c", "exit 3"], 125, "nothing was recorded"),
+        (&["missing.py"], 127, "did you mean: python3 missing.py?"),
+        (&["-o", ".", "true"], 125, "is a folder"),
+        (&["-o", "no/such/folder.viv", "true"], 125, "there is no folder no/such"),
     ] {
         let output = record(folder.path(), command);
         assert_eq!(output.status.code(), Some(status), "{command:?}: {}", stderr(&output));

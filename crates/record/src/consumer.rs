@@ -34,7 +34,7 @@ const STUCK: u32 = 3;
 #[derive(Debug)]
 pub struct Consumer {
     ring: Ring,
-    _library: Option<Library>,
+    library: Option<Library>,
     /// Slots read, since the beginning.
     position: u64,
     /// Slots that the program knows to be free again.
@@ -66,16 +66,7 @@ enum Process {
 impl Consumer {
     pub(crate) fn new(ring: Ring, library: Option<Library>) -> Self {
         let process = Process::Unknown;
-        Self {
-            ring,
-            _library: library,
-            position: 0,
-            published: 0,
-            stuck: 0,
-            corrupt: None,
-            process,
-            quiet_since: None,
-        }
+        Self { ring, library, position: 0, published: 0, stuck: 0, corrupt: None, process, quiet_since: None }
     }
 
     /// Gives all events that are there to `sink`, in order, but no more than fill the ring once; the places that
@@ -353,6 +344,21 @@ impl Consumer {
         fence(SeqCst);
         wake_producer(header);
     }
+}
+
+impl Consumer {
+    /// Ends the recording: the program goes on unrecorded. What remains keeps the library where it is, for processes
+    /// between what was started and the interpreter (shells, launchers), in whose environment it still stands: without
+    /// it, each program that they start has the loader complain.
+    pub fn end(mut self) -> Remains {
+        Remains { _library: self.library.take() }
+    }
+}
+
+/// What a recording leaves behind, to be kept until what was started has ended: see [`Consumer::end`].
+#[derive(Debug)]
+pub struct Remains {
+    _library: Option<Library>,
 }
 
 impl Drop for Consumer {

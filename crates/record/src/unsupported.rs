@@ -13,6 +13,10 @@ pub enum Session {}
 #[derive(Debug)]
 pub enum Consumer {}
 
+/// What a recording leaves behind. It cannot be made on this system.
+#[derive(Debug)]
+pub enum Remains {}
+
 impl Session {
     /// Returns [`Error::Unsupported`].
     pub fn new(_: &SessionOptions) -> Result<Self, Error> {
@@ -44,6 +48,11 @@ impl Consumer {
     /// Never called.
     pub fn follow(&mut self, _: &mut impl FnMut(Event), _: impl FnMut() -> bool) -> Result<End, Error> {
         match *self {}
+    }
+
+    /// Never called.
+    pub fn end(self) -> Remains {
+        match self {}
     }
 
     /// Never called.

@@ -61,9 +61,10 @@ fn the_same_program_makes_the_same_calls() {
             let events = record(command(python, "print(1)")).events;
             events.into_iter().map(shape).collect::<Vec<_>>()
         };
-        let (one, other) = (calls(), calls());
-        // Addresses, which differ, order some sets; a few calls may differ with them.
-        assert!(one.len().abs_diff(other.len()) < 50, "{python:?}: {} {}", one.len(), other.len());
+        // Addresses, which differ, order some sets; a few calls may differ with them. And a module that another test
+        // has just compiled is not compiled again.
+        let runs = [calls(), calls(), calls()].map(|calls| calls.len());
+        assert!(runs.windows(2).any(|pair| pair[0].abs_diff(pair[1]) < 50), "{python:?}: {runs:?}");
     });
 }
 

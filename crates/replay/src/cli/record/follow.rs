@@ -41,8 +41,9 @@ pub(super) enum Failure {
 
 /// Waits until an interpreter starts to be recorded.
 pub(super) fn wait_for_interpreter(consumer: &mut Consumer, child: &mut Child) -> Result<Claim, String> {
-    const NO_PYTHON: &str = "nothing was recorded: the command ran no CPython whose allocator can be observed (a \
-                             set-uid program, or one that is linked statically, ignores the recorder)";
+    const NO_PYTHON: &str = "nothing was recorded: the command ran no CPython, or none that the recorder could reach \
+                             (set-uid programs and those linked statically ignore it; env -i belongs in front of \
+                             replay, not behind it)";
     loop {
         match consumer.state() {
             State::Refused(why) => return Err(refusal(why).to_owned()),

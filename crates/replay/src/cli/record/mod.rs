@@ -65,8 +65,8 @@ const NOT_EXECUTABLE: u8 = 126;
 const NOT_FOUND: u8 = 127;
 
 pub(super) fn run(arguments: Arguments) -> ExitCode {
-    if let Some(output) = arguments.output.as_deref().filter(|output| !arguments.force && output.exists()) {
-        complain(format_args!("{} exists: choose another file, or overwrite it with -f", output.display()));
+    if let Some(why) = arguments.output.as_deref().and_then(|output| unusable(output, arguments.force)) {
+        complain(why);
         return ExitCode::from(FAILED);
     }
     let session = match Session::new(&SessionOptions::default()) {
@@ -84,13 +84,21 @@ pub(super) fn run(arguments: Arguments) -> ExitCode {
     let mut child = match command.spawn() {
         Ok(child) => child,
         Err(error) => {
-            complain(format_args!("{}: {error}", program.display()));
             let not_found = error.kind() == io::ErrorKind::NotFound;
+            let is_script = Path::new(program).extension().is_some_and(|extension| extension == "py");
+            let hint = if is_script {
+                format!(" (did you mean: python3 {}?)", program.display())
+            } else {
+                String::new()
+            };
+            complain(format_args!("{}: {error}{hint}", program.display()));
             return ExitCode::from(if not_found { NOT_FOUND } else { NOT_EXECUTABLE });
         }
     };
     signals.forward_to(&child);
-    let recorded = record(session.into_consumer(), &mut child, &arguments);
+    let mut consumer = session.into_consumer();
+    let recorded = record(&mut consumer, &mut child, &arguments);
+    let remains = consumer.end();
     // What is over already is told at once: the program may go on for long.
     let waiting = match recorded {
         Ok(recorded) if recorded.end == End::Limit => Err(recorded.finish(&arguments, Ending::Stopped)),
@@ -99,6 +107,7 @@ pub(super) fn run(arguments: Arguments) -> ExitCode {
     };
     let told = waiting.map_err(|result| tell(result.map(|()| "the program goes on unrecorded")));
     let status = child.wait();
+    drop(remains);
     signals.end();
     let is_good = match told {
         Ok(recorded) => tell(recorded.finish(&arguments, ending(&status)).map(|()| "")),
@@ -144,10 +153,23 @@ struct Recorded {
     end: End,
 }
 
-/// Follows the program to its end, or that of the recording. The error is a sentence for the person who gave the command; the program goes on
-/// unrecorded.
-fn record(mut consumer: Consumer, child: &mut Child, arguments: &Arguments) -> Result<Recorded, String> {
-    let claim = wait_for_interpreter(&mut consumer, child)?;
+/// Why a trace cannot be written to this file, as far as that can be told before the program is started.
+fn unusable(output: &Path, force: bool) -> Option<String> {
+    let shown = output.display();
+    if output.is_dir() {
+        return Some(format!("{shown} is a folder: name a file in it"));
+    }
+    if output.exists() && !force {
+        return Some(format!("{shown} exists: choose another file, or overwrite it with -f"));
+    }
+    let folder = output.parent().filter(|folder| !folder.as_os_str().is_empty())?;
+    (!folder.is_dir()).then(|| format!("{shown} cannot be written: there is no folder {}", folder.display()))
+}
+
+/// Follows the program to its end, or that of the recording. The error is a sentence for the person who gave the
+/// command; the program goes on unrecorded.
+fn record(consumer: &mut Consumer, child: &mut Child, arguments: &Arguments) -> Result<Recorded, String> {
+    let claim = wait_for_interpreter(consumer, child)?;
     let start = Instant::now();
     let program = program_name(&arguments.command);
     let path = arguments.output.clone().unwrap_or_else(|| format!("{program}.{}.viv", claim.pid).into());
@@ -156,10 +178,9 @@ fn record(mut consumer: Consumer, child: &mut Child, arguments: &Arguments) -> R
     let (target, force) = (path.clone(), arguments.force);
     let mut drain = Drain::new(header, move || create(&target, force));
     let limits = Limits { time: arguments.time, size: arguments.max_size.map(|size| size.as_u64()) };
-    let outcome = drain_all(&mut consumer, child, &mut drain, limits);
+    let outcome = drain_all(consumer, child, &mut drain, limits);
     let duration = start.elapsed();
     let status = consumer.status();
-    drop(consumer);
     // Up to 3.11 all interpreters of a process share one lock and one set of pools.
     let healthy = outcome.and_then(|end| match status {
         _ if status.concurrent || (status.several_interpreters && !shared_pools) => Err(Failure::Worthless(
