@@ -3,7 +3,7 @@
 use trace::{Frame, Reader};
 
 use crate::support::edit::Trace;
-use crate::support::{replay, smallest, stderr, stdout, verify_json, write_trace};
+use crate::support::{replay, root, smallest, stderr, stdout, verify_json, write_trace};
 
 /// A short trace of its own: the first events of a real one.
 fn short() -> Vec<u8> {
@@ -189,6 +189,24 @@ fn a_failure_for_want_of_memory_is_replayed() {
 }
 
 /// Two live arenas cannot lie in the same place.
+/// A replay that goes wrong may soon not be able to go on: it has diverged all the same.
+#[test]
+fn what_was_wrong_before_the_replay_ended_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = root().join("traces/accesslog/accesslog-3.7.viv");
+    let mut trace = Trace::read(&path);
+    assert_eq!(trace.header.allocator.empty_arenas, trace::EmptyArenas::Return);
+    trace.header.allocator.empty_arenas = trace::EmptyArenas::Keep;
+    let (report, status) = verify_json(&write_trace(&folder, "keeps.viv", &trace.write()));
+    assert_eq!((&report["verdict"], status), (&"diverged".into(), 1), "{report}");
+    for check in report["checks"].as_array().unwrap() {
+        let number = |name: &str| check[name].as_u64().unwrap();
+        assert_eq!(number("facts"), number("verified") + number("diverged") + number("unverified"));
+        assert!(number("facts") > 0, "{report}");
+    }
+    assert!(report["checks"][1]["first"]["observed"].as_str().unwrap().contains("released"), "{report}");
+}
+
 #[test]
 fn arenas_that_overlap_are_refused() {
     let folder = tempfile::tempdir().unwrap();

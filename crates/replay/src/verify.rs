@@ -122,6 +122,8 @@ struct Work {
     predictions: Predictions,
     /// Bytes of the trace read up to here.
     bytes: u64,
+    /// The event at which the engine gave up: only what was before it is predicted.
+    stopped_at: Option<u64>,
 }
 
 /// Replays a trace and compares: the one path that everything which verifies takes.
@@ -141,14 +143,14 @@ pub fn replay<R: Read + Send>(reader: Reader<R>, mut progress: impl FnMut(u64)) 
         let (back, predicted) = mpsc::sync_channel::<Work>(FRAMES);
         let comparing = scope.spawn(move || compare(reader, to_engine, &predicted));
         for mut work in inputs {
-            let Work { frame, predictions, bytes } = &mut work;
+            let Work { frame, predictions, bytes, stopped_at } = &mut work;
             if let Err(error) = engine.run(frame.first_event, &frame.inputs, &mut frame.fetched, predictions)
             {
+                *stopped_at = Some(error.event().unwrap_or(frame.first_event));
                 failed = Some(format!("frame {}, {error}", frame.number));
-                break;
             }
             progress(*bytes);
-            if back.send(work).is_err() {
+            if back.send(work).is_err() || failed.is_some() {
                 break;
             }
         }
@@ -193,19 +195,27 @@ fn compare<R: Read>(
                 to_engine = None;
             }
         }
-        let Ok(Work { frame, predictions, bytes }) = predicted.recv() else { break };
-        digest_frame(&mut digest, &predictions);
-        if let Err(error) = outcome.placement.frame(&allocator, &frame, &predictions, &mut resolver) {
+        let Ok(work) = predicted.recv() else { break };
+        let Work { frame, predictions, .. } = &work;
+        digest_frame(&mut digest, predictions);
+        if let Some(event) = work.stopped_at {
+            // A replay that has gone wrong may soon not be able to go on: whether it had, the frame's beginning tells.
+            outcome.placement.beginning(&allocator, frame, predictions, &mut resolver);
+            outcome.arenas.beginning(frame, predictions, event);
+            outcome.events += event - frame.first_event;
+            continue;
+        }
+        if let Err(error) = outcome.placement.frame(&allocator, frame, predictions, &mut resolver) {
             outcome.error = Some(error.to_string());
             gave_up = true;
         }
-        outcome.arenas.frame(&frame, &predictions);
+        outcome.arenas.frame(frame, predictions);
         outcome.events += frame.inputs.len() as u64;
-        idle.push(Work { frame, predictions, bytes });
+        idle.push(work);
     }
     outcome.bytes = reader.bytes_read();
     outcome.trailer = reader.trailer().cloned();
-    outcome.arenas.finish(outcome.trailer.as_ref().is_some_and(|trailer| trailer.cut_short));
+    outcome.arenas.finish(outcome.trailer.as_ref().is_none_or(|trailer| trailer.cut_short));
     outcome.predictions = digest.digest();
     (outcome, gave_up)
 }
@@ -237,7 +247,7 @@ impl Outcome {
         let empty = report.checks.iter().find(|check| check.facts == 0);
         report.verdict = if diverged {
             Verdict::Diverged
-        } else if report.error.is_some() {
+        } else if report.error.is_some() || checks.is_empty() {
             Verdict::Unreadable
         } else if let Some(check) = empty {
             report.error = Some(format!("the trace has no facts for the check {}", check.name.name()));

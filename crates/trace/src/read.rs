@@ -58,6 +58,12 @@ impl Fetched {
         }
     }
 
+    /// Forgets what has waited longest, but for so many.
+    pub fn keep_last(&mut self, count: usize) {
+        let forgotten = self.arenas.len().saturating_sub(count);
+        self.arenas.drain(..forgotten);
+    }
+
     /// Takes over what another frame has to fetch, behind what is left of the frames before.
     pub fn append(&mut self, next: &mut Self) {
         self.arenas.append(&mut next.arenas);

@@ -236,6 +236,10 @@ impl Resolver {
                     out.push(address);
                     return Ok(());
                 }
+                // An address that stays has a code of its own.
+                (Seen::At(address), Some((before, _))) if address == before => {
+                    return Err(BadCode::OutOfRange.into());
+                }
                 (Seen::Same, None) => return Err(BadCode::OutOfRange.into()),
                 (Seen::At(address), _) => {
                     out.push(address);

@@ -93,6 +93,9 @@ impl Regions {
     }
 }
 
+// SAFETY: the pointers lead into mappings, which belong to the source and to no thread.
+unsafe impl Send for Os {}
+
 // SAFETY:
 // 1. an arena is a part of a mapping, as large as the layout that it was cut for; a region is aligned to a power of two
 //    not less than the layout's alignment, of which the distance between arenas is a multiple;

@@ -56,6 +56,8 @@ pub enum Refusal {
     Overlap(u64),
     /// There is no memory here and now.
     OutOfMemory,
+    /// The pool has another geometry than this source.
+    Geometry,
     /// The recording was being asked already: its closure called the pool.
     Reentered,
 }
@@ -85,12 +87,15 @@ pub enum Refusal {
 /// ```
 pub struct Replay<B> {
     pool_size: usize,
-    arena_size: usize,
+    /// Of every arena: others are refused.
+    layout: Layout,
     bases: RefCell<B>,
     /// Recorded bases of all arenas ever acquired, by number.
     recorded: RefCell<Vec<u64>>,
     /// Where the arenas around the first one lie, once there has been one; none if that cannot be had.
     span: OnceCell<Option<Span>>,
+    /// Whether there was an arena that was recorded partly within the span, and so lies elsewhere.
+    straddled: Cell<bool>,
     /// Live arenas by the address of their base.
     live: RefCell<BTreeMap<usize, Live>>,
     /// The addresses of live arenas by their recorded bases.
@@ -123,10 +128,11 @@ impl<B: FnMut() -> Option<u64>> Replay<B> {
     pub fn new(geometry: &Geometry, bases: B) -> Self {
         Self {
             pool_size: geometry.pool_size(),
-            arena_size: geometry.arena_size(),
+            layout: geometry.arena_layout(),
             bases: RefCell::new(bases),
             recorded: RefCell::new(Vec::new()),
             span: OnceCell::new(),
+            straddled: Cell::new(false),
             live: RefCell::new(BTreeMap::new()),
             occupied: RefCell::new(BTreeMap::new()),
             events: RefCell::new(VecDeque::new()),
@@ -136,6 +142,9 @@ impl<B: FnMut() -> Option<u64>> Replay<B> {
     }
 
     fn try_acquire(&self, layout: Layout) -> Result<(NonNull<u8>, ArenaId, u64), Refusal> {
+        if layout != self.layout {
+            return Err(Refusal::Geometry);
+        }
         let recorded = {
             let mut bases = self.bases.try_borrow_mut().map_err(|_| Refusal::Reentered)?;
             bases().ok_or(Refusal::Recorded)?
@@ -167,11 +176,14 @@ impl<B: FnMut() -> Option<u64>> Replay<B> {
     }
 
     fn in_span(&self, recorded: u64, layout: Layout) -> Option<(NonNull<u8>, Memory)> {
-        let span = self.span.get_or_init(|| Span::around(recorded)).as_ref()?;
-        let start = span.here(recorded, layout.size())?;
-        if !start.addr().get().is_multiple_of(layout.align()) {
+        let span = self.span.get_or_init(|| Span::around(recorded, self.pool_size)).as_ref()?;
+        let Some(start) = span.here(recorded, layout.size()) else {
+            let last = recorded + (layout.size() as u64 - 1);
+            if span.here(recorded, 1).is_some() || span.here(last, 1).is_some() {
+                self.straddled.set(true);
+            }
             return None;
-        }
+        };
         // What is in use again is no spare, not even a part of it.
         let apart = |spare: &Memory| match spare {
             Memory::Span(spare) => spare.abs_diff(recorded) >= layout.size() as u64,
@@ -259,7 +271,7 @@ impl<B> Replay<B> {
         let live = self.live.borrow();
         let (&base, live) = live.range(..=address).next_back()?;
         let offset = address - base;
-        (offset < self.arena_size).then(|| self.recorded_base(live.arena).map(|base| base + offset as u64))?
+        (offset < self.layout.size()).then(|| self.recorded_base(live.arena)?.checked_add(offset as u64))?
     }
 
     /// The block here that had this address when recorded: the inverse of [`recorded_of`](Self::recorded_of).
@@ -267,6 +279,7 @@ impl<B> Replay<B> {
     #[must_use]
     pub fn block_at(&self, recorded: u64) -> Option<NonNull<u8>> {
         if let Some(Some(span)) = self.span.get()
+            && !self.straddled.get()
             && let Some(block) = span.here(recorded, 1)
         {
             return Some(block);
@@ -280,7 +293,7 @@ impl<B> Replay<B> {
         let (base, start) = occupied.range(..=recorded).next_back()?;
         let offset = usize::try_from(recorded - base).ok()?;
         // SAFETY: the arena that begins at `start` is as long.
-        (offset < self.arena_size).then(|| unsafe { start.add(offset) })
+        (offset < self.layout.size()).then(|| unsafe { start.add(offset) })
     }
 
     /// The address that a place has in the recording.
@@ -305,7 +318,8 @@ impl<B> fmt::Debug for Replay<B> {
 unsafe impl<B: Send> Send for Replay<B> {}
 
 // SAFETY:
-// 1. in a span there is room for the whole arena, and the alignment has been checked. Otherwise the allocation has room
+// 1. in a span there is room for the whole arena, and all of it is moved by a multiple of the layout's alignment (the
+//    recorded base is one, which has been checked). Otherwise the allocation has room
 //    for `offset`, which is below the pool size, and the arena. It is aligned to the pool size and to the layout;
 //    `offset` is a multiple of the layout's alignment, or 0 if that is above the pool size, since the recorded base is
 //    a multiple of it (checked) and both are powers of two;
@@ -349,7 +363,7 @@ impl<B> Replay<B> {
             Memory::Span(recorded) => {
                 if let Some(Some(span)) = self.span.get() {
                     // SAFETY: by contract nobody uses it.
-                    unsafe { span.give_back(recorded, self.arena_size) };
+                    unsafe { span.give_back(recorded, self.layout.size()) };
                 }
             }
             // SAFETY: allocated with this layout, and by contract not in use nor freed.

@@ -18,7 +18,7 @@ mod reserved {
     /// How many bytes of addresses are asked for; where so many are not to be had, the next.
     const SIZES: [usize; 3] = [1 << 36, 1 << 33, 1 << 30];
 
-    /// The distance is a multiple of this: more than any alignment of an arena or a pool that matters.
+    /// The distance is a multiple of this at least: of a huge page.
     const ALIGNMENT: usize = 2 << 20;
 
     #[derive(Debug)]
@@ -32,15 +32,17 @@ mod reserved {
     }
 
     impl Span {
-        /// A span around a recorded address, if one can be reserved.
-        pub(crate) fn around(recorded: u64) -> Option<Self> {
+        /// A span around a recorded address, if one can be reserved. The distance is a multiple of `pool_size`, a power of
+        /// two, which is a multiple of every alignment.
+        pub(crate) fn around(recorded: u64, pool_size: usize) -> Option<Self> {
+            let alignment = pool_size.max(ALIGNMENT);
             SIZES.into_iter().find_map(|len| {
                 let mut mapping =
-                    MmapOptions::new().len(len + ALIGNMENT).no_reserve_swap().map_anon().ok()?;
+                    MmapOptions::new().len(len + alignment).no_reserve_swap().map_anon().ok()?;
                 let first = mapping.as_mut_ptr();
-                // SAFETY: the offset is below `ALIGNMENT`, and the mapping longer.
-                let start = unsafe { first.add(first.addr().wrapping_neg() % ALIGNMENT) };
-                let middle = recorded - recorded % ALIGNMENT as u64;
+                // SAFETY: the offset is below the alignment, and the mapping longer.
+                let start = unsafe { first.add(first.addr().wrapping_neg() % alignment) };
+                let middle = recorded - recorded % alignment as u64;
                 let recorded = middle.saturating_sub(len as u64 / 2);
                 Some(Self { mapping, start: NonNull::new(start)?, recorded, len })
             })
@@ -89,7 +91,7 @@ pub(crate) enum Span {}
 
 #[cfg(not(feature = "os"))]
 impl Span {
-    pub(crate) fn around(_recorded: u64) -> Option<Self> {
+    pub(crate) fn around(_recorded: u64, _pool_size: usize) -> Option<Self> {
         None
     }
 

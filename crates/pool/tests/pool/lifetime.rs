@@ -134,6 +134,17 @@ fn replayed_arenas_are_numbered_on_and_logged() {
     assert_eq!(replay.next_event(), None);
 }
 
+#[test]
+fn pools_may_go_to_another_thread() {
+    fn is_send<T: Send>(_: &T) {}
+    let pool = Pool::new(geometry(EmptyArenas::Return));
+    is_send(&pool);
+    let block = pool.malloc(16).expect("memory");
+    let address = block.addr();
+    let pool = std::thread::spawn(move || pool).join().expect("no panic");
+    assert!(pool.owns(std::ptr::without_provenance(address.get())));
+}
+
 /// One source for pools of several geometries: what was cut for one is never lent to another.
 #[test]
 fn the_system_serves_arenas_of_several_sizes() {

@@ -1,6 +1,6 @@
 //! Replayed arenas: where they lie, and what becomes of their memory.
 
-use pool::{EmptyArenas, Geometry, Pool, Replay, Unbacked};
+use pool::{ArenaEvent, EmptyArenas, Geometry, Pool, Refusal, Replay, Unbacked};
 
 const ARENA: usize = 256 << 10;
 
@@ -12,7 +12,17 @@ fn geometry() -> Geometry {
 #[test]
 fn addresses_are_translated_both_ways() {
     let first = 0x7f00_0000_3000;
-    let recorded = [first, first - 5 * ARENA as u64, first + (40 << 30), 1 << 30, first + ARENA as u64];
+    // The last of them begin and end at what is the end of the span where all of it could be reserved.
+    let end = (first - first % (2 << 20)) + (32 << 30);
+    let recorded = [
+        first,
+        first - 5 * ARENA as u64,
+        first + (40 << 30),
+        1 << 30,
+        first + ARENA as u64,
+        end - ARENA as u64 / 2,
+        end - (64 << 30) - ARENA as u64 / 2,
+    ];
     let mut bases = recorded.into_iter();
     let pool = Pool::with_parts(geometry(), Replay::new(&geometry(), || bases.next()), Unbacked::new());
     let mut arenas = 0;
@@ -31,6 +41,30 @@ fn addresses_are_translated_both_ways() {
     }
     assert_eq!(arenas, recorded.len() as u64);
     assert_eq!(pool.source().block_at(8), None);
+}
+
+/// Pools may be larger than what spans are aligned to.
+#[test]
+fn large_pools_begin_where_they_did() {
+    for shift in [22, 24, 26] {
+        let pool_size = 1_usize << shift;
+        let geometry = Geometry::new(16, 512, pool_size, 4 * pool_size, EmptyArenas::Keep).expect("valid");
+        let base = 0x7f00_0020_0000_u64;
+        let pool = Pool::with_parts(geometry, Replay::new(&geometry, || Some(base)), Unbacked::new());
+        let block = pool.malloc(16).expect("memory");
+        let first = base.next_multiple_of(pool_size as u64);
+        assert_eq!(pool.source().recorded_of(block), Some(first + geometry.header_size() as u64));
+    }
+}
+
+/// A source is for pools of one geometry.
+#[test]
+fn another_geometry_gets_no_arena() {
+    let other = Geometry::new(16, 512, 4096, 4 * ARENA, EmptyArenas::Return).expect("valid");
+    let pool = Pool::with_parts(other, Replay::new(&geometry(), || Some(1 << 40)), Unbacked::new());
+    let block = pool.malloc(16).expect("the fallback");
+    assert!(!pool.owns(block.as_ptr()));
+    assert_eq!(pool.source().next_event(), Some(ArenaEvent::Refused(Refusal::Geometry)));
 }
 
 /// The memory of released arenas is kept for a while, then returned; never that of one which has come to lie there.

@@ -55,6 +55,20 @@ impl Arenas {
         }
     }
 
+    /// Compares what happened before an event of a frame, at which the replay could not go on.
+    pub fn beginning(&mut self, frame: &Frame, predictions: &Predictions, before: u64) {
+        self.finish(false);
+        let observed = &frame.observations.arenas;
+        let known = observed.partition_point(|change| change.event < before);
+        let predicted = &predictions.arenas;
+        let predicted = &predicted[..predicted.partition_point(|change| change.event < before)];
+        if let Some(index) = self.tally.compare(predicted, &observed[..known]) {
+            let predicted = predicted.get(index).copied();
+            self.first = Some(ArenaDivergence { predicted, observed: observed.get(index).copied() });
+        }
+        self.tally.leave((observed.len() - known) as u64);
+    }
+
     /// There are no further frames. If the recording was cut short, the program may have been inside of its last event,
     /// and nobody knows whether it would have given an arena back.
     pub fn finish(&mut self, cut_short: bool) {

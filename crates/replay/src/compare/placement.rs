@@ -60,7 +60,33 @@ impl Placement {
             // What was resolved after the divergence rests on wrong predictions, and is not looked at.
             observed.resize(usize::try_from(facts).unwrap_or(observed.len()), FOREIGN);
         }
-        let Some(index) = self.tally.compare(predictions.addresses(), observed) else { return Ok(()) };
+        self.compare(allocator, frame, predictions.addresses());
+        Ok(())
+    }
+
+    /// Compares the addresses of a frame as far as they are predicted: the replay could not go on.
+    pub fn beginning(
+        &mut self,
+        allocator: &Allocator,
+        frame: &Frame,
+        predictions: &Predictions,
+        resolver: &mut Resolver,
+    ) {
+        let facts = frame.observations.placed;
+        if self.tally.pass_over(facts) {
+            return;
+        }
+        self.observed.clear();
+        // It ends where the predictions do, if not before: with an error, that says nothing.
+        let _ = resolver.resolve(frame, &mut predictions.before().iter(), &mut self.observed);
+        let known = self.observed.len().min(predictions.addresses().len());
+        self.observed.truncate(known);
+        self.compare(allocator, frame, &predictions.addresses()[..known]);
+        self.tally.leave(facts - known as u64);
+    }
+
+    fn compare(&mut self, allocator: &Allocator, frame: &Frame, predicted: &[u64]) {
+        let Some(index) = self.tally.compare(predicted, &self.observed) else { return };
         // Which input the fact belongs to: facts are in the order of the requests that pools serve.
         let requests = frame.inputs.iter().enumerate().filter(|(_, input)| {
             matches!(input.kind(), Kind::Allocate | Kind::Resize) && allocator.serves(input.size())
@@ -70,9 +96,8 @@ impl Placement {
         self.first = Some(PlacementDivergence {
             event: frame.first_event + offset as u64,
             size,
-            predicted: predictions.addresses().get(index).copied().unwrap_or_default(),
-            observed: observed.get(index).copied().unwrap_or_default(),
+            predicted: predicted.get(index).copied().unwrap_or_default(),
+            observed: self.observed.get(index).copied().unwrap_or_default(),
         });
-        Ok(())
     }
 }

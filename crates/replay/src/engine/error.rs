@@ -29,6 +29,19 @@ pub enum EngineError {
     },
 }
 
+impl EngineError {
+    /// The event at which it showed, if it was one.
+    #[must_use]
+    pub fn event(&self) -> Option<u64> {
+        match *self {
+            Self::Allocator(_) => None,
+            Self::NotLive { event, .. } | Self::TooLarge { event } | Self::NoArena { event, .. } => {
+                Some(event)
+            }
+        }
+    }
+}
+
 impl fmt::Display for EngineError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

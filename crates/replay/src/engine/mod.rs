@@ -21,6 +21,9 @@ use live::Live;
 pub use predictions::Predictions;
 use predictions::{Lists, Said};
 
+/// How many records wait to be fetched at most: as many as a frame may have events.
+const MOST_DUE: usize = 1 << 20;
+
 /// What can be fetched, and how much was.
 #[derive(Default)]
 struct Fetching {
@@ -103,7 +106,12 @@ impl Engine {
         fetched: &mut Fetched,
         out: &mut Predictions,
     ) -> Result<(), EngineError> {
-        self.fetching.borrow_mut().due.append(fetched);
+        {
+            let due = &mut self.fetching.borrow_mut().due;
+            due.append(fetched);
+            // What was not asked for in its frame was not predicted: the replay is wrong, and need not remember it all.
+            due.keep_last(MOST_DUE);
+        }
         let (mut lists, arenas, failed) = out.begin(inputs.len());
         if let Some(error) = &self.stopped {
             return Err(error.clone());

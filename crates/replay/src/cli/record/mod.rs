@@ -213,7 +213,8 @@ fn record(consumer: &mut Consumer, child: &mut Child, arguments: &Arguments) -> 
 fn discard(drain: Drain<BufWriter<File>>, path: &Path) {
     let begun = drain.has_begun();
     drop(drain);
-    if begun {
+    // A device, or whatever else was named, is not ours to remove.
+    if begun && path.symlink_metadata().is_ok_and(|file| file.is_file()) {
         // If it cannot be removed it stays, and says itself that it is not whole.
         let _ = std::fs::remove_file(path);
     }
