@@ -15,11 +15,9 @@ use crate::Result;
 const SUITES: [(&str, &str, &[&str]); 2] =
     [("debian-trixie", "trixie", &["python3.13"]), ("debian-sid", "sid", &["python3.14", "python3.15"])];
 
-/// Where they are kept, from one checkout to the next.
-pub(crate) fn cache() -> Option<PathBuf> {
-    let caches = env::var_os("XDG_CACHE_HOME").filter(|path| !path.is_empty()).map(PathBuf::from);
-    let caches = caches.or_else(|| env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache")));
-    caches.map(|caches| caches.join("vivarium/interpreters"))
+/// Where they are kept, from one checkout to the next, and where the tests look for them.
+fn cache() -> Option<PathBuf> {
+    env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache/vivarium/interpreters"))
 }
 
 /// The folders of executables in there.

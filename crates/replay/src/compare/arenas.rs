@@ -49,10 +49,7 @@ impl Arenas {
             self.unseen = Some(*last);
             predicted = before;
         }
-        if let Some(index) = self.tally.compare(predicted, observed) {
-            let predicted = predicted.get(index).copied();
-            self.first = Some(ArenaDivergence { predicted, observed: observed.get(index).copied() });
-        }
+        self.compare(predicted, observed);
     }
 
     /// Compares what happened before an event of a frame, at which the replay could not go on.
@@ -62,10 +59,7 @@ impl Arenas {
         let known = observed.partition_point(|change| change.event < before);
         let predicted = &predictions.arenas;
         let predicted = &predicted[..predicted.partition_point(|change| change.event < before)];
-        if let Some(index) = self.tally.compare(predicted, &observed[..known]) {
-            let predicted = predicted.get(index).copied();
-            self.first = Some(ArenaDivergence { predicted, observed: observed.get(index).copied() });
-        }
+        self.compare(predicted, &observed[..known]);
         self.tally.leave((observed.len() - known) as u64);
     }
 
@@ -74,9 +68,15 @@ impl Arenas {
     pub fn finish(&mut self, cut_short: bool) {
         if let Some(unseen) = self.unseen.take()
             && !cut_short
-            && self.tally.compare(&[unseen], &[]).is_some()
         {
-            self.first = Some(ArenaDivergence { predicted: Some(unseen), observed: None });
+            self.compare(&[unseen], &[]);
+        }
+    }
+
+    fn compare(&mut self, predicted: &[ArenaEvent], observed: &[ArenaEvent]) {
+        if let Some(index) = self.tally.compare(predicted, observed) {
+            let predicted = predicted.get(index).copied();
+            self.first = Some(ArenaDivergence { predicted, observed: observed.get(index).copied() });
         }
     }
 }

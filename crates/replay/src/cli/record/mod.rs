@@ -105,12 +105,12 @@ pub(super) fn run(arguments: Arguments) -> ExitCode {
         Ok(recorded) => Ok(recorded),
         Err(why) => Err(Err(why)),
     };
-    let told = waiting.map_err(|result| tell(result.map(|()| "the program goes on unrecorded")));
+    let told = waiting.map_err(|result| tell(result.map(|()| Some("the program goes on unrecorded"))));
     let status = child.wait();
     drop(remains);
     signals.end();
     let is_good = match told {
-        Ok(recorded) => tell(recorded.finish(&arguments, ending(&status)).map(|()| "")),
+        Ok(recorded) => tell(recorded.finish(&arguments, ending(&status)).map(|()| None)),
         Err(is_good) => is_good,
     };
     match status {
@@ -124,10 +124,10 @@ pub(super) fn run(arguments: Arguments) -> ExitCode {
 }
 
 /// Says what there is to say; whether that is good news.
-fn tell(result: Result<&str, String>) -> bool {
+fn tell(result: Result<Option<&str>, String>) -> bool {
     match &result {
-        Ok("") => {}
-        Ok(news) => complain(news),
+        Ok(None) => {}
+        Ok(Some(news)) => complain(news),
         Err(why) => complain(why),
     }
     result.is_ok()
