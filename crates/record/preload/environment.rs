@@ -2,28 +2,40 @@
 //!
 //! Done on the array itself, without `setenv`, which would allocate and leave copies behind.
 
-use core::ffi::c_char;
+use core::ffi::{CStr, c_char};
 
 use super::{sys, text};
 
-/// Path of the ring's file.
-pub const RING: &[u8] = b"VIVARIUM_RING=";
+/// Path of the board's file.
+const BOARD: &[u8] = b"VIVARIUM_BOARD=";
+/// The same, for what an interpreter started: nothing of ours is to be seen there, whether it is an interpreter or not.
+pub const HIDDEN_BOARD: &[u8] = b"VIVARIUM_HIDDEN_BOARD=";
 /// What `LD_PRELOAD` was before; absent if it was absent.
-const EARLIER: &[u8] = b"VIVARIUM_LD_PRELOAD=";
-const PRELOAD: &[u8] = b"LD_PRELOAD=";
+pub const EARLIER: &[u8] = b"VIVARIUM_LD_PRELOAD=";
+pub const PRELOAD: &[u8] = b"LD_PRELOAD=";
 /// What [`EARLIER`] has in front of [`PRELOAD`].
-const OURS: &[u8] = b"VIVARIUM_";
+pub const OURS: &[u8] = b"VIVARIUM_";
+
+/// The board's path, and whether it is to be hidden.
+///
+/// # Safety
+///
+/// As for [`find`].
+pub unsafe fn board<'a>() -> Option<(&'a CStr, bool)> {
+    // SAFETY: the caller's promise.
+    unsafe { find(HIDDEN_BOARD).map(|path| (path, true)).or_else(|| find(BOARD).map(|path| (path, false))) }
+}
 
 /// The value of the variable that begins with `name` (which includes the equals sign).
 ///
 /// # Safety
 ///
 /// The environment is not changed by another thread, nor by anyone while the value is in use.
-pub unsafe fn find<'a>(name: &[u8]) -> Option<&'a core::ffi::CStr> {
+pub unsafe fn find<'a>(name: &[u8]) -> Option<&'a CStr> {
     // SAFETY: the caller's promise.
     let entry = unsafe { position(name).map(|at| *sys::environ.add(at))? };
     // SAFETY: `entry` begins with `name`, so the rest is a string too, maybe an empty one.
-    Some(unsafe { core::ffi::CStr::from_ptr(entry.add(name.len())) })
+    Some(unsafe { CStr::from_ptr(entry.add(name.len())) })
 }
 
 /// Removes our variables and restores `LD_PRELOAD`, each other variable staying where it is.
@@ -42,7 +54,7 @@ pub unsafe fn restore() {
             }
         }
         // By their whole names: others may begin alike.
-        for ours in [EARLIER, RING] {
+        for ours in [EARLIER, BOARD, HIDDEN_BOARD] {
             while let Some(ours) = position(ours) {
                 remove(ours);
             }

@@ -9,7 +9,7 @@ use core::sync::atomic::{AtomicU8, AtomicU32, AtomicU64};
 pub const MAGIC: u64 = u64::from_le_bytes(*b"vivring\0");
 /// Raised with every change of the header or the slots; library and reader come from one build, but a file left in
 /// a cache folder might not.
-pub const LAYOUT: u32 = 2;
+pub const LAYOUT: u32 = 3;
 /// Offset of the first slot from the start of the file, in bytes.
 pub const HEADER_BYTES: usize = 4096;
 
@@ -44,6 +44,9 @@ pub const REASON_FREE_THREADED: u32 = 1;
 /// The reason of a refusal: no memory, or a kernel that cannot keep forked children out.
 pub const REASON_SYSTEM: u32 = 2;
 
+/// How many forks whose children became other programs are remembered.
+pub const REPLACED: usize = 64;
+
 /// A nul-terminated text of at most N − 1 bytes.
 pub type Text<const N: usize> = [AtomicU8; N];
 
@@ -57,8 +60,10 @@ pub struct Header {
     /// Number of slots, as a power of two.
     pub slots_log2: AtomicU32,
     /// Process id of the reader.
-    pub parent: AtomicU32,
-    _written_once: [AtomicU32; 11],
+    pub reader: AtomicU32,
+    /// Number of the ring among those of one recording, counted from 1.
+    pub number: AtomicU32,
+    _written_once: [AtomicU32; 10],
 
     /// Process id of the recorded program as its `/proc` has it, through which it found the ring, so as the reader
     /// knows it; else its own and [`CLAIM_UNCERTAIN`]. 0 until one claims the ring.
@@ -69,7 +74,11 @@ pub struct Header {
     pub flags: AtomicU32,
     /// A `REASON_` value when refused.
     pub reason: AtomicU32,
-    _by_producer: [AtomicU32; 12],
+    /// Number of the ring of the process that this one was forked from; 0 if it was started.
+    pub forked_from: AtomicU32,
+    /// Which fork of that process it was, counted from 1.
+    pub fork: AtomicU32,
+    _by_producer: [AtomicU32; 10],
 
     /// Slots that the reader is done with, since the beginning.
     pub tail: AtomicU64,
@@ -82,6 +91,10 @@ pub struct Header {
     /// 1 while the program sleeps on this word because the ring is full.
     pub producer_sleeps: AtomicU32,
     _by_both: [AtomicU32; 14],
+
+    /// Numbers of forks whose children became other programs before anything happened that could be recorded; fork n
+    /// has place n modulo the length.
+    pub replaced: [AtomicU32; REPLACED],
 
     /// What `Py_GetVersion` returns.
     pub version: Text<256>,

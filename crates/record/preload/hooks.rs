@@ -34,6 +34,8 @@ pub struct Interface {
     pub get: Exchange,
     pub set: Exchange,
     pub is_initialized: Option<unsafe extern "C" fn() -> c_int>,
+    /// `PyGILState_Check`: does this thread hold the interpreter's lock?
+    pub holds_lock: Option<unsafe extern "C" fn() -> c_int>,
     /// `PyInterpreterState_Head`: the first interpreter.
     pub first: Option<unsafe extern "C" fn() -> *mut c_void>,
     /// `PyInterpreterState_Next`: the one after it.
@@ -41,6 +43,26 @@ pub struct Interface {
 }
 
 impl Interface {
+    /// Does the calling thread hold the interpreter's lock? Taken to be so where it cannot be asked.
+    ///
+    /// # Safety
+    ///
+    /// The fields hold the interpreter's true functions.
+    pub unsafe fn holds_lock(&self) -> bool {
+        // SAFETY: the function takes nothing and may be called by any thread.
+        self.holds_lock.is_none_or(|holds_lock| unsafe { holds_lock() } != 0)
+    }
+
+    /// Is the interpreter initialised?
+    ///
+    /// # Safety
+    ///
+    /// As for [`Self::holds_lock`].
+    pub unsafe fn is_initialized(&self) -> bool {
+        // SAFETY: the function takes nothing, allocates nothing and may be called at any time.
+        self.is_initialized.is_some_and(|is_initialized| unsafe { is_initialized() } != 0)
+    }
+
     /// Has the process more than one interpreter?
     ///
     /// # Safety
@@ -293,10 +315,8 @@ fn note_initialized(producer: &Producer) {
     #[cold]
     #[inline(never)]
     fn ask(producer: &Producer) {
-        if let Some(is_initialized) = interface().and_then(|interface| interface.is_initialized)
-            // SAFETY: the function takes nothing, allocates nothing and may be called at any time.
-            && unsafe { is_initialized() } != 0
-        {
+        // SAFETY: the interpreter's own function.
+        if interface().is_some_and(|interface| unsafe { interface.is_initialized() }) {
             producer.set_initialized();
         }
     }

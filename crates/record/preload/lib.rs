@@ -1,18 +1,23 @@
 //! The library that is preloaded into the recorded program: hooks and a ring, nothing else.
 //!
-//! It depends on `core` and the C library only and is compiled by `build.rs`, outside of cargo. Nothing is
-//! exported: the dynamic loader finds the constructor and the destructor through their arrays. All modules but
-//! this file are also compiled into `record`'s own unit tests, where the workspace's lints see them.
+//! It depends on `core` and the C library only and is compiled by `build.rs`, outside of cargo. The dynamic loader finds
+//! the constructor and the destructor through their arrays; what is exported are the functions that start other
+//! programs, in place of the C library's. All modules but this file are also compiled into `record`'s own unit tests,
+//! where the workspace's lints see them.
 #![no_std]
 #![allow(dead_code)] // Parts of the shared layout are needed by the reading side only.
 
 mod arena;
+mod board;
 mod environment;
+mod exec;
+mod family;
 mod header;
 mod hooks;
 mod methods;
-mod parent;
 mod producer;
+mod reader;
+mod ring;
 mod slot;
 mod start;
 mod sys;
@@ -49,6 +54,86 @@ extern "C" fn constructor() {
 
 extern "C" fn destructor() {
     start::destructor();
+}
+
+use core::ffi::{c_char, c_int, c_void};
+use exec::Strings;
+
+/// # Safety
+///
+/// That of the C library's function, which it stands for; so for all that follow.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn execve(path: *const c_char, arguments: Strings, environment: Strings) -> c_int {
+    // SAFETY: the caller's promise.
+    unsafe { exec::execve(path, arguments, environment) }
+}
+
+/// # Safety
+///
+/// See [`execve`].
+#[unsafe(no_mangle)]
+unsafe extern "C" fn execv(path: *const c_char, arguments: Strings) -> c_int {
+    // SAFETY: the caller's promise; `environ` is what the C library would take.
+    unsafe { exec::execve(path, arguments, sys::environ as Strings) }
+}
+
+/// # Safety
+///
+/// See [`execve`].
+#[unsafe(no_mangle)]
+unsafe extern "C" fn execvp(file: *const c_char, arguments: Strings) -> c_int {
+    // SAFETY: as in `execv`.
+    unsafe { exec::execvpe(file, arguments, sys::environ as Strings) }
+}
+
+/// # Safety
+///
+/// See [`execve`].
+#[unsafe(no_mangle)]
+unsafe extern "C" fn execvpe(file: *const c_char, arguments: Strings, environment: Strings) -> c_int {
+    // SAFETY: the caller's promise.
+    unsafe { exec::execvpe(file, arguments, environment) }
+}
+
+/// # Safety
+///
+/// See [`execve`].
+#[unsafe(no_mangle)]
+unsafe extern "C" fn fexecve(fd: c_int, arguments: Strings, environment: Strings) -> c_int {
+    // SAFETY: the caller's promise.
+    unsafe { exec::fexecve(fd, arguments, environment) }
+}
+
+/// # Safety
+///
+/// See [`execve`].
+#[unsafe(no_mangle)]
+unsafe extern "C" fn posix_spawn(
+    pid: *mut c_int,
+    path: *const c_char,
+    actions: *const c_void,
+    attributes: *const c_void,
+    arguments: Strings,
+    environment: Strings,
+) -> c_int {
+    // SAFETY: the caller's promise.
+    unsafe { exec::spawn(c"posix_spawn", pid, path, actions, attributes, arguments, environment) }
+}
+
+/// # Safety
+///
+/// See [`execve`].
+#[unsafe(no_mangle)]
+unsafe extern "C" fn posix_spawnp(
+    pid: *mut c_int,
+    file: *const c_char,
+    actions: *const c_void,
+    attributes: *const c_void,
+    arguments: Strings,
+    environment: Strings,
+) -> c_int {
+    // SAFETY: the caller's promise.
+    unsafe { exec::spawn(c"posix_spawnp", pid, file, actions, attributes, arguments, environment) }
 }
 
 #[used]

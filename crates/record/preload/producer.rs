@@ -1,7 +1,8 @@
 //! The writing side of the ring.
 //!
 //! A [`Producer`] is the hot state of the recorder: it lives alone in a page that the kernel wipes in forked
-//! children, and all zeroes means "not recording". So a child, however it was made, passes straight through.
+//! children, and all zeroes means "not recording". So a child, however it was made, passes straight through, unless
+//! the C library made it, and it then [joins](super::family) with a ring of its own.
 //!
 //! One word says whether it is recording: `limit`, null if not. Once null it stays so: only [`Producer::attach`]
 //! makes a limit out of nothing, and the slow path exchanges the one that it has seen for another. `next` never
@@ -12,7 +13,7 @@
 //! recording, which is then stopped and reported, but is no data race here, never writes outside of the ring, and
 //! never waits for a reader that cannot help.
 
-use core::ptr::null_mut;
+use core::ptr::{null_mut, without_provenance_mut};
 use core::sync::atomic::{
     AtomicPtr, AtomicU32, AtomicU64, AtomicUsize,
     Ordering::{Acquire, Relaxed, Release, SeqCst},
@@ -21,10 +22,14 @@ use core::sync::atomic::{
 
 use super::header::{self, Header};
 use super::slot;
-use super::{parent, sys};
+use super::{family, reader, sys};
 
 /// How long the program sleeps on a full ring before it looks after the reader, in milliseconds.
 const PATIENCE: i64 = 50;
+
+/// What `next` and `limit` are while a forked child waits for its first event: no slot is left of that limit, and
+/// this `next` is left of none.
+const WAITING: (usize, usize) = (usize::MAX, 1);
 
 /// The state of the writing side.
 #[repr(C)]
@@ -51,6 +56,18 @@ pub struct Producer {
 }
 
 impl Producer {
+    /// In a forked child: takes a ring when the first event comes. Until then there is nothing to be recorded, and there
+    /// never will be if the child becomes another program.
+    pub fn wait_for_event(&self) {
+        self.next.store(without_provenance_mut(WAITING.0), Relaxed);
+        self.limit.store(without_provenance_mut(WAITING.1), Relaxed);
+    }
+
+    /// Is this a forked child that had no event yet?
+    pub fn is_waiting(&self) -> bool {
+        self.limit.load(Relaxed).addr() == WAITING.1
+    }
+
     /// A producer that is not recording, as it also looks in a forked child.
     #[cfg(test)]
     pub fn detached() -> Self {
@@ -63,7 +80,8 @@ impl Producer {
     /// # Safety
     ///
     /// `slots` points to `capacity` zeroed slots; these and the header stay mapped as long as this producer is used.
-    /// `capacity` is a power of two of at least 8. The producer is detached, and no other thread uses it yet.
+    /// `capacity` is a power of two of at least 8. The producer is detached or [waits](Self::wait_for_event), and no other
+    /// thread uses it yet.
     pub unsafe fn attach(&self, header: *mut Header, slots: *mut AtomicU64, capacity: usize) {
         self.header.store(header, Relaxed);
         self.slots.store(slots, Relaxed);
@@ -166,6 +184,7 @@ impl Producer {
         // `attach` or `turn` made, in the ring or at its end. Then it is not left of the ring either: it is from
         // `attach` or `turn`, or one more than a slot that was written. Or it is null: before `attach`, which no other
         // thread sees, and in a child whose page was wiped; but there a limit that is loaded later is null too.
+        // While a child waits for its first event it has no slot left of the limit, and `next` is left of no limit.
         // This holds for any two values that they had, so it does not matter who else stops the recording, or writes
         // against the rules, meanwhile. The slots stay mapped as long as the producer is used.
         unsafe { &*next }.store(slot | self.phase.load(Relaxed), Relaxed);
@@ -187,13 +206,13 @@ impl Producer {
     #[cold]
     #[inline(never)]
     fn make_room(&self) -> *mut AtomicU64 {
-        let Some(header) = self.header() else {
-            return null_mut();
-        };
         if !self.is_recording() {
             return null_mut();
         }
         let _keep = sys::KeepErrno::new();
+        let Some(header) = self.header() else {
+            return if family::join(self) { self.next.load(Relaxed) } else { null_mut() };
+        };
         if self.turning.swap(1, Acquire) != 0 {
             self.refuse_concurrent();
             return null_mut();
@@ -253,7 +272,7 @@ impl Producer {
             }
             header.producer_sleeps.store(0, Relaxed);
             let now = header.tail.load(Acquire);
-            if now == seen && !parent::is_alive(header.parent.load(Relaxed)) {
+            if now == seen && !reader::is_alive(header.reader.load(Relaxed)) {
                 self.stop();
                 break;
             }

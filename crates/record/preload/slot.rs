@@ -34,6 +34,9 @@ pub const ARENA_RELEASED: u8 = 11;
 /// A place in the program; the code is in the size field.
 pub const MARK: u8 = 12;
 
+/// A fork is about to happen; its number is in the address field.
+pub const FORK: u8 = 13;
+
 const OP_SHIFT: u32 = 1;
 const SIZE_SHIFT: u32 = 5;
 const ADDRESS_SHIFT: u32 = 15;

@@ -1,21 +1,25 @@
 //! What happens when the program is loaded and when it ends.
 //!
 //! The constructor runs in every process that inherits the environment: shells, `env`, version managers. Only one
-//! that exports CPython's allocator interface takes the ring; the others leave everything as it is, so that the
-//! program that they start may. It runs before `main` and allocates nothing, least of all from Python.
+//! that exports CPython's allocator interface takes a ring; the others leave everything as it is, so that the
+//! program that they start may. (What an interpreter started must not see anything of it in its environment: there the
+//! variables go, and come back for what is started next.) It runs before `main` and allocates nothing, least of all from
+//! Python.
 
 use core::ffi::{CStr, c_char, c_int, c_void};
 use core::ptr::null_mut;
 use core::sync::atomic::{
-    AtomicPtr, AtomicU64,
-    Ordering::{Relaxed, Release, SeqCst},
+    AtomicPtr,
+    Ordering::{Relaxed, Release},
 };
 
 use super::arena;
-use super::header::{self, HEADER_BYTES, Header};
+use super::board::Board;
+use super::header::{self, Header};
 use super::hooks::{self, Interface};
 use super::producer::Producer;
-use super::{environment, methods, parent, sys, text};
+use super::ring::{self, Ring};
+use super::{environment, exec, family, methods, reader, sys, text};
 
 /// The page of the [`Producer`]; null if this process was not claimed.
 static PRODUCER: AtomicPtr<Producer> = AtomicPtr::new(null_mut());
@@ -33,16 +37,24 @@ pub fn constructor() {
     let _keep = sys::KeepErrno::new();
     // SAFETY: the process has one thread, which is here.
     unsafe {
-        let Some(path) = environment::find(environment::RING) else { return };
-        let Some(symbols) = look_up() else { return };
-        let ring = open(path);
-        if let Some(ring) = &ring
-            && ring.claim()
-        {
-            parent::remember(path.to_bytes());
-            start(ring, &symbols);
+        let Some((path, hidden)) = environment::board() else { return };
+        let symbols = look_up();
+        if symbols.is_none() && !hidden {
+            return;
         }
-        // A second interpreter that came too late, or one whose reader is gone, must not see our variables either.
+        if let Some(board) = ring::open_board(path) {
+            reader::remember(path.to_bytes());
+            if let Some(preload) = environment::find(environment::PRELOAD) {
+                exec::pass_on(board, path, preload);
+            }
+            if let Some(symbols) = symbols {
+                match ring::take(board) {
+                    Some(ring) => start(board, &ring, &symbols),
+                    None => ring::pass_by(board),
+                }
+            }
+        }
+        // Interpreters that are not recorded must not see our variables either.
         environment::restore();
     }
 }
@@ -85,6 +97,7 @@ unsafe fn look_up() -> Option<Symbols> {
         return None;
     }
     let is_initialized = find(c"Py_IsInitialized");
+    let holds_lock = find(c"PyGILState_Check");
     let first = find(c"PyInterpreterState_Head");
     let next = find(c"PyInterpreterState_Next");
     // SAFETY: none of the first five is null, and the functions of these names have these types in every version. A
@@ -96,6 +109,9 @@ unsafe fn look_up() -> Option<Symbols> {
                 set: core::mem::transmute::<*mut c_void, hooks::Exchange>(set),
                 is_initialized: core::mem::transmute::<*mut c_void, Option<unsafe extern "C" fn() -> c_int>>(
                     is_initialized,
+                ),
+                holds_lock: core::mem::transmute::<*mut c_void, Option<unsafe extern "C" fn() -> c_int>>(
+                    holds_lock,
                 ),
                 first: core::mem::transmute::<*mut c_void, Option<unsafe extern "C" fn() -> *mut c_void>>(
                     first,
@@ -112,107 +128,12 @@ unsafe fn look_up() -> Option<Symbols> {
     }
 }
 
-/// The ring's file in memory, mapped for good.
-pub struct Ring {
-    header: *mut Header,
-    slots: *mut AtomicU64,
-    capacity: usize,
-}
-
-impl Ring {
-    fn header(&self) -> &Header {
-        // SAFETY: mapped by `open` and never unmapped; all fields are atomic.
-        unsafe { &*self.header }
-    }
-
-    /// Takes the ring for this process, if none has it.
-    fn claim(&self) -> bool {
-        let pid = number_in_proc().unwrap_or_else(|| {
-            // SAFETY: no preconditions.
-            let own = unsafe { sys::getpid() };
-            own.cast_unsigned() | header::CLAIM_UNCERTAIN
-        });
-        self.header().claim.compare_exchange(0, pid, SeqCst, Relaxed).is_ok()
-    }
-
-    fn refuse(&self, reason: u32) {
-        self.header().reason.store(reason, Relaxed);
-        self.header().state.store(header::STATE_REFUSED, Release);
-    }
-}
-
-/// The number of this process in the namespace that `/proc` belongs to. The ring is found through `/proc`, under the
-/// reader's number there, so the reader understands this one also if this process has a namespace of its own.
-fn number_in_proc() -> Option<u32> {
-    // More digits than any process id has.
-    let mut digits = [0u8; 16];
-    // SAFETY: the path is a terminated string and the room is what `digits` has.
-    let length = unsafe { sys::readlink(c"/proc/self".as_ptr(), digits.as_mut_ptr().cast(), digits.len()) };
-    let digits = digits.get(..usize::try_from(length).ok()?)?;
-    let number = core::str::from_utf8(digits).ok()?.parse().ok()?;
-    (1..header::CLAIM_UNCERTAIN).contains(&number).then_some(number)
-}
-
-/// Maps the ring whole and touches every page of it now, not in the program's time. No descriptor stays open.
-pub fn open(path: &CStr) -> Option<Ring> {
-    // SAFETY: the path is a terminated string.
-    let fd = unsafe { sys::open(path.as_ptr(), sys::O_RDWR | sys::O_CLOEXEC) };
-    if fd < 0 {
-        return None;
-    }
-    let ring = capacity(fd).and_then(|capacity| {
-        let protection = sys::PROT_READ | sys::PROT_WRITE;
-        let flags = sys::MAP_SHARED | sys::MAP_POPULATE;
-        // SAFETY: a new mapping at a place of the kernel's choice.
-        let whole = unsafe { sys::mmap(null_mut(), file_size(capacity), protection, flags, fd, 0) };
-        // MAP_FAILED is the address −1.
-        if whole.addr() == usize::MAX {
-            return None;
-        }
-        // SAFETY: the offset is inside of the mapping.
-        let slots = unsafe { whole.byte_add(HEADER_BYTES) };
-        Some(Ring { header: whole.cast(), slots: slots.cast(), capacity })
-    });
-    // SAFETY: the descriptor is ours and not used afterwards.
-    unsafe { sys::close(fd) };
-    ring
-}
-
-/// How many slots the ring in this file has; none if it is not a ring of this layout, or does not have, now and for
-/// ever, all the bytes that it should: mapped memory behind the end of a file is a trap.
-fn capacity(fd: c_int) -> Option<usize> {
-    // SAFETY: every field is an atomic integer, for which zero is valid.
-    let mut header: Header = unsafe { core::mem::zeroed() };
-    // SAFETY: the room is what `header` has, and any bytes are valid there.
-    let read = unsafe { sys::pread(fd, (&raw mut header).cast(), size_of::<Header>(), 0) };
-    let log2 = header.slots_log2.load(Relaxed);
-    if usize::try_from(read) != Ok(size_of::<Header>())
-        || header.magic.load(Relaxed) != header::MAGIC
-        || header.layout.load(Relaxed) != header::LAYOUT
-        || !(3..=40).contains(&log2)
-    {
-        return None;
-    }
-    let capacity = 1 << log2;
-    // SAFETY: both calls take numbers only. (`fstat` is no symbol of glibc before 2.33.)
-    let (seals, size) = unsafe { (sys::fcntl(fd, sys::F_GET_SEALS), sys::lseek(fd, 0, sys::SEEK_END)) };
-    // Either is −1 if it failed, as seals do in files that cannot have any.
-    let is_sealed = seals >= 0 && seals & sys::F_SEAL_SHRINK != 0;
-    let is_whole = usize::try_from(size).is_ok_and(|size| size >= file_size(capacity));
-    (is_sealed && is_whole).then_some(capacity)
-}
-
-/// Bytes of a file with room for the header and this many slots, at most 2^40.
-const fn file_size(capacity: usize) -> usize {
-    HEADER_BYTES + capacity * size_of::<AtomicU64>()
-}
-
 /// Fills in who we are and puts the hooks in.
 ///
 /// # Safety
 ///
 /// Called once, by the constructor.
-unsafe fn start(ring: &Ring, symbols: &Symbols) {
+unsafe fn start(board: &'static Board, ring: &Ring, symbols: &Symbols) {
     // SAFETY: the function returns a static string and allocates nothing.
     let version = unsafe { text::bytes((symbols.version)()) };
     let header = ring.header();
@@ -225,6 +146,7 @@ unsafe fn start(ring: &Ring, symbols: &Symbols) {
         return ring.refuse(header::REASON_SYSTEM);
     };
     PRODUCER.store(page, Relaxed);
+    family::remember(board, ring, page);
     // SAFETY: the page lives as long as the process, holds zeroes, and is large enough; the ring is mapped for good;
     // one thread, before `main`.
     unsafe {
@@ -276,14 +198,7 @@ fn wiped_page() -> Option<*mut Producer> {
     }
     // SAFETY: the page was mapped just now, and only its treatment at a fork changes.
     let wiped = unsafe { sys::madvise(page, SIZE, sys::MADV_WIPEONFORK) } == 0;
-    // Kernels that cannot do that: at least children of the C library's `fork` are kept out.
-    (wiped || sys::at_fork_in_child(forget)).then_some(page.cast())
-}
-
-unsafe extern "C" fn forget() {
-    let page = PRODUCER.load(Relaxed);
-    if !page.is_null() {
-        // SAFETY: the page is the child's own copy, the child has one thread, and zeroes are valid.
-        unsafe { page.write_bytes(0, 1) };
-    }
+    // Kernels that cannot do that: at least children of the C library's `fork` are noticed.
+    let noticed = sys::at_fork(family::before_fork, family::after_fork_in_child);
+    (wiped || noticed).then_some(page.cast())
 }

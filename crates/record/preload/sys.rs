@@ -17,11 +17,16 @@ pub const F_GET_SEALS: c_int = 1034;
 pub const F_SEAL_SHRINK: c_int = 2;
 pub const ENOENT: c_int = 2;
 pub const ESRCH: c_int = 3;
+pub const ENOSYS: c_int = 38;
 
 #[cfg(target_arch = "x86_64")]
 const SYS_FUTEX: c_long = 202;
 #[cfg(not(target_arch = "x86_64"))]
 const SYS_FUTEX: c_long = 98;
+#[cfg(target_arch = "x86_64")]
+const SYS_EXECVE: c_long = 59;
+#[cfg(not(target_arch = "x86_64"))]
+const SYS_EXECVE: c_long = 221;
 const FUTEX_WAIT: c_int = 0;
 const FUTEX_WAKE: c_int = 1;
 
@@ -85,6 +90,7 @@ unsafe extern "C" {
         fd: c_int,
         offset: i64,
     ) -> *mut c_void;
+    pub fn munmap(at: *mut c_void, size: usize) -> c_int;
     pub fn madvise(at: *mut c_void, size: usize, advice: c_int) -> c_int;
     pub fn kill(pid: c_int, signal: c_int) -> c_int;
     pub fn getpid() -> c_int;
@@ -105,6 +111,12 @@ pub fn errno() -> c_int {
     unsafe { *__errno_location() }
 }
 
+/// Sets it.
+pub fn set_errno(error: c_int) {
+    // SAFETY: as in `errno`; the location belongs to this thread alone.
+    unsafe { *__errno_location() = error }
+}
+
 /// Puts the error number back to what it was when this value was made.
 pub struct KeepErrno(c_int);
 
@@ -116,8 +128,7 @@ impl KeepErrno {
 
 impl Drop for KeepErrno {
     fn drop(&mut self) {
-        // SAFETY: as in `errno`; the location belongs to this thread alone.
-        unsafe { *__errno_location() = self.0 }
+        set_errno(self.0);
     }
 }
 
@@ -135,9 +146,25 @@ pub fn futex_wake(word: &AtomicU32) {
     unsafe { syscall(SYS_FUTEX, word.as_ptr(), FUTEX_WAKE, c_int::MAX) };
 }
 
-/// Has `handler` called in each child that the C library's `fork` makes. Returns whether that worked.
-pub fn at_fork_in_child(handler: unsafe extern "C" fn()) -> bool {
-    // SAFETY: handlers may be absent; no library handle means that it is never unregistered, which is right for code
+/// Has `before` called in the parent, before each fork that the C library makes, and `in_child` afterwards in the
+/// child. Returns whether that worked.
+pub fn at_fork(before: unsafe extern "C" fn(), in_child: unsafe extern "C" fn()) -> bool {
+    // SAFETY: handlers may be absent; no library handle means that they are never unregistered, which is right for code
     // that is never unloaded.
-    unsafe { __register_atfork(None, None, Some(handler), core::ptr::null_mut()) == 0 }
+    unsafe { __register_atfork(Some(before), None, Some(in_child), core::ptr::null_mut()) == 0 }
+}
+
+/// Replaces the process by a program. Returns only if that failed.
+///
+/// # Safety
+///
+/// A terminated path, and arrays of terminated strings that end with null pointers.
+pub unsafe fn execve(
+    path: *const c_char,
+    arguments: *const *const c_char,
+    environment: *const *const c_char,
+) -> c_int {
+    // SAFETY: the caller's promise.
+    unsafe { syscall(SYS_EXECVE, path, arguments, environment) };
+    -1
 }

@@ -16,25 +16,25 @@ use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use rustix::thread::futex;
 
 use crate::decode::{Found, decode_any, decode_narrow};
-use crate::library::Library;
 use crate::preload::header::{self, Header};
 use crate::preload::slot::{self, PHASE};
 use crate::ring::Ring;
-use crate::{Claim, Drained, End, Error, Event, Refusal, State, Status};
+use crate::{Claim, Drained, End, Error, Event, Origin, Refusal, Session, State, Status};
 
 /// Nobody wakes the reader of a program that was killed or does not allocate, so it looks by itself this often.
-const LONGEST_SLEEP: Duration = Duration::from_millis(20);
+pub(crate) const LONGEST_SLEEP: Duration = Duration::from_millis(20);
 
 /// After how many sleeps a program is known to wait in vain: the first may be from before the last reading.
 const STUCK: u32 = 3;
 
 /// Reads the events of one recording.
 ///
-/// It keeps the ring and the library alive: dropping it sets the program free, which goes on unrecorded.
+/// Dropping it sets the program free, which goes on unrecorded.
 #[derive(Debug)]
 pub struct Consumer {
     ring: Ring,
-    library: Option<Library>,
+    /// Kept for the processes that it made, and for what they start.
+    _session: Option<Session>,
     /// Slots read, since the beginning.
     position: u64,
     /// Slots that the program knows to be free again.
@@ -64,9 +64,32 @@ enum Process {
 }
 
 impl Consumer {
-    pub(crate) fn new(ring: Ring, library: Option<Library>) -> Self {
-        let process = Process::Unknown;
-        Self { ring, library, position: 0, published: 0, stuck: 0, corrupt: None, process, quiet_since: None }
+    pub(crate) fn new(ring: Ring, session: Option<Session>) -> Self {
+        Self {
+            ring,
+            _session: session,
+            position: 0,
+            published: 0,
+            stuck: 0,
+            corrupt: None,
+            process: Process::Unknown,
+            quiet_since: None,
+        }
+    }
+
+    /// Which interpreter of its session it is, counted from 1.
+    #[must_use]
+    pub fn number(&self) -> u32 {
+        self.ring.header().number.load(Relaxed)
+    }
+
+    /// Whether the child that a fork of this process made has become another program before it did anything to be
+    /// recorded. If so, nobody will ever [go on](crate::Origin::Forked) from that fork. Tells only of the last 64.
+    #[must_use]
+    pub fn is_replaced(&self, fork: u64) -> bool {
+        let replaced = &self.ring.header().replaced;
+        let place = fork % replaced.len() as u64;
+        u64::from(replaced[usize::try_from(place).unwrap_or(0)].load(Relaxed)) == fork
     }
 
     /// Gives all events that are there to `sink`, in order, but no more than fill the ring once; the places that
@@ -232,6 +255,10 @@ impl Consumer {
             // The loader knows libraries by their path, but the executable by what it was called as.
             library: if library.is_absolute() { library } else { executable.clone() },
             executable,
+            origin: match header.forked_from.load(Relaxed) {
+                0 => Origin::Started,
+                parent => Origin::Forked { parent, fork: header.fork.load(Relaxed).into() },
+            },
         })
     }
 
@@ -344,21 +371,6 @@ impl Consumer {
         fence(SeqCst);
         wake_producer(header);
     }
-}
-
-impl Consumer {
-    /// Ends the recording: the program goes on unrecorded. What remains keeps the library where it is, for processes
-    /// between what was started and the interpreter (shells, launchers), in whose environment it still stands: without
-    /// it, each program that they start has the loader complain.
-    pub fn end(mut self) -> Remains {
-        Remains { _library: self.library.take() }
-    }
-}
-
-/// What a recording leaves behind, to be kept until what was started has ended: see [`Consumer::end`].
-#[derive(Debug)]
-pub struct Remains {
-    _library: Option<Library>,
 }
 
 impl Drop for Consumer {

@@ -37,6 +37,7 @@ fn decode_rare(op: u8, address: u64, size: u64) -> Option<Event> {
     match op {
         slot::ARENA_ACQUIRED => Some(Event::ArenaAcquired { base: address, size }),
         slot::ARENA_RELEASED => Some(Event::ArenaReleased { base: address, size }),
+        slot::FORK if size == 0 => Some(Event::Forked { fork: address }),
         // The size field has ten bits.
         slot::MARK if address == 0 => u16::try_from(size).ok().map(|code| Event::Mark { code }),
         _ => None,

@@ -64,6 +64,12 @@ pub enum Event {
         /// Bytes.
         size: u64,
     },
+    /// The process is about to be forked. Recorded only if children are too: see
+    /// [`SessionOptions::children`](crate::SessionOptions::children).
+    Forked {
+        /// Which fork of this process it is, counted from 1; [`Origin::Forked`](crate::Origin::Forked) has it in the child.
+        fork: u64,
+    },
     /// The program reached a place of interest.
     Mark {
         /// Which; see [`MARK_DEBUG_MALLOC_STATS`](crate::MARK_DEBUG_MALLOC_STATS).

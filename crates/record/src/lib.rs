@@ -32,7 +32,10 @@
 //! - **Version-agnostic.** No CPython headers: documented functions, found by name. One undocumented thing is touched,
 //!   the table entry of `sys._debugmallocstats`, so that it prints what it prints unrecorded; if the entry is not
 //!   where and what it should be, it is left alone.
-//! - **Forked children are not recorded.** The recorder's state lives in a page that the kernel wipes at a fork.
+//! - **One ring for each interpreter.** The recorder's state lives in a page that the kernel wipes at a fork. A forked
+//!   child has no ring until its first event; then it takes one of its own and says at which event of its parent it goes
+//!   on, or is counted. What an interpreter starts is told of the recording by the functions that start programs, which
+//!   the library exports for that: its environment shows nothing.
 //!
 //! What a program can still notice: the order of its environment (that of `std::process::Command` once a variable was
 //! set), the initial environment in `/proc/self/environ`, the mapped files in `/proc/self/maps`, and that
@@ -71,15 +74,12 @@ mod tests;
 
 pub use error::Error;
 pub use event::{Domain, Event};
-pub use options::{Claim, Drained, End, LibraryPlace, Refusal, SessionOptions, State, Status};
+pub use options::{Claim, Drained, End, LibraryPlace, Origin, Refusal, SessionOptions, State, Status};
 
 #[cfg(not(target_os = "linux"))]
-pub use unsupported::{Consumer, Remains, Session};
+pub use unsupported::{Consumer, Session};
 #[cfg(target_os = "linux")]
-pub use {
-    consumer::{Consumer, Remains},
-    session::Session,
-};
+pub use {consumer::Consumer, session::Session};
 
 /// The preloaded library, as a file's contents. Empty where recording is not supported.
 pub static PRELOAD: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/preload.so"));

@@ -9,12 +9,15 @@ pub struct SessionOptions {
     pub ring_bytes: usize,
     /// Where the preloaded library is put.
     pub library: LibraryPlace,
+    /// Record every interpreter that the first one forks or starts, each with a ring of its own: see
+    /// [`Session::accept`](crate::Session::accept). Otherwise they are counted.
+    pub children: bool,
 }
 
 impl Default for SessionOptions {
-    /// A ring of 2 MiB, the library in memory if that is possible.
+    /// A ring of 2 MiB, the library in memory if that is possible; no children.
     fn default() -> Self {
-        Self { ring_bytes: 2 << 20, library: LibraryPlace::Automatic }
+        Self { ring_bytes: 2 << 20, library: LibraryPlace::Automatic, children: false }
     }
 }
 
@@ -41,6 +44,22 @@ pub struct Claim {
     pub executable: PathBuf,
     /// The file that contains the interpreter: the executable itself or a shared library.
     pub library: PathBuf,
+    /// How the process came to be.
+    pub origin: Origin,
+}
+
+/// How a recorded process came to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// It was started, and began with an interpreter that had done nothing yet.
+    Started,
+    /// It was forked from another recorded process, with all that was in its memory.
+    Forked {
+        /// The parent's [number](crate::Consumer::number).
+        parent: u32,
+        /// Which fork it was: that of the parent's [`Event::Forked`](crate::Event::Forked) with this number.
+        fork: u64,
+    },
 }
 
 /// Why a process that took the ring is not recorded.

@@ -1,5 +1,7 @@
 //! The parts of the preloaded library that the reading side, or its tests, share with it.
 
+#[path = "../preload/board.rs"]
+pub(crate) mod board;
 #[path = "../preload/header.rs"]
 pub(crate) mod header;
 #[path = "../preload/slot.rs"]
@@ -12,17 +14,26 @@ mod arena;
 #[path = "../preload/environment.rs"]
 mod environment;
 #[cfg(test)]
+#[path = "../preload/exec.rs"]
+mod exec;
+#[cfg(test)]
+#[path = "../preload/family.rs"]
+mod family;
+#[cfg(test)]
 #[path = "../preload/hooks.rs"]
 mod hooks;
 #[cfg(test)]
 #[path = "../preload/methods.rs"]
 pub(crate) mod methods;
 #[cfg(test)]
-#[path = "../preload/parent.rs"]
-mod parent;
-#[cfg(test)]
 #[path = "../preload/producer.rs"]
 pub(crate) mod producer;
+#[cfg(test)]
+#[path = "../preload/reader.rs"]
+mod reader;
+#[cfg(test)]
+#[path = "../preload/ring.rs"]
+pub(crate) mod ring;
 #[cfg(test)]
 #[path = "../preload/start.rs"]
 pub(crate) mod start;

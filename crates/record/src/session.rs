@@ -3,25 +3,37 @@
 use std::env;
 use std::ffi::{OsStr, OsString};
 use std::process::Command;
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
+use std::time::Duration;
 
+use rustix::event::Timespec;
+use rustix::thread::futex;
+
+use crate::consumer::LONGEST_SLEEP;
 use crate::library::Library;
-use crate::ring::Ring;
+use crate::ring::{BoardFile, Ring};
 use crate::{Consumer, Error, PRELOAD, SessionOptions};
 
 /// The variable of the dynamic loader.
 const LD_PRELOAD: &str = "LD_PRELOAD";
 /// Tells the library what that was before.
 const EARLIER: &str = "VIVARIUM_LD_PRELOAD";
-/// Tells the library where the ring is.
-const RING: &str = "VIVARIUM_RING";
+/// Tells the library where the board is.
+const BOARD: &str = "VIVARIUM_BOARD";
 
-/// A recording to be: the library and an empty ring, before a program is started.
+/// A recording: the library, and a ring for the next interpreter.
 ///
-/// One session records one interpreter: the first that appears among the processes which it starts.
+/// One session records the first interpreter that appears among the processes which it starts, or, with
+/// [`SessionOptions::children`], every one. It has to live as long as these processes do: without it, each program that
+/// they start has the dynamic loader complain of a library that is gone.
 #[derive(Debug)]
 pub struct Session {
-    ring: Ring,
+    board: BoardFile,
     library: Library,
+    /// The ring that the next interpreter takes, if there is to be another.
+    offered: Option<Ring>,
+    slots: usize,
+    children: bool,
 }
 
 impl Session {
@@ -36,9 +48,23 @@ impl Session {
         if PRELOAD.is_empty() {
             return Err(Error::Unsupported);
         }
-        let ring = Ring::new(options.ring_bytes.max(4096) / size_of::<u64>())?;
+        let slots = options.ring_bytes.max(4096) / size_of::<u64>();
+        let board = BoardFile::new(options.children)?;
         let library = Library::provide(&options.library)?;
-        Ok(Self { ring, library })
+        let mut session = Self { board, library, offered: None, slots, children: options.children };
+        session.offer(1)?;
+        Ok(session)
+    }
+
+    fn offer(&mut self, number: u32) -> Result<(), Error> {
+        let ring = Ring::new(self.slots, number)?;
+        let board = self.board.board();
+        board.descriptor.store(ring.descriptor(), Relaxed);
+        board.offered.store(number, Release);
+        // There is nobody to tell that nobody was woken.
+        let _ = futex::wake(&board.offered, futex::Flags::empty(), u32::MAX);
+        self.offered = Some(ring);
+        Ok(())
     }
 
     /// Sets the environment of a program that is about to be started. `LD_PRELOAD`, if the command or this process
@@ -59,12 +85,69 @@ impl Session {
             Some(earlier) => command.env(EARLIER, earlier),
             None => command.env_remove(EARLIER),
         };
-        let ring = format!("/proc/{}/fd/{}", std::process::id(), self.ring.descriptor());
-        command.env(RING, ring);
+        command.env(BOARD, self.board.path());
     }
 
-    /// Begins to read. Do this after the program was started; what happened until then is in the ring.
-    pub fn into_consumer(self) -> Consumer {
-        Consumer::new(self.ring, Some(self.library))
+    /// Waits for the next interpreter, at most for `timeout` and never longer than 20 ms, and returns its reader.
+    ///
+    /// Each may be read by a thread of its own. Children wait for their turn, so this should be called again at once.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::System`] if there is no memory for another ring; the interpreter that took the last one is then not
+    /// recorded.
+    pub fn accept(&mut self, timeout: Duration) -> Result<Option<Consumer>, Error> {
+        let bell = self.board.board().bell.load(Acquire);
+        if !self.is_taken() {
+            let timeout = Timespec::try_from(timeout.min(LONGEST_SLEEP)).ok();
+            // Woken, interrupted, timed out: it is all the same.
+            let word = &self.board.board().bell;
+            let _ = futex::wait(word, futex::Flags::empty(), bell, timeout.as_ref());
+        }
+        if !self.is_taken() {
+            return Ok(None);
+        }
+        let Some(ring) = self.offered.take() else { return Ok(None) };
+        let consumer = Consumer::new(ring, None);
+        if self.children {
+            self.offer(consumer.number() + 1)?;
+        }
+        Ok(Some(consumer))
+    }
+
+    fn is_taken(&self) -> bool {
+        self.offered.as_ref().is_some_and(|ring| ring.header().claim.load(Acquire) != 0)
+    }
+
+    /// How many interpreters were not recorded so far: those that were forked or started without
+    /// [`SessionOptions::children`], and those that could not take a ring.
+    #[must_use]
+    pub fn unrecorded(&self) -> u32 {
+        self.board.board().unrecorded.load(Relaxed)
+    }
+
+    /// Lets no further interpreter be recorded, nor counted. Those that are go on.
+    pub fn close(&self) {
+        let board = self.board.board();
+        board.closed.store(1, SeqCst);
+        let _ = futex::wake(&board.offered, futex::Flags::empty(), u32::MAX);
+    }
+
+    /// The reader of the first interpreter, before there is one. Do this after the program was started; what happened
+    /// until then is in the ring.
+    ///
+    /// # Panics
+    ///
+    /// If an interpreter was [accepted](Self::accept) before.
+    #[must_use]
+    pub fn into_consumer(mut self) -> Consumer {
+        let ring = self.offered.take().expect("nobody was accepted yet");
+        Consumer::new(ring, Some(self))
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.close();
     }
 }

@@ -13,10 +13,6 @@ pub enum Session {}
 #[derive(Debug)]
 pub enum Consumer {}
 
-/// What a recording leaves behind. It cannot be made on this system.
-#[derive(Debug)]
-pub enum Remains {}
-
 impl Session {
     /// Returns [`Error::Unsupported`].
     pub fn new(_: &SessionOptions) -> Result<Self, Error> {
@@ -25,6 +21,21 @@ impl Session {
 
     /// Never called.
     pub fn configure(&self, _: &mut Command) {
+        match *self {}
+    }
+
+    /// Never called.
+    pub fn accept(&mut self, _: Duration) -> Result<Option<Consumer>, Error> {
+        match *self {}
+    }
+
+    /// Never called.
+    pub fn unrecorded(&self) -> u32 {
+        match *self {}
+    }
+
+    /// Never called.
+    pub fn close(&self) {
         match *self {}
     }
 
@@ -51,8 +62,13 @@ impl Consumer {
     }
 
     /// Never called.
-    pub fn end(self) -> Remains {
-        match self {}
+    pub fn number(&self) -> u32 {
+        match *self {}
+    }
+
+    /// Never called.
+    pub fn is_replaced(&self, _: u64) -> bool {
+        match *self {}
     }
 
     /// Never called.

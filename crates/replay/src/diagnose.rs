@@ -4,11 +4,9 @@
 //! is too much to keep while replaying. So the trace is replayed once more, up to the divergence, and this time
 //! somebody takes notes.
 
-use std::fs::File;
-use std::io::BufReader;
 use std::path::Path;
 
-use trace::{ArenaChange, ArenaEvent, BlockTable, FOREIGN, Frame, Header, Kind, Reader};
+use trace::{ArenaChange, ArenaEvent, BlockTable, FOREIGN, Frame, Header, Kind, Lineage};
 
 use crate::compare::{ArenaDivergence, Divergence, PlacementDivergence};
 use crate::engine::{Engine, Predictions};
@@ -36,12 +34,11 @@ fn take_notes(path: &Path, header: &Header, until: u64, addresses: &[u64]) -> No
     bases.dedup();
     let watched = bases.into_iter().map(|base| Watched { base, last: None, live: 0 }).collect();
     let mut notes = Notes { watched, bases: Vec::new(), complete: false };
-    let Ok(file) = File::open(path) else { return notes };
-    let Ok(mut reader) = Reader::new(BufReader::new(file)) else { return notes };
+    let Ok(mut trace) = Lineage::open(path) else { return notes };
     let Ok(mut engine) = Engine::new(&header.allocator) else { return notes };
     let mut places = BlockTable::new();
     let (mut frame, mut predictions) = (Frame::default(), Predictions::default());
-    while reader.read(&mut frame).unwrap_or(false) {
+    while trace.read(&mut frame).unwrap_or(false) {
         let before = until.saturating_sub(frame.first_event);
         let before =
             usize::try_from(before).map_or(frame.inputs.len(), |before| before.min(frame.inputs.len()));

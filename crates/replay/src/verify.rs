@@ -3,15 +3,14 @@
 //! One thread predicts, another one reads and compares; frames go to and fro between them.
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::{self, BufReader, Read};
+use std::io::{self, Read};
 use std::path::Path;
 use std::sync::mpsc;
 use std::thread;
 use std::time::Instant;
 
 use serde::{Serialize, Serializer};
-use trace::{Frame, Header, Reader, Resolver, Tier, Trailer};
+use trace::{Frame, Header, Lineage, Resolver, Tier, Trailer};
 use xxhash_rust::xxh3::Xxh3Default;
 
 use crate::compare::{Arenas, Check, CheckReport, Placement};
@@ -75,14 +74,12 @@ pub fn verify(path: &Path, checks: &[Check], progress: impl FnMut(u64)) -> Trace
         predictions: 0,
         checks: Vec::new(),
     };
-    let opened =
-        File::open(path).map_err(trace::Error::Io).and_then(|file| Reader::new(BufReader::new(file)));
-    match opened {
-        Ok(reader) => {
-            let header = reader.header().clone();
+    match Lineage::open(path) {
+        Ok(trace) => {
+            let header = trace.header().clone();
             report.python = Some(header.interpreter.version.clone());
             report.tier = Some(header.tier);
-            let outcome = replay(reader, progress);
+            let outcome = replay(trace, progress);
             outcome.fill(&mut report, checks, path, &header);
         }
         Err(error) => report.error = Some(error.to_string()),
@@ -124,6 +121,8 @@ struct Work {
     bytes: u64,
     /// The event at which the engine gave up: only what was before it is predicted.
     stopped_at: Option<u64>,
+    /// The frame is of the past that the trace was forked from.
+    in_past: bool,
 }
 
 /// Replays a trace and compares: the one path that everything which verifies takes.
@@ -131,23 +130,30 @@ struct Work {
 /// This thread predicts. Another one reads, sends frames here, and holds the predictions that come back against the
 /// observations, which it resolves with their help: until the first divergence, where a block was predicted to lie is
 /// where it was observed, and after it nothing is compared.
-pub fn replay<R: Read + Send>(reader: Reader<R>, mut progress: impl FnMut(u64)) -> Outcome {
-    let mut engine = match Engine::new(&reader.header().allocator) {
+///
+/// The past of a forked process is replayed and compared too, but its facts are its parent's and count there. A
+/// divergence in it is one of this trace as well, all of whose facts are then unverified.
+pub fn replay<R: Read + Send>(trace: Lineage<R>, mut progress: impl FnMut(u64)) -> Outcome {
+    let mut engine = match Engine::new(&trace.header().allocator) {
         Ok(engine) => engine,
         Err(error) => return Outcome { error: Some(error.to_string()), ..Outcome::default() },
     };
     let mut failed: Option<String> = None;
+    let mut fetched_in_past = 0;
     let (mut outcome, gave_up) = thread::scope(|scope| {
         // Both have room for all frames there are: to send never waits.
         let (to_engine, inputs) = mpsc::sync_channel::<Work>(FRAMES);
         let (back, predicted) = mpsc::sync_channel::<Work>(FRAMES);
-        let comparing = scope.spawn(move || compare(reader, to_engine, &predicted));
+        let comparing = scope.spawn(move || compare(trace, to_engine, &predicted));
         for mut work in inputs {
-            let Work { frame, predictions, bytes, stopped_at } = &mut work;
+            let Work { frame, predictions, bytes, stopped_at, in_past } = &mut work;
             if let Err(error) = engine.run(frame.first_event, &frame.inputs, &mut frame.fetched, predictions)
             {
                 *stopped_at = Some(error.event().unwrap_or(frame.first_event));
                 failed = Some(format!("frame {}, {error}", frame.number));
+            }
+            if *in_past {
+                fetched_in_past = engine.fetched();
             }
             progress(*bytes);
             if back.send(work).is_err() || failed.is_some() {
@@ -164,18 +170,18 @@ pub fn replay<R: Read + Send>(reader: Reader<R>, mut progress: impl FnMut(u64)) 
     if let (Some(error), false) = (failed, gave_up) {
         outcome.error = Some(error);
     }
-    outcome.fetched = engine.fetched();
+    outcome.fetched = engine.fetched() - fetched_in_past;
     outcome
 }
 
 /// Reads, has frames replayed, and compares. Answers also whether it gave up on an observation, in a frame that was
 /// replayed.
 fn compare<R: Read>(
-    mut reader: Reader<R>,
+    mut trace: Lineage<R>,
     to_engine: mpsc::SyncSender<Work>,
     predicted: &mpsc::Receiver<Work>,
 ) -> (Outcome, bool) {
-    let allocator = reader.header().allocator;
+    let allocator = trace.header().allocator;
     let mut outcome = Outcome::default();
     let mut digest = Xxh3Default::new();
     let mut resolver = Resolver::new(&allocator);
@@ -183,12 +189,14 @@ fn compare<R: Read>(
     // Until all is read; then the engine is told that no more will come.
     let mut to_engine = Some(to_engine);
     let mut gave_up = false;
+    let mut in_past = true;
     while !gave_up {
         while let Some(sender) = &to_engine
             && let Some(mut work) = idle.pop()
         {
-            let read = reader.read(&mut work.frame);
-            work.bytes = reader.bytes_read();
+            let read = trace.read(&mut work.frame);
+            work.bytes = trace.bytes_read();
+            work.in_past = trace.in_past();
             // Refused if the engine has given up.
             if !matches!(read, Ok(true)) || sender.send(work).is_err() {
                 outcome.error = read.err().map(|error| error.to_string());
@@ -196,6 +204,10 @@ fn compare<R: Read>(
             }
         }
         let Ok(work) = predicted.recv() else { break };
+        if in_past && !work.in_past {
+            in_past = false;
+            outcome.leave_past();
+        }
         let Work { frame, predictions, .. } = &work;
         digest_frame(&mut digest, predictions);
         if let Some(event) = work.stopped_at {
@@ -213,8 +225,11 @@ fn compare<R: Read>(
         outcome.events += frame.inputs.len() as u64;
         idle.push(work);
     }
-    outcome.bytes = reader.bytes_read();
-    outcome.trailer = reader.trailer().cloned();
+    if in_past {
+        outcome.leave_past();
+    }
+    outcome.bytes = trace.bytes_read();
+    outcome.trailer = trace.trailer().cloned();
     outcome.arenas.finish(outcome.trailer.as_ref().is_none_or(|trailer| trailer.cut_short));
     outcome.predictions = digest.digest();
     (outcome, gave_up)
@@ -235,6 +250,13 @@ fn digest_frame(digest: &mut Xxh3Default, predictions: &Predictions) {
 }
 
 impl Outcome {
+    /// What was compared so far is the parent's; only that something differed stands.
+    fn leave_past(&mut self) {
+        self.placement.leave_past();
+        self.arenas.leave_past();
+        self.events = 0;
+    }
+
     fn fill(self, report: &mut TraceReport, checks: &[Check], path: &Path, header: &Header) {
         report.events = self.events;
         report.bytes = self.bytes;
@@ -244,7 +266,10 @@ impl Outcome {
         }
         report.error = self.error;
         let diverged = report.checks.iter().any(|check| check.first.is_some());
-        let empty = report.checks.iter().find(|check| check.facts == 0);
+        // A forked process may end without ever needing an arena of its own, and then that check has nothing to say.
+        let has_parent = header.parent.is_some();
+        let mut empty = report.checks.iter().filter(|check| check.facts == 0);
+        let empty = if has_parent && empty.clone().count() < report.checks.len() { None } else { empty.next() };
         report.verdict = if diverged {
             Verdict::Diverged
         } else if report.error.is_some() || checks.is_empty() {

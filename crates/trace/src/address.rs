@@ -23,7 +23,7 @@ const UNIT: u64 = 8;
 pub(crate) const ADDRESS_LIMIT: u64 = 1 << 48;
 
 /// The rule's state, the same in the writer and in the reader.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct AddressRule {
     /// For each class a ring of released addresses; 0 where nothing is remembered.
     released: Box<[[u64; REMEMBERED]; MAX_CLASSES]>,

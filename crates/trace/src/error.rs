@@ -55,6 +55,14 @@ pub enum Error {
         /// The contradiction.
         what: Malformed,
     },
+    /// The trace is of a forked process, and its past cannot be had: its parent's trace, or that of an earlier
+    /// ancestor, up to the fork.
+    Past {
+        /// The ancestor's trace.
+        trace: String,
+        /// What is wrong with it.
+        why: String,
+    },
 }
 
 /// How the bytes of a frame show that they were changed.
@@ -159,6 +167,10 @@ impl fmt::Display for Error {
                 write!(f, "frame {frame}, event {event}: {what}")
             }
             Self::Malformed { frame, event: None, what } => write!(f, "frame {frame}: {what}"),
+            Self::Past { trace, why } => write!(
+                f,
+                "{trace}, which has to be in the same folder, holds what happened before this process was forked: {why}"
+            ),
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io::{self, Read, Write};
 
-use xxhash_rust::xxh3::Xxh3Default;
+use xxhash_rust::xxh3::{Xxh3Default, xxh3_64};
 
 use crate::error::{Corruption, Error, Malformed};
 
@@ -93,6 +93,7 @@ pub(crate) struct FrameWriter<W> {
     scratch: Vec<u8>,
     next_number: u64,
     written: u64,
+    digest: u64,
 }
 
 impl<W: Write> FrameWriter<W> {
@@ -103,7 +104,8 @@ impl<W: Write> FrameWriter<W> {
         sink.write_all(&VERSION.minor.to_le_bytes())?;
         sink.write_all(&[0; 4])?;
         let compressor = zstd::bulk::Compressor::new(LEVEL)?;
-        Ok(Self { sink, compressor, body: Vec::new(), scratch: Vec::new(), next_number: 0, written: 16 })
+        let (body, scratch) = (Vec::new(), Vec::new());
+        Ok(Self { sink, compressor, body, scratch, next_number: 0, written: 16, digest: 0 })
     }
 
     /// Writes one frame; its number is the next one, whatever `header` says. Empty streams are left out, but for
@@ -149,6 +151,7 @@ impl<W: Write> FrameWriter<W> {
         self.sink.write_all(&bytes)?;
         self.sink.write_all(&self.body)?;
         self.next_number += 1;
+        self.digest = chained(self.digest, checksum);
         self.written += FRAME_HEADER as u64 + u64::from(body_len);
         Ok(())
     }
@@ -156,6 +159,11 @@ impl<W: Write> FrameWriter<W> {
     /// Bytes written so far.
     pub(crate) fn written(&self) -> u64 {
         self.written
+    }
+
+    /// How many frames were written, and the digest of them all.
+    pub(crate) fn frames(&self) -> (u64, u64) {
+        (self.next_number, self.digest)
     }
 
     pub(crate) fn flush(&mut self) -> Result<(), Error> {
@@ -170,6 +178,14 @@ fn checksum(header: &[u8], body: &[u8]) -> u64 {
     hash.digest()
 }
 
+/// The digest of some frames and one more, given by its checksum.
+fn chained(digest: u64, checksum: u64) -> u64 {
+    let mut bytes = [0; 16];
+    bytes[..8].copy_from_slice(&digest.to_le_bytes());
+    bytes[8..].copy_from_slice(&checksum.to_le_bytes());
+    xxh3_64(&bytes)
+}
+
 /// Reads frames, reusing its buffers.
 pub(crate) struct FrameReader<R> {
     source: R,
@@ -182,6 +198,7 @@ pub(crate) struct FrameReader<R> {
     read: u64,
     /// Events in the whole frames so far: what an error says was recovered.
     events: u64,
+    digest: u64,
 }
 
 fn u32_at(bytes: &[u8], at: usize) -> u32 {
@@ -237,6 +254,7 @@ impl<R: Read> FrameReader<R> {
             next_number: 0,
             read: 16,
             events: 0,
+            digest: 0,
         })
     }
 
@@ -247,6 +265,11 @@ impl<R: Read> FrameReader<R> {
     /// Bytes read so far.
     pub(crate) fn bytes_read(&self) -> u64 {
         self.read
+    }
+
+    /// How many frames were read, and the digest of them all.
+    pub(crate) fn frames(&self) -> (u64, u64) {
+        (self.next_number, self.digest)
     }
 
     /// The number of the frame that was read last, for errors.
@@ -288,7 +311,8 @@ impl<R: Read> FrameReader<R> {
             return Err(truncated);
         }
         // A fuzzer cannot guess checksums, and what lies behind them is what it is to try.
-        if checksum(&bytes[..48], &self.body) != u64_at(&bytes, 48) && !cfg!(fuzzing) {
+        let declared = u64_at(&bytes, 48);
+        if checksum(&bytes[..48], &self.body) != declared && !cfg!(fuzzing) {
             return Err(self.corrupt(Corruption::Checksum));
         }
         let header = FrameHeader {
@@ -308,6 +332,7 @@ impl<R: Read> FrameReader<R> {
         let known = if header.kind == kind::EVENTS { &stream::OF_EVENTS[..] } else { &[stream::DOCUMENT] };
         self.split(usize::from(bytes[5]), known)?;
         self.next_number += 1;
+        self.digest = chained(self.digest, declared);
         self.read += FRAME_HEADER as u64 + u64::from(body_len);
         self.events += u64::from(header.events);
         Ok(header)

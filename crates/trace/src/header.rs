@@ -23,6 +23,51 @@ pub struct Header {
     pub tier: Tier,
     /// Why it holds no more.
     pub tier_reason: String,
+    /// Of a forked process: the process that it was forked from, whose past is its own. Absent if the trace begins with
+    /// the interpreter.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent: Option<Parent>,
+}
+
+/// Where the trace of a forked process goes on: behind a frame of its parent's trace. Its events, blocks and arenas are
+/// numbered on from there.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Parent {
+    /// The parent's trace: the name of a file in the same folder.
+    pub trace: String,
+    /// How many frames of it are the past, the header's among them.
+    pub frames: u64,
+    /// The digest of these frames: of XXH3-64 over the digest of all but the last (0 if there are none) and the last
+    /// one's checksum, both in little-endian order. It tells the parent's trace from any other.
+    #[serde(with = "hexadecimal")]
+    pub digest: u64,
+    /// Events in the past.
+    pub events: u64,
+    /// Blocks born in it.
+    pub blocks: u64,
+    /// Arenas acquired in it.
+    pub arenas: u64,
+}
+
+impl Parent {
+    /// What the numbering goes on from.
+    pub(crate) fn totals(&self) -> Totals {
+        Totals { events: self.events, blocks: self.blocks, arenas: self.arenas, ..Totals::default() }
+    }
+}
+
+/// A number as 16 hexadecimal digits: JSON's own numbers lose their last bits in many languages.
+mod hexadecimal {
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    pub(super) fn serialize<S: Serializer>(number: &u64, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(&format_args!("{number:016x}"))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<u64, D::Error> {
+        let text = String::deserialize(from)?;
+        u64::from_str_radix(&text, 16).map_err(|_| D::Error::custom("a digest has 16 hexadecimal digits"))
+    }
 }
 
 /// The recorded program.

@@ -50,6 +50,7 @@ mod event;
 mod frame;
 mod header;
 mod inputs;
+mod lineage;
 mod read;
 mod resolve;
 mod varint;
@@ -62,9 +63,10 @@ pub use event::{
 };
 pub use frame::{OLDEST, VERSION, Version};
 pub use header::{
-    Allocator, EmptyArenas, Ending, Header, ImpossibleAllocator, Interpreter, Machine, Program, Tier, Totals,
-    Trailer,
+    Allocator, EmptyArenas, Ending, Header, ImpossibleAllocator, Interpreter, Machine, Parent, Program, Tier,
+    Totals, Trailer,
 };
+pub use lineage::Lineage;
 pub use read::{FOREIGN, Fetched, FetchedArena, Frame, Observations, Reader};
 pub use resolve::{Placed, Places, Resolver};
-pub use write::{LiveBlock, Writer};
+pub use write::{Branch, LiveBlock, Writer};

@@ -6,7 +6,7 @@ use std::io::Read;
 use crate::error::{Error, Malformed};
 use crate::event::{ArenaChange, ArenaEvent, PackedInput};
 use crate::frame::{FrameHeader, FrameReader, Version, kind, stream};
-use crate::header::{Header, Totals, Trailer};
+use crate::header::{Header, Parent, Totals, Trailer};
 use crate::inputs::{self, Streams};
 use crate::varint;
 
@@ -88,6 +88,8 @@ pub struct Observations {
 pub struct Reader<R> {
     frames: FrameReader<R>,
     header: Header,
+    /// Of the parent's trace, up to where this one goes on.
+    past: Totals,
     counted: Totals,
     trailer: Option<Trailer>,
 }
@@ -107,7 +109,12 @@ impl<R: Read> Reader<R> {
         if let Err(why) = header.allocator.check() {
             return Err(frames.malformed(None, Malformed::Json(why.to_string())));
         }
-        Ok(Self { frames, header, counted: Totals::default(), trailer: None })
+        let past = header.parent.as_ref().map_or_else(Totals::default, Parent::totals);
+        // No trace is as long; and nothing that counts on from here may overflow.
+        if [past.events, past.blocks, past.arenas].into_iter().any(|count| count >> 48 != 0) {
+            return Err(frames.malformed(None, Malformed::Numbering));
+        }
+        Ok(Self { frames, header, past, counted: Totals::default(), trailer: None })
     }
 
     /// The trace's header.
@@ -126,6 +133,12 @@ impl<R: Read> Reader<R> {
     #[must_use]
     pub fn bytes_read(&self) -> u64 {
         self.frames.bytes_read()
+    }
+
+    /// How many frames were read, the header among them, and their digest: see [`Parent::digest`].
+    #[must_use]
+    pub fn frames_read(&self) -> (u64, u64) {
+        self.frames.frames()
     }
 
     /// What the frames read so far hold.
@@ -171,9 +184,21 @@ impl<R: Read> Reader<R> {
         }
     }
 
+    /// The numbers of the next event, block and arena.
+    pub(crate) fn position(&self) -> Totals {
+        Totals {
+            events: self.past.events + self.counted.events,
+            blocks: self.past.blocks + self.counted.blocks,
+            arenas: self.past.arenas + self.counted.arenas,
+            ..Totals::default()
+        }
+    }
+
     fn check_numbering(&self, header: FrameHeader) -> Result<(), Error> {
-        let expected = (self.counted.events, self.counted.blocks, self.counted.arenas);
-        if (header.first_event, header.first_block, header.first_arena) == expected {
+        let expected = self.position();
+        if (header.first_event, header.first_block, header.first_arena)
+            == (expected.events, expected.blocks, expected.arenas)
+        {
             Ok(())
         } else {
             Err(self.frames.malformed(None, Malformed::Numbering))

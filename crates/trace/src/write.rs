@@ -6,7 +6,7 @@ use crate::address::{ADDRESS_LIMIT, AddressRule, Seen};
 use crate::error::Error;
 use crate::event::{Answer, ArenaChange, Block, Domain, Input};
 use crate::frame::{FrameHeader, FrameWriter, kind, stream};
-use crate::header::{Allocator, Ending, Header, Totals, Trailer};
+use crate::header::{Allocator, Ending, Header, Parent, Totals, Trailer};
 use crate::inputs::Encoder;
 use crate::varint;
 
@@ -46,6 +46,14 @@ impl LiveBlock {
     }
 }
 
+/// A place in a trace, from which that of a forked process goes on: see [`Writer::branch`].
+#[derive(Clone, Debug)]
+pub struct Branch {
+    rule: AddressRule,
+    /// But for the name of the trace.
+    parent: Parent,
+}
+
 /// Writes a trace, event by event, in the program's order.
 ///
 /// The writer does not look for blocks: its caller, who knows which address is which block, keeps a [`LiveBlock`]
@@ -54,7 +62,9 @@ pub struct Writer<W: Write> {
     frames: FrameWriter<W>,
     allocator: Allocator,
     rule: AddressRule,
+    /// Events, blocks and arenas are counted on from the past, if there is one.
     totals: Totals,
+    past: Totals,
     /// The frame under construction, and its streams.
     frame: FrameHeader,
     inputs: Encoder,
@@ -76,16 +86,33 @@ impl<W: Write> Writer<W> {
     /// If the sink refuses, or the header's allocator is impossible.
     pub fn new(sink: W, header: &Header) -> Result<Self, Error> {
         header.allocator.check().map_err(std::io::Error::other)?;
+        let rule = AddressRule::new(header.allocator.alignment);
+        Self::begin(sink, &Header { parent: None, ..header.clone() }, rule)
+    }
+
+    /// Begins the trace of a forked process, which goes on where its parent's was when `branch` was made; `trace` is the
+    /// name of that file, which is in the same folder. Live blocks are then the parent's.
+    ///
+    /// # Errors
+    /// As for [`Writer::new`].
+    pub fn resume(sink: W, header: &Header, branch: Branch, trace: String) -> Result<Self, Error> {
+        let parent = Parent { trace, ..branch.parent };
+        Self::begin(sink, &Header { parent: Some(parent), ..header.clone() }, branch.rule)
+    }
+
+    fn begin(sink: W, header: &Header, rule: AddressRule) -> Result<Self, Error> {
         let mut frames = FrameWriter::new(sink)?;
         let document = serde_json::to_vec(header).map_err(std::io::Error::other)?;
         let frame = FrameHeader { kind: kind::HEADER, ..FrameHeader::default() };
         frames.write(frame, &[(stream::DOCUMENT, &document)])?;
-        Ok(Self {
+        let past = header.parent.as_ref().map_or_else(Totals::default, Parent::totals);
+        let mut writer = Self {
             frames,
             allocator: header.allocator,
-            rule: AddressRule::new(header.allocator.alignment),
-            totals: Totals::default(),
-            frame: FrameHeader { kind: kind::EVENTS, ..FrameHeader::default() },
+            rule,
+            totals: past,
+            past,
+            frame: FrameHeader::default(),
             inputs: Encoder::default(),
             fetched: Vec::new(),
             addresses: Vec::new(),
@@ -94,13 +121,30 @@ impl<W: Write> Writer<W> {
             last_base: 0,
             last_arena_event: 0,
             cut_short: false,
-        })
+        };
+        writer.begin_frame();
+        Ok(writer)
     }
 
-    /// What was written so far.
+    /// The number of the next event.
     #[must_use]
-    pub fn totals(&self) -> &Totals {
-        &self.totals
+    pub fn next_event(&self) -> u64 {
+        self.totals.events
+    }
+
+    /// The place where the trace is now, for the trace of a process that was forked here. Ends the frame; takes time
+    /// and half a megabyte of memory whatever the program has done.
+    ///
+    /// # Errors
+    /// If the sink refuses.
+    pub fn branch(&mut self) -> Result<Branch, Error> {
+        if self.frame.events > 0 {
+            self.end_frame()?;
+        }
+        let (frames, digest) = self.frames.frames();
+        let Totals { events, blocks, arenas, .. } = self.totals;
+        let parent = Parent { trace: String::new(), frames, digest, events, blocks, arenas };
+        Ok(Branch { rule: self.rule.clone(), parent })
     }
 
     /// Bytes written so far; the frame under construction is not among them.
@@ -298,6 +342,11 @@ impl<W: Write> Writer<W> {
                 (stream::ARENAS, &self.arenas),
             ],
         )?;
+        self.begin_frame();
+        Ok(())
+    }
+
+    fn begin_frame(&mut self) {
         self.inputs.begin_frame(self.totals.blocks);
         for stream in [&mut self.fetched, &mut self.addresses, &mut self.arenas] {
             stream.clear();
@@ -312,7 +361,6 @@ impl<W: Write> Writer<W> {
         };
         self.last_base = 0;
         self.last_arena_event = self.totals.events;
-        Ok(())
     }
 
     /// Notes that what follows the last event was not seen: see [`Trailer::cut_short`].
@@ -329,11 +377,17 @@ impl<W: Write> Writer<W> {
         if self.frame.events > 0 {
             self.end_frame()?;
         }
-        let trailer = Trailer { totals: self.totals, ending, microseconds, cut_short: self.cut_short };
+        let totals = Totals {
+            events: self.totals.events - self.past.events,
+            blocks: self.totals.blocks - self.past.blocks,
+            arenas: self.totals.arenas - self.past.arenas,
+            ..self.totals
+        };
+        let trailer = Trailer { totals, ending, microseconds, cut_short: self.cut_short };
         let document = serde_json::to_vec(&trailer).map_err(std::io::Error::other)?;
         self.frame.kind = kind::TRAILER;
         self.frames.write(self.frame, &[(stream::DOCUMENT, &document)])?;
         self.frames.flush()?;
-        Ok((self.totals, self.frames.written()))
+        Ok((totals, self.frames.written()))
     }
 }

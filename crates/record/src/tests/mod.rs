@@ -34,6 +34,7 @@ fn write(producer: &Producer, event: Event) {
         Event::Release { domain, address } => (op(slot::RELEASE, domain), 0, address, None),
         Event::ArenaAcquired { base, size } => (slot::ARENA_ACQUIRED, size, base, None),
         Event::ArenaReleased { base, size } => (slot::ARENA_RELEASED, size, base, None),
+        Event::Forked { fork } => (slot::FORK, 0, fork, None),
         Event::Mark { code } => (slot::MARK, u64::from(code), 0, None),
     };
     if old.is_none() && slot::is_narrow(size, address) {
@@ -45,7 +46,7 @@ fn write(producer: &Producer, event: Event) {
 
 /// The slots of an event that begins with slot number `at`.
 fn pack(event: Event, at: u64, slots: &[AtomicU64]) -> usize {
-    let ring = Ring::new(8).expect("a ring");
+    let ring = Ring::new(8, 1).expect("a ring");
     let producer = attach(&ring);
     write(&producer, event);
     let phase = slot::phase_of_lap(0);

@@ -8,7 +8,7 @@ use std::os::unix::fs::FileExt;
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
 
 use crate::preload::header::{HEADER_BYTES, LAYOUT, MAGIC};
-use crate::preload::start::open;
+use crate::preload::ring::open;
 use crate::ring::Ring;
 
 /// Bytes of a ring of 2^4 slots.
@@ -34,7 +34,7 @@ fn file(bytes: u64, layout: u32, seals: SealFlags) -> OwnedFd {
 
 #[test]
 fn a_ring_is_opened() {
-    assert!(opens(Ring::new(64).expect("a ring").descriptor()));
+    assert!(opens(Ring::new(64, 1).expect("a ring").descriptor().cast_signed()));
     assert!(opens(file(WHOLE, LAYOUT, SealFlags::SHRINK).as_raw_fd()));
     assert!(opens(file(WHOLE + 1, LAYOUT, SealFlags::SHRINK | SealFlags::GROW).as_raw_fd()));
 }

@@ -31,7 +31,7 @@ fn numbered(number: u64) -> Event {
 
 /// Has `count` events written and read at once; returns how long it took.
 fn run(slots: usize, count: u64, read: impl Fn(u64)) -> Duration {
-    let ring = Ring::new(slots).expect("a ring");
+    let ring = Ring::new(slots, 1).expect("a ring");
     let producer = attach(&ring);
     let mut consumer = Consumer::new(ring, None);
     let started = Instant::now();
@@ -86,7 +86,7 @@ fn a_slow_reader_makes_the_program_wait() {
 
 #[test]
 fn a_reader_that_leaves_sets_the_program_free() {
-    let ring = Ring::new(8).expect("a ring");
+    let ring = Ring::new(8, 1).expect("a ring");
     let producer = attach(&ring);
     // Keeps the memory when the reader drops its own.
     let again = attach_view(&ring);
@@ -116,7 +116,7 @@ fn attach_view(ring: &Ring) -> &'static header::Header {
 #[test]
 fn two_writers_at_once_neither_hang_nor_leave_the_ring() {
     for _ in 0..200 {
-        let ring = Ring::new(64).expect("a ring");
+        let ring = Ring::new(64, 1).expect("a ring");
         let producer = attach(&ring);
         let mut consumer = Consumer::new(ring, None);
         let done = AtomicU32::new(0);
@@ -142,7 +142,7 @@ fn two_writers_at_once_neither_hang_nor_leave_the_ring() {
 fn a_stopped_recording_stays_so() {
     for trial in 0..3_000_u64 {
         // Quarters of two slots: every other event takes the slow path.
-        let ring = Ring::new(8).expect("a ring");
+        let ring = Ring::new(8, 1).expect("a ring");
         let producer = attach(&ring);
         let header = ring.header();
         let stopped = AtomicBool::new(false);
@@ -193,7 +193,7 @@ fn a_wiped_producer_writes_nothing() {
 
 #[test]
 fn garbage_is_reported_where_it_stands() {
-    let ring = Ring::new(64).expect("a ring");
+    let ring = Ring::new(64, 1).expect("a ring");
     let producer = attach(&ring);
     for number in 4..7 {
         write(&producer, numbered(number));
@@ -209,7 +209,7 @@ fn garbage_is_reported_where_it_stands() {
 
 #[test]
 fn waiting_ends_by_itself() {
-    let mut consumer = Consumer::new(Ring::new(64).expect("a ring"), None);
+    let mut consumer = Consumer::new(Ring::new(64, 1).expect("a ring"), None);
     let started = Instant::now();
     assert!(!consumer.wait(Duration::from_secs(60)));
     assert!(started.elapsed() < Duration::from_secs(5));
@@ -219,7 +219,7 @@ fn waiting_ends_by_itself() {
 
 /// A ring that a process with this number has taken.
 fn claimed(number: u32) -> Ring {
-    let ring = Ring::new(64).expect("a ring");
+    let ring = Ring::new(64, 1).expect("a ring");
     ring.header().claim.store(number, Relaxed);
     ring.header().state.store(header::STATE_RECORDING, Relaxed);
     ring
@@ -289,7 +289,7 @@ fn following_a_process_that_cannot_be_seen_ends() {
 proptest! {
     #[test]
     fn any_sequence_comes_through(events in prop::collection::vec(events(), 0..200)) {
-        let ring = Ring::new(16).expect("a ring");
+        let ring = Ring::new(16, 1).expect("a ring");
         let producer = attach(&ring);
         let mut consumer = Consumer::new(ring, None);
         let mut read = Vec::new();
@@ -306,7 +306,7 @@ proptest! {
 #[test]
 #[ignore = "a measurement"]
 fn decoding_speed() {
-    let ring = Ring::new(1 << 17).expect("a ring");
+    let ring = Ring::new(1 << 17, 1).expect("a ring");
     let producer = attach(&ring);
     let mut consumer = Consumer::new(ring, None);
     let (mut events, mut bytes, mut reading) = (0_u64, 0_u64, Duration::ZERO);

@@ -30,7 +30,7 @@ fn output_and_status_are_the_same() {
 const ENVIRONMENT: &str = "
 import os
 print([item for item in os.environ.items() if item[0] != '_'])
-print(os.popen('env | grep -c -e VIVARIUM_RING -e VIVARIUM_LD_PRELOAD -e vivarium-').read())
+print(os.popen('env | grep -c -e VIVARIUM_BOARD -e VIVARIUM_LD_PRELOAD -e vivarium-').read())
 ";
 
 #[test]
@@ -42,7 +42,7 @@ fn the_environment_is_as_before() {
             command
         };
         let seen = record(run()).seen;
-        assert!(!seen.stdout.contains("LD_PRELOAD") && !seen.stdout.contains("VIVARIUM_RING"), "{seen:?}");
+        assert!(!seen.stdout.contains("LD_PRELOAD") && !seen.stdout.contains("VIVARIUM_BOARD"), "{seen:?}");
         assert!(seen.stdout.contains("('VIVARIUM_OF_SOMEBODY', 'kept')"), "{seen:?}");
         assert_eq!(seen, plain(run()), "{python:?}");
     });

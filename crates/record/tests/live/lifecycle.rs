@@ -111,7 +111,7 @@ fn launchers_pass_it_on_and_the_first_interpreter_takes_it() {
         let path = python.path.display();
         // Two interpreters: the second finds the ring taken, and an environment of its own without our variables.
         let script = format!(
-            "true; env A=1 {path} -c 'print(1)'; {path} -c \"import os; print([k for k in os.environ if k.startswith('VIVARIUM_RING') or 'PRELOAD' in k])\""
+            "true; env A=1 {path} -c 'print(1)'; {path} -c \"import os; print([k for k in os.environ if k.startswith('VIVARIUM_BOARD') or 'PRELOAD' in k])\""
         );
         shell.args(["-c", &script]);
         shell.stdout(Stdio::piped()).stderr(Stdio::piped());

@@ -57,6 +57,7 @@ fn the_same_program_makes_the_same_calls() {
                 Event::ArenaAcquired { size, .. } => (7, size),
                 Event::ArenaReleased { size, .. } => (8, size),
                 Event::Mark { code } => (9, code.into()),
+                Event::Forked { fork } => (10, fork),
             };
             let events = record(command(python, "print(1)")).events;
             events.into_iter().map(shape).collect::<Vec<_>>()
@@ -196,7 +197,11 @@ print(sys.version_info >= (3, 12))
 #[test]
 fn a_stored_library_and_a_large_ring_do_as_well() {
     let folder = std::env::temp_dir().join(format!("vivarium-test-{}", std::process::id()));
-    let options = SessionOptions { ring_bytes: 8 << 20, library: LibraryPlace::Folder(folder.clone()) };
+    let options = SessionOptions {
+        ring_bytes: 8 << 20,
+        library: LibraryPlace::Folder(folder.clone()),
+        ..SessionOptions::default()
+    };
     each(|python| {
         let recording = record_with(command(python, "print(1)"), &options);
         assert_eq!(recording.seen.stdout, "1\n");

@@ -63,6 +63,12 @@ impl Arenas {
         self.tally.leave((observed.len() - known) as u64);
     }
 
+    /// What was compared so far counts elsewhere; only that something differed stands.
+    pub fn leave_past(&mut self) {
+        self.finish(false);
+        self.tally.leave_past();
+    }
+
     /// There are no further frames. If the recording was cut short, the program may have been inside of its last event,
     /// and nobody knows whether it would have given an arena back.
     pub fn finish(&mut self, cut_short: bool) {

@@ -93,6 +93,11 @@ impl Tally {
         self.broken
     }
 
+    /// Forgets the facts so far, which count elsewhere, but not that one differed.
+    fn leave_past(&mut self) {
+        *self = Self { broken: self.broken, ..Self::default() };
+    }
+
     /// Counts facts that could not be compared.
     fn leave(&mut self, facts: u64) {
         self.facts += facts;

@@ -85,6 +85,12 @@ impl Placement {
         self.tally.leave(facts - known as u64);
     }
 
+    /// What was compared so far counts elsewhere; only that something differed stands.
+    pub fn leave_past(&mut self) {
+        self.tally.leave_past();
+        self.given_failed = 0;
+    }
+
     fn compare(&mut self, allocator: &Allocator, frame: &Frame, predicted: &[u64]) {
         let Some(index) = self.tally.compare(predicted, &self.observed) else { return };
         // Which input the fact belongs to: facts are in the order of the requests that pools serve.

@@ -8,6 +8,7 @@ use trace::LiveBlock;
 /// Addresses are kept in pages of 64 KiB.
 const PAGE_SHIFT: u32 = 16;
 
+#[derive(Clone)]
 struct Page {
     blocks: Box<[Option<LiveBlock>]>,
     live: u32,
@@ -18,6 +19,7 @@ struct Page {
 /// Most addresses lie close together, in arenas, so each 64 KiB of address space with a live block has an array with
 /// a place for each address that may be a block's: as much memory as half the heap (all of it, if blocks are aligned
 /// to 8 bytes), and one hash of the page's number instead of one of each address.
+#[derive(Clone)]
 pub(super) struct Addresses {
     pages: HashMap<u64, Page>,
     /// Addresses are multiples of two to this power; any other goes to `odd`.
@@ -66,7 +68,7 @@ impl Addresses {
 }
 
 /// The live arenas.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Arenas {
     /// Size and number by base.
     live: BTreeMap<u64, (u64, u64)>,

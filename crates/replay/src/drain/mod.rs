@@ -10,7 +10,7 @@ use std::fmt;
 use std::io::Write;
 
 use record::Event;
-use trace::{Answer, Domain, Ending, Header, LiveBlock, MARK_DEBUGMALLOCSTATS, Totals, Writer};
+use trace::{Allocator, Answer, Branch, Domain, Ending, Header, LiveBlock, MARK_DEBUGMALLOCSTATS, Totals, Writer};
 
 use addresses::{Addresses, Arenas};
 pub use allocator::UnknownAllocator;
@@ -72,11 +72,19 @@ pub struct Drain<W: Write> {
     recording: Option<Recording<W>>,
 }
 
+/// What a process had in its pools when another one was forked from it. As much memory as a [`Drain`] takes.
+#[derive(Clone)]
+pub struct Fork {
+    branch: Branch,
+    allocator: Allocator,
+    addresses: Addresses,
+    arenas: Arenas,
+}
+
 /// A trace being written.
 struct Recording<W: Write> {
     writer: Writer<W>,
-    small_limit: u64,
-    arena_size: u64,
+    allocator: Allocator,
     addresses: Addresses,
     arenas: Arenas,
     /// Arenas given back inside the call that is under way; it is known only later whether that is a resize.
@@ -88,6 +96,41 @@ impl<W: Write> Drain<W> {
     /// that is a first guess from the version.
     pub fn new(header: Header, open: impl FnOnce() -> Result<W, trace::Error> + Send + 'static) -> Self {
         Self { waiting: Some((header, Box::new(open))), held_back: Vec::new(), small: 0, recording: None }
+    }
+
+    /// A drain for a process that was forked from another: it goes on where `fork` was made, in a trace of its own.
+    /// `parent` is the name of the parent's trace, which is in the same folder.
+    ///
+    /// # Errors
+    /// If the trace cannot be written.
+    pub fn resume(
+        mut header: Header,
+        fork: Fork,
+        parent: String,
+        open: impl FnOnce() -> Result<W, trace::Error>,
+    ) -> Result<Self, DrainError> {
+        let Fork { branch, allocator, addresses, arenas } = fork;
+        header.allocator = allocator;
+        let writer = Writer::resume(open()?, &header, branch, parent)?;
+        let recording = Recording { writer, allocator, addresses, arenas, released: Vec::new() };
+        Ok(Self { waiting: None, held_back: Vec::new(), small: 0, recording: Some(recording) })
+    }
+
+    /// What the process has in its pools now, for the trace of one that is forked from it here. `None` if it has no
+    /// trace yet, nor will.
+    ///
+    /// # Errors
+    /// As for [`Drain::push`].
+    pub fn fork(&mut self) -> Result<Option<Fork>, DrainError> {
+        self.begin()?;
+        let Some(recording) = &mut self.recording else { return Ok(None) };
+        recording.settle_released(None);
+        Ok(Some(Fork {
+            branch: recording.writer.branch()?,
+            allocator: recording.allocator,
+            addresses: recording.addresses.clone(),
+            arenas: recording.arenas.clone(),
+        }))
     }
 
     /// Takes the next event.
@@ -117,8 +160,7 @@ impl<W: Write> Drain<W> {
             allocator::recognise(header.allocator, &header.interpreter.version, &self.held_back)
                 .map_err(DrainError::Allocator)?;
         let mut recording = Recording {
-            small_limit: header.allocator.small_limit.into(),
-            arena_size: header.allocator.arena_size,
+            allocator: header.allocator,
             addresses: Addresses::new(header.allocator.alignment),
             arenas: Arenas::default(),
             released: Vec::new(),
@@ -173,13 +215,13 @@ fn domain(domain: record::Domain) -> Domain {
 
 impl<W: Write> Recording<W> {
     fn gap(&self, address: u64, what: &'static str) -> DrainError {
-        DrainError::Gap { event: self.writer.totals().events, address, what }
+        DrainError::Gap { event: self.writer.next_event(), address, what }
     }
 
     fn answer(&mut self, size: u64, address: u64) -> Answer {
         match address {
             0 => Answer::Failed,
-            _ if size.wrapping_sub(1) < self.small_limit && self.arenas.contains(address) => {
+            _ if self.allocator.serves(size) && self.arenas.contains(address) => {
                 Answer::At(address)
             }
             _ => Answer::Foreign,
@@ -225,7 +267,7 @@ impl<W: Write> Recording<W> {
             }
             Event::ArenaAcquired { base, size } => {
                 self.settle_released(None);
-                if size != self.arena_size {
+                if size != self.allocator.arena_size {
                     return Err(self.gap(base, "acquires an arena of another size"));
                 }
                 let arena = self.writer.arena_requested(Some(base));
@@ -237,6 +279,8 @@ impl<W: Write> Recording<W> {
                 }
                 self.released.push(base);
             }
+            // Whoever follows the child asks for what it takes over: see `Drain::fork`.
+            Event::Forked { .. } => self.settle_released(None),
             Event::Mark { code } => {
                 self.settle_released(None);
                 self.writer.mark(match code {
@@ -255,7 +299,7 @@ impl<W: Write> Recording<W> {
     /// the resize it was in use. (It cannot be if an arena was acquired since: a resize takes before it gives.)
     fn settle_released(&mut self, resized: Option<u64>) {
         for base in std::mem::take(&mut self.released) {
-            let in_resize = resized.is_some_and(|old| old.wrapping_sub(base) < self.arena_size);
+            let in_resize = resized.is_some_and(|old| old.wrapping_sub(base) < self.allocator.arena_size);
             if let Some(arena) = self.arenas.remove(base) {
                 self.writer.arena_released(arena, in_resize);
             }

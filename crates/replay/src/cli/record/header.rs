@@ -75,6 +75,7 @@ pub(super) fn header(claim: &Claim, program: String, arguments: &Arguments) -> R
             TierChoice::Auto => "this version records no more",
         }
         .to_owned(),
+        parent: None,
     };
     if arguments.redact {
         header.redact();

@@ -1,9 +1,9 @@
-//! Is the process that reads the ring still there?
+//! The process that reads the ring: what of its is found where, and is it still there?
 //!
-//! Asked only by a program that has waited in vain on a full ring. A reader that ends in good order sets a flag in
-//! the header; what is left are readers that were killed.
+//! The latter is asked only by a program that has waited in vain, and by one that starts others. A reader that ends in
+//! good order sets a flag in what it shares; what is left are readers that were killed.
 
-use core::ffi::c_int;
+use core::ffi::{CStr, c_int};
 use core::sync::atomic::{AtomicU8, Ordering::Relaxed};
 
 use super::{sys, text};
@@ -16,7 +16,7 @@ const TARGET_BYTES: usize = 128;
 static PATH: [AtomicU8; PATH_BYTES] = [const { AtomicU8::new(0) }; PATH_BYTES];
 static TARGET: [AtomicU8; TARGET_BYTES] = [const { AtomicU8::new(0) }; TARGET_BYTES];
 
-/// Remembers where the ring was found.
+/// Remembers where the board was found.
 pub fn remember(path: &[u8]) {
     text::publish(path, &PATH);
     let mut target = [0; TARGET_BYTES];
@@ -25,7 +25,7 @@ pub fn remember(path: &[u8]) {
     }
 }
 
-/// Does process `pid` still hold the ring open?
+/// Does process `pid` still hold the board open?
 ///
 /// The descriptor seen through `/proc` answers for processes that are gone, that are zombies, and whose number
 /// belongs to another process by now. Where `/proc` cannot be read (the program changed its user or its root) the
@@ -45,6 +45,30 @@ pub fn is_alive(pid: u32) -> bool {
         Err(sys::ENOENT) => !process_is_visible(),
         Err(_) => true,
     }
+}
+
+/// The path of another descriptor of the reader's, put into `path`. None if nothing was remembered.
+pub fn sibling(descriptor: u32, path: &mut [u8; PATH_BYTES]) -> Option<&CStr> {
+    for (to, from) in path.iter_mut().zip(&PATH) {
+        *to = from.load(Relaxed);
+    }
+    let end = path.iter().rposition(|byte| *byte == b'/')? + 1;
+    // No number has more digits.
+    let mut digits = [0; 10];
+    let mut first = digits.len();
+    let mut rest = descriptor;
+    loop {
+        first -= 1;
+        digits[first] = b'0' + (rest % 10).to_le_bytes()[0];
+        rest /= 10;
+        if rest == 0 {
+            break;
+        }
+    }
+    let digits = &digits[first..];
+    path.get_mut(end..end + digits.len())?.copy_from_slice(digits);
+    *path.get_mut(end + digits.len())? = 0;
+    CStr::from_bytes_until_nul(path).ok()
 }
 
 /// The path without its last part, `/proc/<pid>/fd`, and again without: does that exist?

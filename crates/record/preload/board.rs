@@ -1,0 +1,41 @@
+//! A page that all processes of a recording share: where the ring for the next interpreter is.
+//!
+//! Found through the environment by every process that is started, and mapped for good by interpreters. Every field is
+//! atomic, since any of them may write at any time.
+
+use core::sync::atomic::AtomicU32;
+use core::sync::atomic::AtomicU64;
+
+/// "vivboard", read as a little-endian number.
+pub const MAGIC: u64 = u64::from_le_bytes(*b"vivboard");
+/// Size of the file.
+pub const BOARD_BYTES: usize = 4096;
+
+/// The board. All zeroes is a valid one but for the first four fields.
+#[repr(C)]
+pub struct Board {
+    /// [`MAGIC`].
+    pub magic: AtomicU64,
+    /// [`LAYOUT`](super::header::LAYOUT): it changes together with that of the ring.
+    pub layout: AtomicU32,
+    /// Process id of the reader.
+    pub reader: AtomicU32,
+    /// 1 if every interpreter is recorded; 0: only the first.
+    pub follows: AtomicU32,
+    _written_once: [AtomicU32; 11],
+
+    /// Number of the ring that the next interpreter may take, counted from 1. Who finds it taken sleeps on this word.
+    pub offered: AtomicU32,
+    /// Its descriptor in the reader; written before `offered`.
+    pub descriptor: AtomicU32,
+    /// Not 0 once nobody is recorded any more.
+    pub closed: AtomicU32,
+    _by_reader: [AtomicU32; 13],
+
+    /// Interpreters that were not recorded: forked or started, and none of the recorded.
+    pub unrecorded: AtomicU32,
+    /// Changes whenever a ring was taken. The reader sleeps on this word.
+    pub bell: AtomicU32,
+}
+
+const _: () = assert!(size_of::<Board>() <= BOARD_BYTES);
