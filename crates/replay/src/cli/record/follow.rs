@@ -6,18 +6,12 @@ use std::time::{Duration, Instant};
 
 use record::{Claim, Consumer, Refusal, State};
 
+use super::limits::Limits;
+use super::program::Program;
 use crate::drain::{Drain, DrainError};
 
 /// How long to sleep when there is nothing to read.
 const NAP: Duration = Duration::from_millis(20);
-
-/// When a recording is long enough, whatever the program goes on to do.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Limits {
-    pub(super) time: Option<Duration>,
-    /// Of the trace, in bytes.
-    pub(super) size: Option<u64>,
-}
 
 /// How a recording came to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,21 +33,29 @@ pub(super) enum Failure {
     Cut(DrainError),
 }
 
-/// Waits until an interpreter starts to be recorded.
-pub(super) fn wait_for_interpreter(consumer: &mut Consumer, child: &mut Child) -> Result<Claim, String> {
-    const NO_PYTHON: &str = "nothing was recorded: the command ran no CPython, or none that the recorder could reach \
-                             (set-uid programs and those linked statically ignore it; env -i belongs in front of \
-                             replay, not behind it)";
+/// Waits until an interpreter starts to be recorded; `seen` is what the command starts.
+pub(super) fn wait_for_interpreter(
+    consumer: &mut Consumer,
+    child: &mut Child,
+    mut seen: Option<Program>,
+) -> Result<Claim, String> {
+    let nothing = |seen: Option<&Program>| {
+        let why = seen.map_or_else(|| "the command ran no CPython".to_owned(), Program::why_unrecorded);
+        format!("nothing was recorded: {why}")
+    };
     loop {
         match consumer.state() {
             State::Refused(why) => return Err(refusal(why).to_owned()),
             State::Unclaimed => {}
-            _ => return consumer.claim().ok_or_else(|| NO_PYTHON.to_owned()),
+            _ => return consumer.claim().ok_or_else(|| nothing(seen.as_ref())),
         }
         let ended = child.try_wait().map_err(|error| error.to_string())?.is_some();
         // Whoever claimed did so before it ended.
         if ended && consumer.state() == State::Unclaimed {
-            return Err(NO_PYTHON.to_owned());
+            return Err(nothing(seen.as_ref()));
+        }
+        if !ended {
+            Program::look_again(&mut seen, child.id());
         }
         consumer.wait(NAP);
     }

@@ -2,6 +2,8 @@
 
 mod follow;
 mod header;
+mod limits;
+mod program;
 mod signals;
 
 use std::ffi::OsString;
@@ -18,8 +20,10 @@ use trace::{Ending, Totals};
 
 use super::{complain, numbers};
 use crate::drain::Drain;
-use follow::{End, Failure, Limits, drain_all, wait_for_interpreter};
+use follow::{End, Failure, drain_all, wait_for_interpreter};
 use header::{header, minor_version, program_name};
+use limits::Limits;
+use program::{Program, missing_interpreter};
 use signals::Signals;
 
 /// Run a Python program and record what it does to its memory manager.
@@ -34,17 +38,17 @@ pub(super) struct Arguments {
     /// Overwrite the file if it exists
     #[arg(short, long)]
     force: bool,
-    /// How much to record
+    /// How much of what happens to record: what a trace holds decides which checks `verify` can make
     #[arg(long, value_enum, default_value_t = TierChoice::Auto)]
     tier: TierChoice,
     /// Leave the command line and the interpreter's place out of the trace
     #[arg(long)]
     redact: bool,
     /// Record no longer than this (90s, 5m, 1h30m); the program goes on
-    #[arg(long = "for", value_name = "TIME", value_parser = humantime::parse_duration)]
+    #[arg(long = "for", value_name = "TIME", value_parser = limits::time)]
     time: Option<Duration>,
     /// Record until the trace has about this size (500K, 20M, 1G); the program goes on
-    #[arg(long, value_name = "SIZE", value_parser = |text: &str| text.parse::<ByteSize>())]
+    #[arg(long, value_name = "SIZE", value_parser = limits::size)]
     max_size: Option<ByteSize>,
     /// The command, with its arguments
     #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true, value_name = "COMMAND")]
@@ -53,9 +57,9 @@ pub(super) struct Arguments {
 
 #[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum TierChoice {
-    /// As much as the interpreter lets be seen
+    /// As much as the interpreter lets be seen (for now, blocks)
     Auto,
-    /// Blocks and arenas
+    /// Every call of the allocators and every arena: checks `placement` and `arenas`
     Blocks,
 }
 
@@ -81,10 +85,15 @@ pub(super) fn run(arguments: Arguments) -> ExitCode {
     let mut command = Command::new(program);
     command.args(rest);
     session.configure(&mut command);
+    let seen = Program::of(program);
     let mut child = match command.spawn() {
         Ok(child) => child,
         Err(error) => {
             let not_found = error.kind() == io::ErrorKind::NotFound;
+            if let Some(why) = missing_interpreter(program).filter(|_| not_found) {
+                complain(why);
+                return ExitCode::from(NOT_EXECUTABLE);
+            }
             let is_script = Path::new(program).extension().is_some_and(|extension| extension == "py");
             let hint = if is_script {
                 format!(" (did you mean: python3 {}?)", program.display())
@@ -97,7 +106,7 @@ pub(super) fn run(arguments: Arguments) -> ExitCode {
     };
     signals.forward_to(&child);
     let mut consumer = session.into_consumer();
-    let recorded = record(&mut consumer, &mut child, &arguments);
+    let recorded = record(&mut consumer, &mut child, seen, &arguments);
     let remains = consumer.end();
     // What is over already is told at once: the program may go on for long.
     let waiting = match recorded {
@@ -168,8 +177,13 @@ fn unusable(output: &Path, force: bool) -> Option<String> {
 
 /// Follows the program to its end, or that of the recording. The error is a sentence for the person who gave the
 /// command; the program goes on unrecorded.
-fn record(consumer: &mut Consumer, child: &mut Child, arguments: &Arguments) -> Result<Recorded, String> {
-    let claim = wait_for_interpreter(consumer, child)?;
+fn record(
+    consumer: &mut Consumer,
+    child: &mut Child,
+    seen: Option<Program>,
+    arguments: &Arguments,
+) -> Result<Recorded, String> {
+    let claim = wait_for_interpreter(consumer, child, seen)?;
     let start = Instant::now();
     let program = program_name(&arguments.command);
     let path = arguments.output.clone().unwrap_or_else(|| format!("{program}.{}.viv", claim.pid).into());
