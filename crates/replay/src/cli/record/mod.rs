@@ -90,7 +90,12 @@ pub(super) fn run(arguments: Arguments) -> ExitCode {
         Ok(child) => child,
         Err(error) => {
             let not_found = error.kind() == io::ErrorKind::NotFound;
-            if let Some(why) = missing_interpreter(program).filter(|_| not_found) {
+            let why = if not_found {
+                missing_interpreter(program)
+            } else {
+                seen.and_then(|program| program.why_unreachable())
+            };
+            if let Some(why) = why {
                 complain(why);
                 return ExitCode::from(NOT_EXECUTABLE);
             }

@@ -61,35 +61,42 @@ impl Program {
     /// Why nothing of it was recorded, and what to do.
     pub(super) fn why_unrecorded(&self) -> String {
         let path = self.path.display();
-        match obstacle(&self.path) {
-            Some(Obstacle::Class32) => format!(
+        self.why_unreachable().unwrap_or_else(|| {
+            format!(
+                "{path} is no CPython, and if it started one the recorder could not reach it (env -i and sudo belong \
+                 in front of replay; a CPython that is linked statically cannot be reached)"
+            )
+        })
+    }
+
+    /// What about the file keeps the recorder out, and what to do.
+    pub(super) fn why_unreachable(&self) -> Option<String> {
+        let path = self.path.display();
+        Some(match obstacle(&self.path)? {
+            Obstacle::Class32 => format!(
                 "{path} is a 32-bit program, which cannot load the recorder's library: use a 64-bit CPython"
             ),
-            Some(Obstacle::Machine) => format!(
+            Obstacle::Machine => format!(
                 "{path} is a program for another kind of processor, which cannot load the recorder's library: use a \
                  CPython for {}",
                 env::consts::ARCH
             ),
-            Some(Obstacle::Static) => format!(
+            Obstacle::Static => format!(
                 "{path} is linked statically, so no library can be preloaded into it: use a CPython that is linked \
                  dynamically"
             ),
-            Some(Obstacle::Musl) => format!(
+            Obstacle::Musl => format!(
                 "{path} is linked with musl, and the recorder's library with glibc: use a CPython of a system with \
                  glibc"
             ),
-            Some(Obstacle::Secure) => format!(
+            Obstacle::Secure => format!(
                 "{path} is set-uid or set-gid or has capabilities, so the loader preloads no library into it: let \
                  replay be started by the user that the program is to run as"
             ),
-            Some(Obstacle::PyPy) => format!(
-                "{path} is PyPy, whose memory manager is not CPython's: record with CPython"
-            ),
-            None => format!(
-                "{path} is no CPython, and if it started one the recorder could not reach it (env -i and sudo belong \
-                 in front of replay; a CPython that is linked statically cannot be reached)"
-            ),
-        }
+            Obstacle::PyPy => {
+                format!("{path} is PyPy, whose memory manager is not CPython's: record with CPython")
+            }
+        })
     }
 }
 
