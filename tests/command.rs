@@ -101,7 +101,7 @@ fn what_is_not_there_is_named() {
     assert!(stderr(&output).contains("no trace (*.viv) in this folder"), "{}", stderr(&output));
     let output = replay().arg("verify").arg(folder.path().join("absent.viv")).output().unwrap();
     assert_eq!(output.status.code(), Some(2));
-    assert!(stdout(&output).contains("absent.viv"), "{}", stdout(&output));
+    assert!(stdout(&output).contains("absent.viv: there is no such file"), "{}", stdout(&output));
 }
 
 /// A reader who leaves (`replay info … | head -1`) ends the command quietly.

@@ -18,17 +18,10 @@ pub(crate) fn discover() -> Vec<Python> {
     if let Some(named) = std::env::var_os("VIVARIUM_PYTHONS") {
         candidates.extend(std::env::split_paths(&named));
     } else {
-        if let Some(home) = std::env::var_os("HOME") {
-            let versions = Path::new(&home).join(".pyenv/versions");
-            for version in std::fs::read_dir(versions).into_iter().flatten().flatten() {
-                candidates.push(version.path().join("bin/python"));
-            }
-            // What `cargo xtask interpreters --fetch` fetches.
-            let fetched = Path::new(&home).join(".cache/vivarium/interpreters");
-            for folder in std::fs::read_dir(fetched).into_iter().flatten().flatten() {
-                let minors = (13..=30).map(|minor| folder.path().join(format!("usr/bin/python3.{minor}")));
-                candidates.extend(minors.filter(|path| path.exists()));
-            }
+        candidates.extend(below_home(".pyenv/versions", "bin").map(|folder| folder.join("python")));
+        for folder in below_home(FETCHED, "usr/bin") {
+            let minors = (13..=30).map(|minor| folder.join(format!("python3.{minor}")));
+            candidates.extend(minors.filter(|path| path.exists()));
         }
         candidates.push("/usr/bin/python3".into());
         candidates.push("/usr/local/bin/python3".into());
@@ -45,6 +38,16 @@ pub(crate) fn discover() -> Vec<Python> {
     }
     pythons.sort_by_key(|python| python.version);
     pythons
+}
+
+/// What `cargo xtask interpreters --fetch` fetches.
+const FETCHED: &str = ".cache/vivarium/interpreters";
+
+/// The folders `*/LAST` below one of the home folder.
+fn below_home(folder: &str, last: &'static str) -> impl Iterator<Item = PathBuf> {
+    let folder = std::env::var_os("HOME").map(|home| Path::new(&home).join(folder));
+    let entries = folder.and_then(|folder| std::fs::read_dir(folder).ok());
+    entries.into_iter().flatten().flatten().map(move |entry| entry.path().join(last))
 }
 
 fn version(path: &Path) -> Option<(u32, u32, u32)> {
@@ -69,4 +72,15 @@ pub(crate) fn recordable(test: &str) -> Vec<Python> {
         eprintln!("skipped: {test}: no CPython from 3.7 on was found here (name some in VIVARIUM_PYTHONS)");
     }
     good
+}
+
+/// An interpreter without the interpreter lock, which is not recorded.
+pub(crate) fn free_threaded() -> Option<PathBuf> {
+    let script = "import sys, sysconfig; sys.exit(not sysconfig.get_config_var('Py_GIL_DISABLED'))";
+    let is_free = |path: &PathBuf| {
+        Command::new(path).args(["-c", script]).output().is_ok_and(|output| output.status.success())
+    };
+    let folders = below_home(".pyenv/versions", "bin").chain(below_home(FETCHED, "usr/bin"));
+    let builds = |folder: PathBuf| (13..=30).map(move |minor| folder.join(format!("python3.{minor}t")));
+    folders.flat_map(builds).find(is_free)
 }

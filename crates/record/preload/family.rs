@@ -30,8 +30,10 @@ static RING: AtomicPtr<Header> = AtomicPtr::new(null_mut());
 static FORKS: AtomicU32 = AtomicU32::new(0);
 /// The number of the fork that made this child, or is about to make one; 0: that one cannot be recorded.
 static FORK: AtomicU32 = AtomicU32::new(0);
-/// 1 in a parent that was recorded when it forked last, and so in its child until that has its first event.
+/// 1 in a parent that was recorded, or counted, when it forked last, and so in its child until that has its first event.
 static WAITS: AtomicU32 = AtomicU32::new(0);
+/// 1 in a child that is not recorded, but was counted: so its own children are.
+static COUNTED: AtomicU32 = AtomicU32::new(0);
 
 /// Notes what children will need. Called once, by the constructor.
 pub fn remember(board: &'static Board, ring: &Ring, producer: *mut Producer) {
@@ -58,7 +60,7 @@ pub unsafe extern "C" fn before_fork() {
             FORK.store(fork, Relaxed);
         }
     }
-    WAITS.store(producer.is_recording().into(), Relaxed);
+    WAITS.store(u32::from(producer.is_recording()) | COUNTED.load(Relaxed), Relaxed);
 }
 
 /// In the child, right after the fork.
@@ -91,6 +93,7 @@ pub fn join(producer: &Producer) -> bool {
     let Some(ring) = ring else {
         producer.stop();
         ring::pass_by(board);
+        COUNTED.store(1, Relaxed);
         return false;
     };
     let header = ring.header();

@@ -93,7 +93,9 @@ unsafe fn look_up() -> Option<Symbols> {
     let get_arena = find(c"PyObject_GetArenaAllocator");
     let set_arena = find(c"PyObject_SetArenaAllocator");
     let version = find(c"Py_GetVersion");
-    if [get, set, get_arena, set_arena, version].contains(&null_mut()) {
+    // Only programs with glibc are known to go well.
+    let glibc = find(c"gnu_get_libc_version");
+    if [get, set, get_arena, set_arena, version, glibc].contains(&null_mut()) {
         return None;
     }
     let is_initialized = find(c"Py_IsInitialized");

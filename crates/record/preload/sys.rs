@@ -96,14 +96,15 @@ unsafe extern "C" {
     pub fn getpid() -> c_int;
     fn syscall(number: c_long, ...) -> c_long;
     fn __errno_location() -> *mut c_int;
-    // Part of glibc's interface since 2.3; `pthread_atfork` itself is not in every version's shared library.
-    fn __register_atfork(
-        prepare: Option<unsafe extern "C" fn()>,
-        parent: Option<unsafe extern "C" fn()>,
-        child: Option<unsafe extern "C" fn()>,
-        library: *mut c_void,
-    ) -> c_int;
 }
+
+/// A handler of [`RegisterAtFork`].
+type AtFork = Option<unsafe extern "C" fn()>;
+
+/// `__register_atfork`: part of glibc's interface since 2.3; `pthread_atfork` itself is not in every version's shared
+/// library.
+type RegisterAtFork =
+    unsafe extern "C" fn(prepare: AtFork, parent: AtFork, child: AtFork, library: *mut c_void) -> c_int;
 
 /// The calling thread's error number.
 pub fn errno() -> c_int {
@@ -149,9 +150,16 @@ pub fn futex_wake(word: &AtomicU32) {
 /// Has `before` called in the parent, before each fork that the C library makes, and `in_child` afterwards in the
 /// child. Returns whether that worked.
 pub fn at_fork(before: unsafe extern "C" fn(), in_child: unsafe extern "C" fn()) -> bool {
-    // SAFETY: handlers may be absent; no library handle means that they are never unregistered, which is right for code
-    // that is never unloaded.
-    unsafe { __register_atfork(Some(before), None, Some(in_child), core::ptr::null_mut()) == 0 }
+    // Not linked: a program with another C library could then not even be started with this one.
+    // SAFETY: the name is a terminated string.
+    let found = unsafe { dlsym(core::ptr::null_mut(), c"__register_atfork".as_ptr()) };
+    // SAFETY: null is `None`, and what has this name has this type. Handlers may be absent; no library handle means that
+    // they are never unregistered, which is right for code that is never unloaded.
+    unsafe {
+        let register = core::mem::transmute::<*mut c_void, Option<RegisterAtFork>>(found);
+        register
+            .is_some_and(|register| register(Some(before), None, Some(in_child), core::ptr::null_mut()) == 0)
+    }
 }
 
 /// Replaces the process by a program. Returns only if that failed.

@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{
     AtomicU8,
     Ordering::{Acquire, Relaxed, Release, SeqCst},
@@ -32,7 +33,7 @@ const STUCK: u32 = 3;
 /// Dropping it sets the program free, which goes on unrecorded.
 #[derive(Debug)]
 pub struct Consumer {
-    ring: Ring,
+    ring: Arc<Ring>,
     /// Kept for the processes that it made, and for what they start.
     _session: Option<Session>,
     /// Slots read, since the beginning.
@@ -66,7 +67,7 @@ enum Process {
 impl Consumer {
     pub(crate) fn new(ring: Ring, session: Option<Session>) -> Self {
         Self {
-            ring,
+            ring: Arc::new(ring),
             _session: session,
             position: 0,
             published: 0,
@@ -83,13 +84,10 @@ impl Consumer {
         self.ring.header().number.load(Relaxed)
     }
 
-    /// Whether the child that a fork of this process made has become another program before it did anything to be
-    /// recorded. If so, nobody will ever [go on](crate::Origin::Forked) from that fork. Tells only of the last 64.
+    /// To be asked about forks of this process, by any thread.
     #[must_use]
-    pub fn is_replaced(&self, fork: u64) -> bool {
-        let replaced = &self.ring.header().replaced;
-        let place = fork % replaced.len() as u64;
-        u64::from(replaced[usize::try_from(place).unwrap_or(0)].load(Relaxed)) == fork
+    pub fn forks(&self) -> Forks {
+        Forks(Arc::clone(&self.ring))
     }
 
     /// Gives all events that are there to `sink`, in order, but no more than fill the ring once; the places that
@@ -370,6 +368,21 @@ impl Consumer {
         self.published = self.position;
         fence(SeqCst);
         wake_producer(header);
+    }
+}
+
+/// The forks of a recorded process.
+#[derive(Clone, Debug)]
+pub struct Forks(Arc<Ring>);
+
+impl Forks {
+    /// Whether the child that a fork made has become another program before it did anything to be recorded. If so,
+    /// nobody will ever [go on](Origin::Forked) from that fork. Known only of the last 64 such forks.
+    #[must_use]
+    pub fn is_replaced(&self, fork: u64) -> bool {
+        let replaced = &self.0.header().replaced;
+        let place = fork % replaced.len() as u64;
+        usize::try_from(place).is_ok_and(|place| u64::from(replaced[place].load(Relaxed)) == fork)
     }
 }
 

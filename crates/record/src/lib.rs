@@ -77,9 +77,12 @@ pub use event::{Domain, Event};
 pub use options::{Claim, Drained, End, LibraryPlace, Origin, Refusal, SessionOptions, State, Status};
 
 #[cfg(not(target_os = "linux"))]
-pub use unsupported::{Consumer, Session};
+pub use unsupported::{Consumer, Forks, Session};
 #[cfg(target_os = "linux")]
-pub use {consumer::Consumer, session::Session};
+pub use {
+    consumer::{Consumer, Forks},
+    session::Session,
+};
 
 /// The preloaded library, as a file's contents. Empty where recording is not supported.
 pub static PRELOAD: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/preload.so"));

@@ -13,6 +13,17 @@ pub enum Session {}
 #[derive(Debug)]
 pub enum Consumer {}
 
+/// The forks of a recorded process. It cannot be made on this system.
+#[derive(Clone, Debug)]
+pub enum Forks {}
+
+impl Forks {
+    /// Never called.
+    pub fn is_replaced(&self, _: u64) -> bool {
+        match *self {}
+    }
+}
+
 impl Session {
     /// Returns [`Error::Unsupported`].
     pub fn new(_: &SessionOptions) -> Result<Self, Error> {
@@ -67,7 +78,7 @@ impl Consumer {
     }
 
     /// Never called.
-    pub fn is_replaced(&self, _: u64) -> bool {
+    pub fn forks(&self) -> Forks {
         match *self {}
     }
 

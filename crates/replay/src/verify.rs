@@ -269,7 +269,8 @@ impl Outcome {
         // A forked process may end without ever needing an arena of its own, and then that check has nothing to say.
         let has_parent = header.parent.is_some();
         let mut empty = report.checks.iter().filter(|check| check.facts == 0);
-        let empty = if has_parent && empty.clone().count() < report.checks.len() { None } else { empty.next() };
+        let empty =
+            if has_parent && empty.clone().count() < report.checks.len() { None } else { empty.next() };
         report.verdict = if diverged {
             Verdict::Diverged
         } else if report.error.is_some() || checks.is_empty() {

@@ -145,6 +145,10 @@ pub enum Malformed {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            // As the system says it; other words have been chosen by somebody.
+            Self::Io(error) if error.raw_os_error().is_some() && error.kind() == io::ErrorKind::NotFound => {
+                f.write_str("there is no such file")
+            }
             Self::Io(error) => write!(f, "{error}"),
             Self::NotATrace => f.write_str("not a Vivarium trace: its first eight bytes are not a trace's"),
             Self::TooOld { found, oldest } => write!(
@@ -157,12 +161,19 @@ impl fmt::Display for Error {
                 "too new: the trace is in format {found}, and the newest that can be read here is {newest}; \
                  update Vivarium"
             ),
-            Self::Truncated { frame, events } => {
-                write!(f, "truncated at frame {frame}, {events} events recovered")
+            Self::Truncated { frame: 0, .. } => {
+                f.write_str("truncated in its header, no event recovered: the file is empty or only begun")
             }
-            Self::Corrupt { frame, what, events } => {
-                write!(f, "corrupt frame {frame}: {what}; {events} events before it recovered")
-            }
+            Self::Truncated { frame, events } => write!(
+                f,
+                "truncated at frame {frame}, {events} events recovered: the recording was cut off before its end, or \
+                 this copy was"
+            ),
+            Self::Corrupt { frame, what, events } => write!(
+                f,
+                "corrupt frame {frame}: {what}; {events} events before it recovered; copy the trace again, or record \
+                 again"
+            ),
             Self::Malformed { frame, event: Some(event), what } => {
                 write!(f, "frame {frame}, event {event}: {what}")
             }

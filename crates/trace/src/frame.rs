@@ -228,7 +228,8 @@ impl<R: Read> FrameReader<R> {
     pub(crate) fn new(mut source: R) -> Result<Self, Error> {
         let mut start = [0; 16];
         let read = read_up_to(&mut source, &mut start)?;
-        if start[..8] != MAGIC {
+        let magic = read.min(MAGIC.len());
+        if start[..magic] != MAGIC[..magic] {
             return Err(Error::NotATrace);
         }
         if read < start.len() {

@@ -186,6 +186,10 @@ fn tell(report: &TraceReport, text: &mut String) {
                 let _ = writeln!(text, "  {detail}");
             }
         }
+        if report.verdict == Verdict::Unreadable && check.verified > 0 {
+            let verified = numbers::count(check.verified);
+            let _ = writeln!(text, "  {}: {verified} facts verified", check.name.name());
+        }
         if check.unverified > 0 {
             let why = check.why.as_deref().unwrap_or("unknown");
             let unverified = numbers::count(check.unverified);

@@ -10,7 +10,9 @@ use std::fmt;
 use std::io::Write;
 
 use record::Event;
-use trace::{Allocator, Answer, Branch, Domain, Ending, Header, LiveBlock, MARK_DEBUGMALLOCSTATS, Totals, Writer};
+use trace::{
+    Allocator, Answer, Branch, Domain, Ending, Header, LiveBlock, MARK_DEBUGMALLOCSTATS, Totals, Writer,
+};
 
 use addresses::{Addresses, Arenas};
 pub use allocator::UnknownAllocator;
@@ -221,9 +223,7 @@ impl<W: Write> Recording<W> {
     fn answer(&mut self, size: u64, address: u64) -> Answer {
         match address {
             0 => Answer::Failed,
-            _ if self.allocator.serves(size) && self.arenas.contains(address) => {
-                Answer::At(address)
-            }
+            _ if self.allocator.serves(size) && self.arenas.contains(address) => Answer::At(address),
             _ => Answer::Foreign,
         }
     }

@@ -1,23 +1,15 @@
-//! Following a program: until an interpreter appears, and then until it ends or enough is recorded.
+//! Following a process: from its first event until it ends or enough is recorded.
 
 use std::io::Write;
-use std::process::Child;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use record::{Claim, Consumer, Refusal, State};
+use record::{Claim, Consumer, Event, Refusal, State};
 
-use crate::drain::{Drain, DrainError};
+use super::family::Family;
+use crate::drain::{Drain, DrainError, Fork};
 
 /// How long to sleep when there is nothing to read.
-const NAP: Duration = Duration::from_millis(20);
-
-/// When a recording is long enough, whatever the program goes on to do.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Limits {
-    pub(super) time: Option<Duration>,
-    /// Of the trace, in bytes.
-    pub(super) size: Option<u64>,
-}
+pub(super) const NAP: Duration = Duration::from_millis(20);
 
 /// How a recording came to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,21 +31,13 @@ pub(super) enum Failure {
     Cut(DrainError),
 }
 
-/// Waits until an interpreter starts to be recorded.
-pub(super) fn wait_for_interpreter(consumer: &mut Consumer, child: &mut Child) -> Result<Claim, String> {
-    const NO_PYTHON: &str = "nothing was recorded: the command ran no CPython, or none that the recorder could reach \
-                             (set-uid programs and those linked statically ignore it; env -i belongs in front of \
-                             replay, not behind it)";
+/// Waits until the interpreter that took the ring has introduced itself.
+pub(super) fn introduced(consumer: &mut Consumer) -> Result<Claim, String> {
     loop {
         match consumer.state() {
             State::Refused(why) => return Err(refusal(why).to_owned()),
             State::Unclaimed => {}
-            _ => return consumer.claim().ok_or_else(|| NO_PYTHON.to_owned()),
-        }
-        let ended = child.try_wait().map_err(|error| error.to_string())?.is_some();
-        // Whoever claimed did so before it ended.
-        if ended && consumer.state() == State::Unclaimed {
-            return Err(NO_PYTHON.to_owned());
+            _ => return consumer.claim().ok_or_else(|| "the interpreter ended before it began".to_owned()),
         }
         consumer.wait(NAP);
     }
@@ -73,20 +57,27 @@ fn refusal(why: Refusal) -> &'static str {
     }
 }
 
-/// Reads events until the program has ended or a limit is reached.
+/// Reads events until the process has ended or a limit is reached.
 pub(super) fn drain_all<W: Write>(
     consumer: &mut Consumer,
-    child: &mut Child,
     drain: &mut Drain<W>,
-    limits: Limits,
+    family: &Family<'_>,
+    mut forked: impl FnMut(u64, Fork),
 ) -> Result<End, Failure> {
-    let start = Instant::now();
     let mut failed = None;
+    let mut written = 0;
     loop {
         let state = consumer.state();
         let mut sink = |event| {
-            if failed.is_none() {
-                failed = drain.push(event).err();
+            if failed.is_some() {
+                return;
+            }
+            failed = drain.push(event).err();
+            if let Event::Forked { fork } = event {
+                match drain.fork() {
+                    Ok(past) => past.into_iter().for_each(|past| forked(fork, past)),
+                    Err(error) => failed = Some(error),
+                }
             }
         };
         let ended = !matches!(state, State::Recording);
@@ -104,14 +95,13 @@ pub(super) fn drain_all<W: Write>(
             State::Finished => return Ok(End::Finished),
             _ => return Ok(End::Died),
         }
-        if limits.time.is_some_and(|limit| start.elapsed() >= limit)
-            || limits.size.is_some_and(|limit| drain.bytes_written() >= limit)
-        {
+        let before = std::mem::replace(&mut written, drain.bytes_written());
+        if family.is_enough(written - before) {
             return Ok(End::Limit);
         }
         if drained.slots == 0 {
             // A process in another pid namespace cannot be watched; then the end of the command is the end.
-            if !matches!(child.try_wait(), Ok(None)) {
+            if family.command_has_ended() {
                 consumer.child_has_ended();
             }
             consumer.wait(NAP);

@@ -1,6 +1,7 @@
 //! What is told of a recording before its events.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -17,7 +18,7 @@ pub(super) fn minor_version(version: &str) -> Option<(u32, u32)> {
 }
 
 /// A short name for the program: of a script or module that Python runs, else of the command.
-pub(super) fn program_name(command: &[OsString]) -> String {
+fn program_name(command: &[OsString]) -> String {
     let stem = |path: &OsString| {
         let stem = Path::new(path).file_stem().map(|stem| stem.to_string_lossy().into_owned());
         stem.unwrap_or_else(|| "program".to_owned())
@@ -44,7 +45,23 @@ pub(super) fn program_name(command: &[OsString]) -> String {
     stem(first)
 }
 
-pub(super) fn header(claim: &Claim, program: String, arguments: &Arguments) -> Result<Header, String> {
+/// Seconds since 1970 began.
+pub(super) fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+/// The command line of a process, if it can be seen.
+pub(super) fn command_of(pid: u32) -> Option<Vec<OsString>> {
+    let line = std::fs::read(format!("/proc/{pid}/cmdline")).ok()?;
+    let mut words: Vec<_> =
+        line.split(|byte| *byte == 0).map(|word| OsStr::from_bytes(word).to_owned()).collect();
+    // Each word ends with a zero.
+    words.pop();
+    (!words.is_empty()).then_some(words)
+}
+
+/// The header of the trace of an interpreter that was started by `command`.
+pub(super) fn header(claim: &Claim, command: &[OsString], arguments: &Arguments) -> Result<Header, String> {
     // Older versions break the line before the compiler's name.
     let build = claim.version.split_whitespace().collect::<Vec<_>>().join(" ");
     let version = build.split_whitespace().next().unwrap_or_default().trim_end_matches('+').to_owned();
@@ -54,8 +71,8 @@ pub(super) fn header(claim: &Claim, program: String, arguments: &Arguments) -> R
     let lossy = |text: &OsString| text.to_string_lossy().into_owned();
     let mut header = Header {
         recorder: concat!("vivarium ", env!("CARGO_PKG_VERSION")).to_owned(),
-        started: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()),
-        program: Program { name: program, command: Some(arguments.command.iter().map(lossy).collect()) },
+        started: now(),
+        program: Program { name: program_name(command), command: Some(command.iter().map(lossy).collect()) },
         interpreter: Interpreter {
             implementation: "CPython".to_owned(),
             version,

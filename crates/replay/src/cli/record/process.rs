@@ -1,0 +1,198 @@
+//! Recording one process: from its interpreter's introduction to its trace.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, BufWriter};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use record::{Consumer, Origin};
+use trace::{Ending, Header, Totals};
+
+use super::family::{Family, Past};
+use super::follow::{End, Failure, drain_all, introduced};
+use super::header::{command_of, header, minor_version, now};
+use super::{complain, numbers};
+use crate::drain::Drain;
+
+/// A recording that is over.
+pub(super) struct Recorded {
+    number: u32,
+    drain: Drain<BufWriter<File>>,
+    path: PathBuf,
+    duration: Duration,
+    pub(super) end: End,
+}
+
+/// Follows a process to its end, or that of the recording. The error is a sentence for the person who gave the
+/// command; the process goes on unrecorded.
+pub(super) fn record(mut consumer: Consumer, family: &Family<'_>) -> Result<Recorded, String> {
+    let number = consumer.number();
+    let recorded = follow(&mut consumer, family);
+    family.end(number);
+    recorded
+}
+
+/// The same for another than the first, and to the end: whoever started it learns how it ended, and nobody else.
+pub(super) fn record_child(consumer: Consumer, family: &Family<'_>) {
+    let pid = consumer.claim().map(|claim| claim.pid);
+    let finished = record(consumer, family).and_then(|recorded| {
+        let ending = if recorded.end == End::Limit { Ending::Stopped } else { Ending::Unknown };
+        recorded.finish(family, ending)
+    });
+    if let Err(why) = finished {
+        match pid {
+            Some(pid) => complain(format_args!("process {pid}: {why}")),
+            None => complain(why),
+        }
+    }
+}
+
+fn follow(consumer: &mut Consumer, family: &Family<'_>) -> Result<Recorded, String> {
+    let claim = introduced(consumer)?;
+    let (number, start) = (consumer.number(), Instant::now());
+    family.begin();
+    let (header, past) = match claim.origin {
+        Origin::Started if number == 1 => {
+            (header(&claim, &family.arguments.command, family.arguments)?, None)
+        }
+        Origin::Started => {
+            let command = command_of(claim.pid).unwrap_or_else(|| vec![claim.executable.clone().into()]);
+            (header(&claim, &command, family.arguments)?, None)
+        }
+        Origin::Forked { parent, fork } => {
+            let past = family.past(parent, fork).ok_or(
+                "it was forked from a process whose recording did not come as far, and is not recorded",
+            )?;
+            (Header { started: now(), ..past.header.clone() }, Some(past))
+        }
+    };
+    let path = family.name(number, &header.program.name, claim.pid);
+    let (target, force) = (path.clone(), family.arguments.force);
+    let open = move || create(&target, force);
+    let mut drain = match past {
+        None => Drain::new(header.clone(), open),
+        Some(Past { fork, trace, .. }) => {
+            Drain::resume(header.clone(), fork, trace, open).map_err(|error| {
+                family.fail();
+                error.to_string()
+            })?
+        }
+    };
+    let forks = consumer.forks();
+    let trace = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let outcome = drain_all(consumer, &mut drain, family, |fork, past| {
+        let past = Past { header: header.clone(), trace: trace.clone(), fork: past };
+        family.keep(number, fork, &forks, past);
+    });
+    let duration = start.elapsed();
+    match outcome.and_then(|end| judge(consumer, &header).map(|()| end)) {
+        Ok(end) => Ok(Recorded { number, drain, path, duration, end }),
+        Err(Failure::Worthless(why)) => {
+            discard(drain, &path);
+            Err(why)
+        }
+        Err(Failure::Cut(error)) => {
+            family.fail();
+            if drain.has_begun() {
+                let path = path.display();
+                Err(format!(
+                    "{error}; what was recorded until then is in {path} (the program goes on unrecorded)"
+                ))
+            } else {
+                Err(error.to_string())
+            }
+        }
+    }
+}
+
+/// Whether what was recorded is all that there was.
+fn judge(consumer: &Consumer, header: &Header) -> Result<(), Failure> {
+    let status = consumer.status();
+    // Up to 3.11 all interpreters of a process share one lock and one set of pools.
+    let shared_pools = minor_version(&header.interpreter.version) <= Some((3, 11));
+    if status.concurrent || (status.several_interpreters && !shared_pools) {
+        return Err(Failure::Worthless(
+            "the program has more than one interpreter (sub-interpreters with a lock and pools of their own), and \
+             their calls have no common order: record a program with one"
+                .to_owned(),
+        ));
+    }
+    if status.hooks_lost || !status.initialized {
+        return Err(Failure::Worthless(
+            "the interpreter does not use its pools, or never started: record without PYTHONMALLOC and without -X \
+             dev, which replace the allocator"
+                .to_owned(),
+        ));
+    }
+    Ok(())
+}
+
+/// Removes half a trace.
+fn discard(drain: Drain<BufWriter<File>>, path: &Path) {
+    let begun = drain.has_begun();
+    drop(drain);
+    // A device, or whatever else was named, is not ours to remove.
+    if begun && path.symlink_metadata().is_ok_and(|file| file.is_file()) {
+        // If it cannot be removed it stays, and says itself that it is not whole.
+        let _ = std::fs::remove_file(path);
+    }
+}
+
+fn create(path: &Path, force: bool) -> Result<BufWriter<File>, trace::Error> {
+    let mut options = OpenOptions::new();
+    options.write(true);
+    if force {
+        options.create(true).truncate(true)
+    } else {
+        options.create_new(true)
+    };
+    let named = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
+    Ok(BufWriter::new(options.open(path).map_err(named)?))
+}
+
+impl Recorded {
+    /// Completes the trace and tells where it is.
+    pub(super) fn finish(self, family: &Family<'_>, ending: Ending) -> Result<(), String> {
+        let microseconds = u64::try_from(self.duration.as_micros()).unwrap_or(u64::MAX);
+        let finished = self.drain.finish(ending, microseconds, self.end != End::Finished);
+        let (Totals { events, .. }, bytes) = finished.map_err(|error| {
+            family.fail();
+            if family.arguments.output.is_none() || family.arguments.force {
+                format!("{error}; what was written is in {}", self.path.display())
+            } else {
+                error.to_string()
+            }
+        })?;
+        let path = self.path.display();
+        complain(format_args!(
+            "recorded {} events in {path}, {} ({:.2} bytes per event)",
+            numbers::count(events),
+            numbers::bytes(bytes),
+            numbers::ratio(bytes, events),
+        ));
+        family.complete(self.number, self.path);
+        Ok(())
+    }
+}
+
+/// A path as a shell takes it.
+pub(super) fn shell_quoted(path: &Path) -> String {
+    let text = path.to_string_lossy();
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+=:@%".contains(c);
+    if !text.is_empty() && text.chars().all(plain) {
+        text.into_owned()
+    } else {
+        format!("'{}'", text.replace('\'', r"'\''"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_survive_a_shell() {
+        assert_eq!(shell_quoted(Path::new("app.12.viv")), "app.12.viv");
+        assert_eq!(shell_quoted(Path::new("it's here")), r"'it'\''s here'");
+    }
+}
