@@ -227,3 +227,36 @@ fn arenas_that_overlap_are_refused() {
     assert_ne!(output.status.code(), Some(0));
     assert!(stdout(&output).contains("lies in one that is live"), "{}", stdout(&output));
 }
+
+/// A divergence in the past is one of the child's, too, all of whose facts are then unverified.
+#[test]
+fn a_wrong_past_makes_a_wrong_child() {
+    use trace::{Answer, Domain, Ending, Writer};
+    let folder = tempfile::tempdir().unwrap();
+    let header = Reader::new(&short()[..]).unwrap().header().clone();
+    let base = 0x7f00_0000_0000;
+    for (wrong, expected) in [(0, ("identical", 0, 1)), (16, ("diverged", 1, 0))] {
+        let (mut parent, mut child) = (Vec::new(), Vec::new());
+        let mut writer = Writer::new(&mut parent, &header).unwrap();
+        writer.arena_requested(Some(base));
+        let at = |number: u64| Answer::At(base + 48 + number * 16);
+        let first = writer.allocate(Domain::Obj, 16, false, at(0)).unwrap().unwrap();
+        writer.allocate(Domain::Obj, 16, false, Answer::At(base + 64 + wrong)).unwrap();
+        let branch = writer.branch().unwrap();
+        writer.finish(Ending::Exited(0), 0).unwrap();
+        let mut writer = Writer::resume(&mut child, &header, branch, "parent.viv".to_owned()).unwrap();
+        writer.release(first, base + 48, Domain::Obj).unwrap();
+        writer.allocate(Domain::Obj, 16, false, at(0)).unwrap();
+        writer.finish(Ending::Unknown, 0).unwrap();
+        write_trace(&folder, "parent.viv", &parent);
+        let (report, status) = verify_json(&write_trace(&folder, "child.viv", &child));
+        let placement = &report["checks"][0];
+        let verified = placement["verified"].as_u64().unwrap();
+        assert_eq!((report["verdict"].as_str().unwrap(), status, verified), expected, "{report}");
+        assert_eq!(placement["facts"], 1, "{report}");
+        assert_eq!(report["events"], 2, "{report}");
+        if wrong != 0 {
+            assert_eq!(placement["first"]["event"], 1, "in the parent: {report}");
+        }
+    }
+}

@@ -1,5 +1,6 @@
 //! The tables of `WHAT-IS-RECORDED.md`: a row each, on the oldest and the newest interpreter.
 
+mod family;
 mod launchers;
 mod programs;
 mod refusals;

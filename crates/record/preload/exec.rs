@@ -239,3 +239,78 @@ fn missing() -> c_int {
     sys::set_errno(sys::ENOSYS);
     -1
 }
+
+/// `system` or `popen`, whose new process is given this one's environment by the C library: for the time of the call,
+/// that is what others are given.
+///
+/// # Safety
+///
+/// `start` does not call back; otherwise as for [`execve`].
+pub unsafe fn with_own_environment<R>(start: impl FnOnce() -> R) -> R {
+    let keep = sys::KeepErrno::new();
+    let mut extended = Extended::EMPTY;
+    // SAFETY: the C library's environment. If another thread changes it now, the caller's own use of it would be as wrong.
+    if !is_wanted() || unsafe { extended.fill(sys::environ.cast_const().cast()) }.is_none() {
+        drop(keep);
+        return start();
+    }
+    let had_preload = extended.earlier[0] != 0;
+    let mut variable = [0; VARIABLE.len()];
+    copy(&VARIABLE, &mut variable);
+    // SAFETY: all are terminated strings, with an equals sign where the name ends; the C library copies what it keeps.
+    let result = unsafe {
+        sys::set_variable(&mut extended.preload, PRELOAD.len());
+        sys::set_variable(&mut variable, HIDDEN_BOARD.len());
+        if had_preload {
+            sys::set_variable(&mut extended.earlier, EARLIER.len());
+        }
+        drop(keep);
+        start()
+    };
+    let _keep = sys::KeepErrno::new();
+    // SAFETY: as above.
+    unsafe {
+        sys::unset_variable(&mut variable, HIDDEN_BOARD.len());
+        if had_preload {
+            sys::unset_variable(&mut extended.earlier, EARLIER.len());
+            // What it was stands behind the prefix.
+            sys::set_variable(&mut extended.earlier[OURS.len()..], PRELOAD.len());
+        } else {
+            sys::unset_variable(&mut extended.preload, PRELOAD.len());
+        }
+    }
+    result
+}
+
+/// `system`.
+///
+/// # Safety
+///
+/// See [`execve`].
+pub unsafe fn system(line: *const c_char) -> c_int {
+    let Some(original) = original(c"system") else { return missing() };
+    // SAFETY: as in `execvpe`.
+    unsafe {
+        let original =
+            core::mem::transmute::<*mut c_void, unsafe extern "C" fn(*const c_char) -> c_int>(original);
+        with_own_environment(|| original(line))
+    }
+}
+
+/// `popen`.
+///
+/// # Safety
+///
+/// See [`execve`].
+pub unsafe fn popen(line: *const c_char, mode: *const c_char) -> *mut c_void {
+    type Function = unsafe extern "C" fn(*const c_char, *const c_char) -> *mut c_void;
+    let Some(original) = original(c"popen") else {
+        missing();
+        return core::ptr::null_mut();
+    };
+    // SAFETY: as in `execvpe`.
+    unsafe {
+        let original = core::mem::transmute::<*mut c_void, Function>(original);
+        with_own_environment(|| original(line, mode))
+    }
+}

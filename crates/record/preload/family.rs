@@ -48,18 +48,17 @@ pub unsafe extern "C" fn before_fork() {
     let Some(producer) = (unsafe { PRODUCER.load(Relaxed).as_ref() }) else { return };
     // SAFETY: null, or mapped for good.
     let Some(board) = (unsafe { BOARD.load(Relaxed).as_ref() }) else { return };
-    FORK.store(0, Relaxed);
     // SAFETY: the interpreter's own function.
     let holds_lock = hooks::interface().is_some_and(|interface| unsafe { interface.holds_lock() });
     // Without the interpreter's lock another thread may be in the middle of an event.
-    if producer.is_recording() && board.follows.load(Relaxed) != 0 && holds_lock && !producer.is_inside() {
-        // Children of a child that had no event yet go on from its past: it takes a ring for that.
-        if !producer.is_waiting() || join(producer) {
-            let fork = FORKS.fetch_add(1, Relaxed).wrapping_add(1);
-            producer.put(slot::pack(slot::FORK, 0, fork.into()));
-            FORK.store(fork, Relaxed);
-        }
+    let may_write = board.follows.load(Relaxed) != 0 && holds_lock && !producer.is_inside();
+    // Children of a child that had no event yet go on from its past: it takes a ring for that.
+    let is_recorded = may_write && producer.is_recording() && (!producer.is_waiting() || join(producer));
+    let fork = if is_recorded { FORKS.fetch_add(1, Relaxed).wrapping_add(1) } else { 0 };
+    if is_recorded {
+        producer.put(slot::pack(slot::FORK, 0, fork.into()));
     }
+    FORK.store(fork, Relaxed);
     WAITS.store(u32::from(producer.is_recording()) | COUNTED.load(Relaxed), Relaxed);
 }
 

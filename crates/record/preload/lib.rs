@@ -136,6 +136,24 @@ unsafe extern "C" fn posix_spawnp(
     unsafe { exec::spawn(c"posix_spawnp", pid, file, actions, attributes, arguments, environment) }
 }
 
+/// # Safety
+///
+/// See [`execve`].
+#[unsafe(no_mangle)]
+unsafe extern "C" fn system(line: *const c_char) -> c_int {
+    // SAFETY: the caller's promise.
+    unsafe { exec::system(line) }
+}
+
+/// # Safety
+///
+/// See [`execve`].
+#[unsafe(no_mangle)]
+unsafe extern "C" fn popen(line: *const c_char, mode: *const c_char) -> *mut c_void {
+    // SAFETY: the caller's promise.
+    unsafe { exec::popen(line, mode) }
+}
+
 #[used]
 #[unsafe(link_section = ".init_array")]
 static CONSTRUCTOR: extern "C" fn() = constructor;

@@ -92,6 +92,8 @@ unsafe extern "C" {
     ) -> *mut c_void;
     pub fn munmap(at: *mut c_void, size: usize) -> c_int;
     pub fn madvise(at: *mut c_void, size: usize, advice: c_int) -> c_int;
+    fn setenv(name: *const c_char, value: *const c_char, overwrite: c_int) -> c_int;
+    fn unsetenv(name: *const c_char) -> c_int;
     pub fn kill(pid: c_int, signal: c_int) -> c_int;
     pub fn getpid() -> c_int;
     fn syscall(number: c_long, ...) -> c_long;
@@ -175,4 +177,33 @@ pub unsafe fn execve(
     // SAFETY: the caller's promise.
     unsafe { syscall(SYS_EXECVE, path, arguments, environment) };
     -1
+}
+
+/// Sets a variable of the C library's environment. `variable` is its name, an equals sign and its value; the name with
+/// the sign has `name` bytes. Failure, for want of memory, leaves it as it was.
+///
+/// # Safety
+///
+/// `variable` holds a terminated string with that sign in that place. No other thread uses the environment but by the C
+/// library's functions.
+pub unsafe fn set_variable(variable: &mut [u8], name: usize) {
+    // SAFETY: with a terminator in place of the sign, both are terminated strings.
+    unsafe { split(variable, name, |name, value| setenv(name, value, 1)) };
+}
+
+/// Removes a variable of the C library's environment.
+///
+/// # Safety
+///
+/// As for [`set_variable`].
+pub unsafe fn unset_variable(variable: &mut [u8], name: usize) {
+    // SAFETY: as above.
+    unsafe { split(variable, name, |name, _| unsetenv(name)) };
+}
+
+fn split(variable: &mut [u8], name: usize, call: impl FnOnce(*const c_char, *const c_char) -> c_int) {
+    variable[name - 1] = 0;
+    let (start, value) = variable.split_at(name);
+    call(start.as_ptr().cast(), value.as_ptr().cast());
+    variable[name - 1] = b'=';
 }

@@ -120,3 +120,95 @@ impl<R: Read> Lineage<R> {
         self.own.read(frame)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::{Answer, BlockTable, Domain, Ending, LiveBlock, Resolver, Writer};
+
+    fn header() -> Header {
+        serde_json::from_str(
+            r#"{"recorder": "test", "started": 0, "program": {"name": "test"},
+                "interpreter": {"implementation": "CPython", "version": "3.13.0", "build": "3.13.0"},
+                "machine": {"os": "linux", "arch": "x86_64", "processors": 1},
+                "allocator": {"alignment": 16, "small_limit": 512, "pool_size": 16384, "arena_size": 1048576,
+                              "empty_arenas": "keep-last"},
+                "tier": "blocks", "tier_reason": ""}"#,
+        )
+        .unwrap()
+    }
+
+    /// What a program does: allocates at some place, or releases the n-th of its live blocks.
+    #[derive(Clone, Copy, Debug)]
+    enum Step {
+        Allocate(u64),
+        Release(usize),
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        prop_oneof![(0_u64..5000).prop_map(Step::Allocate), any::<usize>().prop_map(Step::Release)]
+    }
+
+    fn play(
+        writer: &mut Writer<&mut Vec<u8>>,
+        live: &mut Vec<(LiveBlock, u64)>,
+        steps: &[Step],
+        seen: &mut Vec<u64>,
+    ) {
+        for &step in steps {
+            match step {
+                Step::Allocate(place) => {
+                    let address = 0x7f00_0000_0000 + place * 16;
+                    let block = writer.allocate(Domain::Obj, 24, false, Answer::At(address)).unwrap();
+                    live.extend(block.map(|block| (block, address)));
+                    seen.push(address);
+                }
+                Step::Release(_) if live.is_empty() => {}
+                Step::Release(which) => {
+                    let (block, address) = live.swap_remove(which % live.len());
+                    writer.release(block, address, Domain::Obj).unwrap();
+                }
+            }
+        }
+    }
+
+    proptest! {
+        /// A trace of a trace of a trace reads like one.
+        #[test]
+        fn generations_read_like_one_trace(generations in prop::collection::vec(prop::collection::vec(step(), 0..300), 1..4)) {
+            let header = header();
+            let mut files: Vec<Vec<u8>> = Vec::new();
+            let (mut live, mut seen) = (Vec::new(), Vec::new());
+            let mut branch = None;
+            for (generation, steps) in generations.iter().enumerate() {
+                let mut file = Vec::new();
+                let mut writer = match branch.take() {
+                    None => Writer::new(&mut file, &header).unwrap(),
+                    Some(branch) => {
+                        Writer::resume(&mut file, &header, branch, (generation - 1).to_string()).unwrap()
+                    }
+                };
+                play(&mut writer, &mut live, steps, &mut seen);
+                branch = Some(writer.branch().unwrap());
+                // What the parent does afterwards is not the child's past.
+                play(&mut writer, &mut live.clone(), steps, &mut Vec::new());
+                writer.finish(Ending::Unknown, 0).unwrap();
+                files.push(file);
+            }
+            let open = |name: &str| Ok(&files[name.parse::<usize>().unwrap()][..]);
+            let own = Reader::new(&files.last().unwrap()[..]).unwrap();
+            let mut trace = Lineage::new(own, open).unwrap();
+            let (mut resolver, mut places) = (Resolver::new(&header.allocator), BlockTable::new());
+            let (mut frame, mut read) = (Frame::default(), Vec::new());
+            let mut next = 0;
+            while trace.read(&mut frame).unwrap() {
+                prop_assert_eq!(frame.first_event, next);
+                next += frame.inputs.len() as u64;
+                resolver.resolve(&frame, &mut places, &mut read).unwrap();
+            }
+            prop_assert_eq!(&read[..seen.len()], &seen[..]);
+        }
+    }
+}

@@ -62,6 +62,9 @@ fn disclosed(header: &trace::Header) -> Vec<&'static str> {
     if header.interpreter.executable.is_some() {
         disclosed.push("where the interpreter lies");
     }
+    if header.parent.is_some() {
+        disclosed.push("the name of its parent's trace");
+    }
     disclosed.push("when the recording began");
     disclosed
 }
@@ -115,6 +118,17 @@ fn text<R: std::io::Read>(reader: &Reader<R>, frames: u64) -> String {
                 .unwrap_or_default(),
         ),
     );
+    if let Some(parent) = &header.parent {
+        line(
+            "forked from",
+            format!(
+                "{}, after {} events ({} frames)",
+                parent.trace,
+                numbers::count(parent.events),
+                parent.frames
+            ),
+        );
+    }
     line("tier", format!("{}: {}", header.tier.name(), header.tier_reason));
     let ending = match reader.trailer() {
         Some(trailer) => {

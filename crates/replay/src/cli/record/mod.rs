@@ -240,19 +240,21 @@ fn accept_all(
 
 /// Says how many interpreters there are no traces of.
 fn tell_unrecorded(count: u32, follow: bool) {
-    let (interpreters, were) = if count == 1 { ("interpreter", "was") } else { ("interpreters", "were") };
-    let count = match count {
-        0 => return,
-        count => numbers::count(count.into()),
-    };
-    if follow {
-        complain(format_args!(
-            "{count} more {interpreters} could not reach the recorder and {were} not recorded"
-        ));
-    } else {
-        complain(format_args!(
-            "{count} more {interpreters}, forked or started by it, {were} not recorded: --follow records them, too"
-        ));
+    let shown = numbers::count(count.into());
+    match (count, follow) {
+        (0, _) => {}
+        (1, false) => complain(
+            "1 more interpreter, forked or started by it, was not recorded: --follow records it, too",
+        ),
+        (_, false) => complain(format_args!(
+            "{shown} more interpreters, forked or started by it, were not recorded: --follow records them, too"
+        )),
+        (1, true) => complain("1 more interpreter could not reach the recorder, and was not recorded"),
+        (_, true) => {
+            complain(format_args!(
+                "{shown} more interpreters could not reach the recorder, and were not recorded"
+            ));
+        }
     }
 }
 
