@@ -19,7 +19,9 @@ fn every_bundled_trace_is_identical() {
         versions.insert(minor);
         for check in trace["checks"].as_array().unwrap() {
             let facts = check["facts"].as_u64().unwrap();
-            assert!(facts > 0, "{trace}");
+            // A forked process may do with the arenas that it was forked with.
+            let path = trace["path"].as_str().unwrap();
+            assert!(facts > 0 || (path.contains("store-") && check["name"] == "arenas"), "{trace}");
             assert_eq!(
                 (check["verified"].as_u64(), &check["unverified"]),
                 (Some(facts), &0.into()),

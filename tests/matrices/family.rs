@@ -148,7 +148,7 @@ fn traces(place: &Place) -> Vec<PathBuf> {
         files.filter(|file| file.extension().is_some_and(|extension| extension == "viv")).collect();
     let number = |file: &PathBuf| {
         let stem = file.file_stem().unwrap().to_str().unwrap();
-        stem.rsplit('.').next().and_then(|number| number.parse::<u32>().ok()).unwrap_or(0)
+        stem.rsplit('-').next().and_then(|number| number.parse::<u32>().ok()).unwrap_or(0)
     };
     traces.sort_by_key(number);
     traces
@@ -243,12 +243,13 @@ else:
     if pids[1]: os.waitpid(pids[1], 0)
 ",
         );
-        for limit in [["--for", "500ms"], ["--max-size", "150K"]] {
+        for limit in [["--for", "500ms"], ["--max-size", "20K"]] {
             let recorded = follow(&place, &limit);
             let what = format!("{python:?}: {limit:?}: {}", stderr(&recorded));
             assert_eq!((stdout(&recorded).as_str(), recorded.status.code()), ("[0, 0]\n", Some(0)), "{what}");
             let traces = traces(&place);
-            assert_eq!(traces.len(), 4, "{what}");
+            // On a busy machine it may be over before the last one has begun.
+            assert!((1..=4).contains(&traces.len()), "{what}");
             for trace in &traces {
                 let (report, _) = verify_json(trace);
                 assert_eq!(report["verdict"], "identical", "{what}\n{report}");

@@ -1,10 +1,8 @@
 //! What the chores need to know of a trace.
 
-use std::fs::File;
-use std::io::BufReader;
 use std::path::Path;
 
-use trace::{Frame, Header, Kind, Reader, Totals};
+use trace::{Frame, Header, Kind, Lineage, Totals};
 
 use crate::Result;
 
@@ -20,34 +18,29 @@ pub(crate) struct Summary {
     pub(crate) most_live: u64,
 }
 
-/// Opens a trace.
-pub(crate) fn open(path: &Path) -> Result<Reader<BufReader<File>>> {
-    let opened = File::open(path).map_err(trace::Error::from);
-    opened
-        .and_then(|file| Reader::new(BufReader::new(file)))
-        .map_err(|error| format!("{}: {error}", path.display()))
-}
-
-/// Reads a trace to its end.
+/// Reads a trace to its end, and its past before.
 pub(crate) fn summary(path: &Path) -> Result<Summary> {
-    let mut reader = open(path)?;
+    let failed = |error: trace::Error| format!("{}: {error}", path.display());
+    let mut trace = Lineage::open(path).map_err(failed)?;
     let mut frame = Frame::default();
     let (mut live, mut most_live) = (0_u64, 0);
-    while reader.read(&mut frame).map_err(|error| format!("{}: {error}", path.display()))? {
+    while trace.read(&mut frame).map_err(failed)? {
         for input in &frame.inputs {
             match input.kind() {
                 Kind::Allocate if !input.failed() => live += 1,
-                // A release of what is not live would have been an error.
-                Kind::Release => live -= 1,
+                // What is not live is not released: whoever replays the trace finds out.
+                Kind::Release => live = live.saturating_sub(1),
                 _ => {}
             }
-            most_live = most_live.max(live);
+            if !trace.in_past() {
+                most_live = most_live.max(live);
+            }
         }
     }
     Ok(Summary {
-        header: reader.header().clone(),
-        totals: *reader.totals(),
-        bytes: reader.bytes_read(),
+        header: trace.header().clone(),
+        totals: trace.trailer().map_or_else(Totals::default, |trailer| trailer.totals),
+        bytes: trace.bytes_read(),
         most_live,
     })
 }

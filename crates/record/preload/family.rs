@@ -14,7 +14,7 @@ use core::sync::atomic::{
 };
 
 use super::board::Board;
-use super::header::{self, Header, REPLACED};
+use super::header::{self, Header, REMEMBERED};
 use super::hooks;
 use super::producer::Producer;
 use super::ring::{self, Ring};
@@ -48,12 +48,19 @@ pub unsafe extern "C" fn before_fork() {
     let Some(producer) = (unsafe { PRODUCER.load(Relaxed).as_ref() }) else { return };
     // SAFETY: null, or mapped for good.
     let Some(board) = (unsafe { BOARD.load(Relaxed).as_ref() }) else { return };
+    if producer.is_waiting() {
+        // This child's own child goes on from the same fork.
+        // SAFETY: null, or mapped until `join`.
+        if let (fork @ 1.., Some(parent)) = (FORK.load(Relaxed), unsafe { RING.load(Relaxed).as_ref() }) {
+            parent.shared[fork as usize % REMEMBERED].store(fork, Relaxed);
+        }
+        return;
+    }
     // SAFETY: the interpreter's own function.
     let holds_lock = hooks::interface().is_some_and(|interface| unsafe { interface.holds_lock() });
     // Without the interpreter's lock another thread may be in the middle of an event.
     let may_write = board.follows.load(Relaxed) != 0 && holds_lock && !producer.is_inside();
-    // Children of a child that had no event yet go on from its past: it takes a ring for that.
-    let is_recorded = may_write && producer.is_recording() && (!producer.is_waiting() || join(producer));
+    let is_recorded = may_write && producer.is_recording();
     let fork = if is_recorded { FORKS.fetch_add(1, Relaxed).wrapping_add(1) } else { 0 };
     if is_recorded {
         producer.put(slot::pack(slot::FORK, 0, fork.into()));
@@ -132,6 +139,6 @@ pub fn is_replaced() {
         // SAFETY: null, or the page that was mapped for good.
         && unsafe { PRODUCER.load(Relaxed).as_ref() }.is_some_and(Producer::is_waiting)
     {
-        parent.replaced[fork as usize % REPLACED].store(fork, Relaxed);
+        parent.replaced[fork as usize % REMEMBERED].store(fork, Relaxed);
     }
 }

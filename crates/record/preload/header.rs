@@ -44,8 +44,8 @@ pub const REASON_FREE_THREADED: u32 = 1;
 /// The reason of a refusal: no memory, or a kernel that cannot keep forked children out.
 pub const REASON_SYSTEM: u32 = 2;
 
-/// How many forks whose children became other programs are remembered.
-pub const REPLACED: usize = 64;
+/// How many forks of each kind are remembered whose children had no events yet.
+pub const REMEMBERED: usize = 64;
 
 /// A nul-terminated text of at most N − 1 bytes.
 pub type Text<const N: usize> = [AtomicU8; N];
@@ -94,7 +94,9 @@ pub struct Header {
 
     /// Numbers of forks whose children became other programs before anything happened that could be recorded; fork n
     /// has place n modulo the length.
-    pub replaced: [AtomicU32; REPLACED],
+    pub replaced: [AtomicU32; REMEMBERED],
+    /// In the same way, numbers of forks whose children were forked in turn before that.
+    pub shared: [AtomicU32; REMEMBERED],
 
     /// What `Py_GetVersion` returns.
     pub version: Text<256>,

@@ -6,7 +6,7 @@ use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{
-    AtomicU8,
+    AtomicU8, AtomicU32,
     Ordering::{Acquire, Relaxed, Release, SeqCst},
     fence,
 };
@@ -380,10 +380,21 @@ impl Forks {
     /// nobody will ever [go on](Origin::Forked) from that fork. Known only of the last 64 such forks.
     #[must_use]
     pub fn is_replaced(&self, fork: u64) -> bool {
-        let replaced = &self.0.header().replaced;
-        let place = fork % replaced.len() as u64;
-        usize::try_from(place).is_ok_and(|place| u64::from(replaced[place].load(Relaxed)) == fork)
+        let header = self.0.header();
+        is_among(fork, &header.replaced) && !is_among(fork, &header.shared)
     }
+
+    /// Whether several processes may go on from a fork: its child was forked in turn before it did anything to be
+    /// recorded.
+    #[must_use]
+    pub fn is_shared(&self, fork: u64) -> bool {
+        is_among(fork, &self.0.header().shared)
+    }
+}
+
+fn is_among(fork: u64, forks: &[AtomicU32]) -> bool {
+    let place = fork % forks.len() as u64;
+    usize::try_from(place).is_ok_and(|place| u64::from(forks[place].load(Relaxed)) == fork)
 }
 
 impl Drop for Consumer {

@@ -22,6 +22,11 @@ impl Forks {
     pub fn is_replaced(&self, _: u64) -> bool {
         match *self {}
     }
+
+    /// Never called.
+    pub fn is_shared(&self, _: u64) -> bool {
+        match *self {}
+    }
 }
 
 impl Session {

@@ -20,11 +20,18 @@ pub(crate) struct Program {
     pub(crate) about: String,
     /// With what arguments it is recorded.
     pub(crate) arguments: Vec<String>,
+    /// How many processes it is, each with a trace; 1 if that is not said.
+    #[serde(default = "one")]
+    pub(crate) processes: u32,
     /// The versions on which it is recorded: `3.11` is any 3.11, `3.11.2` that one.
     pub(crate) pythons: Vec<String>,
     /// The size with which it runs for about a second, where a benchmark begins to look for that size. (The size is
     /// every program's only argument.)
     pub(crate) bench: u64,
+}
+
+fn one() -> u32 {
+    1
 }
 
 impl Manifest {
@@ -45,9 +52,10 @@ impl Manifest {
 }
 
 impl Program {
-    /// The name of its trace on a version.
-    pub(crate) fn trace_name(&self, wanted: &str) -> String {
-        format!("{}-{wanted}.viv", self.name)
+    /// The names of its traces on a version, that of the first process first.
+    pub(crate) fn trace_names(&self, wanted: &str) -> Vec<String> {
+        let number = |process| if process == 0 { String::new() } else { format!("-{process}") };
+        (0..self.processes).map(|process| format!("{}-{wanted}{}.viv", self.name, number(process))).collect()
     }
 
     /// What follows the interpreter on the command line, from the folder `traces` on.

@@ -47,26 +47,33 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
             continue;
         }
         for wanted in &program.pythons {
-            let name = program.trace_name(wanted);
-            let bundled = folder().join(&program.name).join(&name);
-            if arguments.check && bundled.exists() {
-                println!("{name}: bundled: {}", told(verified(&bundled), &mut failed));
+            let names = program.trace_names(wanted);
+            let bundled = |name: &String| folder().join(&program.name).join(name);
+            for name in names.iter().filter(|name| arguments.check && bundled(name).exists()) {
+                println!("{name}: bundled: {}", told(verified(&bundled(name)), &mut failed));
             }
             let Some(python) = interpreters::choose(&found, wanted) else {
-                println!("{name}: skipped: no CPython {wanted} here");
+                println!("{}: skipped: no CPython {wanted} here", names[0]);
                 skipped += 1;
                 continue;
             };
             // Never half a trace where a whole one was.
-            let fresh = temporary.path().join(&name);
-            record(&replay, python, program, &fresh).map_err(|why| format!("{name}: {why}"))?;
-            let verdict = verified(&fresh);
-            let good = verdict.is_ok();
-            println!("{name}: recorded on {python}: {}", told(verdict, &mut failed));
-            if good && !arguments.check {
-                std::fs::copy(&fresh, &bundled).map_err(|error| format!("{}: {error}", bundled.display()))?;
+            let fresh: Vec<_> = names.iter().map(|name| temporary.path().join(name)).collect();
+            record(&replay, python, program, &fresh[0]).map_err(|why| format!("{}: {why}", names[0]))?;
+            let mut good = true;
+            for (name, fresh) in names.iter().zip(&fresh) {
+                let verdict = verified(fresh);
+                good &= verdict.is_ok();
+                println!("{name}: recorded on {python}: {}", told(verdict, &mut failed));
+                recorded += 1;
             }
-            recorded += 1;
+            if good && !arguments.check {
+                for (name, fresh) in names.iter().zip(&fresh) {
+                    let bundled = bundled(name);
+                    std::fs::copy(fresh, &bundled)
+                        .map_err(|error| format!("{}: {error}", bundled.display()))?;
+                }
+            }
         }
     }
     if !arguments.check {
@@ -93,7 +100,11 @@ fn told(verdict: Result<u64>, failed: &mut Vec<String>) -> String {
 /// folder show in what the program allocates.
 fn record(replay: &Path, python: &Interpreter, program: &Program, output: &Path) -> Result<()> {
     let mut command = Command::new(replay);
-    command.arg("record").arg("--redact").arg("--output").arg(output).arg("--");
+    command.arg("record").arg("--redact").arg("--output").arg(output);
+    if program.processes > 1 {
+        command.arg("--follow");
+    }
+    command.arg("--");
     command.arg(&python.path).args(program.command(&program.arguments));
     command.current_dir(folder()).env_clear().envs(environment());
     let output = command.stdin(Stdio::null()).output().map_err(|error| format!("replay: {error}"))?;

@@ -48,8 +48,7 @@ fn recordings(manifest: &Manifest) -> Result<String> {
             .to_owned();
     let (mut count, mut events, mut bytes) = (0, 0, 0);
     for program in &manifest.programs {
-        for wanted in &program.pythons {
-            let name = program.trace_name(wanted);
+        for name in program.pythons.iter().flat_map(|wanted| program.trace_names(wanted)) {
             let path = super::folder().join(&program.name).join(&name);
             if !path.exists() {
                 continue;

@@ -9,9 +9,9 @@ use std::io::{BufWriter, Write};
 use std::path::Path;
 
 use memmap2::Mmap;
-use trace::{BlockTable, Frame, Kind};
+use trace::{BlockTable, Frame, Kind, Lineage};
 
-use crate::{Result, traces};
+use crate::Result;
 
 /// What an operation does with the block in its slot.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -82,7 +82,6 @@ struct Block {
 
 /// Decodes a trace into a file.
 pub(super) fn decode(trace: &Path, output: &Path) -> Result<Contents> {
-    let mut reader = traces::open(trace)?;
     let file = File::create(output).map_err(|error| format!("{}: {error}", output.display()))?;
     let mut out = BufWriter::new(file);
     let mut contents = Contents { operations: 0, slots: 0, large: 0, resizes: 0, zeroed: 0 };
@@ -90,6 +89,7 @@ pub(super) fn decode(trace: &Path, output: &Path) -> Result<Contents> {
     let mut free = Vec::new();
     let mut frame = Frame::default();
     let unreadable = |error: trace::Error| format!("{}: {error}", trace.display());
+    let mut reader = Lineage::open(trace).map_err(unreadable)?;
     let mut write = |word: u64| {
         out.write_all(&word.to_ne_bytes()).map_err(|error| format!("{}: {error}", output.display()))
     };

@@ -54,6 +54,7 @@ struct Waiting {
 }
 
 /// What a forked process' trace goes on from.
+#[derive(Clone)]
 pub(super) struct Past {
     /// Of the parent's trace.
     pub(super) header: Header,
@@ -148,7 +149,10 @@ impl<'a> Family<'a> {
         loop {
             let found = shared.pasts.iter().position(|past| (past.parent, past.fork) == (parent, fork));
             if let Some(found) = found {
-                return Some(shared.pasts.remove(found).past);
+                let waiting = &shared.pasts[found];
+                // It waits for the next, then.
+                let is_shared = waiting.forks.is_shared(fork);
+                return Some(if is_shared { waiting.past.clone() } else { shared.pasts.remove(found).past });
             }
             if shared.over.contains(&parent) {
                 return None;
@@ -185,11 +189,11 @@ impl<'a> Family<'a> {
     }
 }
 
-/// `app.viv` becomes `app.1.viv`.
+/// `app.viv` becomes `app-1.viv`.
 fn numbered(output: &Path, number: &str) -> PathBuf {
     let stem = output.file_stem().unwrap_or_default();
     let mut name = stem.to_owned();
-    name.push(".");
+    name.push("-");
     name.push(number);
     if let Some(extension) = output.extension() {
         name.push(".");
@@ -204,7 +208,7 @@ mod tests {
 
     #[test]
     fn traces_are_numbered() {
-        assert_eq!(numbered(Path::new("out/app.viv"), "2"), Path::new("out/app.2.viv"));
-        assert_eq!(numbered(Path::new("app"), "1"), Path::new("app.1"));
+        assert_eq!(numbered(Path::new("out/app.viv"), "2"), Path::new("out/app-2.viv"));
+        assert_eq!(numbered(Path::new("app"), "1"), Path::new("app-1"));
     }
 }

@@ -51,7 +51,7 @@ pub(super) struct Arguments {
     /// Record until the traces have about this size (500K, 20M, 1G); the program goes on
     #[arg(long, value_name = "SIZE", value_parser = limits::size)]
     max_size: Option<ByteSize>,
-    /// Record the interpreters that it forks and starts, too, each in a trace of its own (FILE.1, FILE.2, … or
+    /// Record the interpreters that it forks and starts, too, each in a trace of its own (FILE-1, FILE-2, … or
     /// PROGRAM.PID.viv); that of a forked one goes on from its parent's, which has to stay beside it
     #[arg(long)]
     follow: bool,
