@@ -20,7 +20,7 @@ pub struct Board {
     pub layout: AtomicU32,
     /// Process id of the reader.
     pub reader: AtomicU32,
-    /// 1 if every interpreter is recorded; 0: only the first.
+    /// 1 if what interpreters fork and start is recorded, too; 0: that is only counted.
     pub follows: AtomicU32,
     _written_once: [AtomicU32; 11],
 
@@ -28,9 +28,11 @@ pub struct Board {
     pub offered: AtomicU32,
     /// Its descriptor in the reader; written before `offered`.
     pub descriptor: AtomicU32,
+    /// 1 if no other ring will be offered once this one is taken.
+    pub is_last: AtomicU32,
     /// Not 0 once nobody is recorded any more.
     pub closed: AtomicU32,
-    _by_reader: [AtomicU32; 13],
+    _by_reader: [AtomicU32; 12],
 
     /// Interpreters that were not recorded: forked or started, and none of the recorded.
     pub unrecorded: AtomicU32,

@@ -54,8 +54,7 @@ pub fn open_board(path: &CStr) -> Option<&'static Board> {
     board.map(|board| unsafe { &*board.cast::<Board>() })
 }
 
-/// Takes the ring that is offered, or waits for the next, where every interpreter gets one. None if this process is not
-/// to be recorded, or cannot be.
+/// Takes the ring that is offered, or waits for the next. None if nobody is recorded any more, or this process cannot be.
 pub fn take(board: &Board) -> Option<Ring> {
     while board.closed.load(Acquire) == 0 {
         let number = board.offered.load(Acquire);
@@ -70,12 +69,12 @@ pub fn take(board: &Board) -> Option<Ring> {
             // SAFETY: nobody has a pointer to it but `ring`, which is not used any more.
             unsafe { unmap(ring.header, ring.capacity) };
         }
-        if board.follows.load(Relaxed) == 0 {
-            return None;
-        }
         if board.offered.load(Acquire) == number {
             // Taken; or else it cannot be opened from here, which waiting would not change.
             opened?;
+            if board.is_last.load(Acquire) != 0 {
+                return None;
+            }
             sys::futex_wait(&board.offered, number, PATIENCE);
             if board.offered.load(Acquire) == number && !reader::is_alive(board.reader.load(Relaxed)) {
                 return None;

@@ -48,7 +48,9 @@ pub fn constructor() {
                 exec::pass_on(board, path, preload);
             }
             if let Some(symbols) = symbols {
-                match ring::take(board) {
+                // What an interpreter started is its child, however it came to be.
+                let is_child = hidden && board.follows.load(Relaxed) == 0;
+                match if is_child { None } else { ring::take(board) } {
                     Some(ring) => start(board, &ring, &symbols),
                     None => ring::pass_by(board),
                 }

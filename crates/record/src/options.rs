@@ -9,7 +9,7 @@ pub struct SessionOptions {
     pub ring_bytes: usize,
     /// Where the preloaded library is put.
     pub library: LibraryPlace,
-    /// Record every interpreter that the first one forks or starts, each with a ring of its own: see
+    /// Record what interpreters fork and start, each with a ring of its own: see
     /// [`Session::accept`](crate::Session::accept). Otherwise they are counted.
     pub children: bool,
 }

@@ -23,17 +23,16 @@ const BOARD: &str = "VIVARIUM_BOARD";
 
 /// A recording: the library, and a ring for the next interpreter.
 ///
-/// One session records the first interpreter that appears among the processes which it starts, or, with
-/// [`SessionOptions::children`], every one. It has to live as long as these processes do: without it, each program that
+/// One session records every interpreter that appears among the processes which it starts, and, with
+/// [`SessionOptions::children`], what these fork and start in turn. It has to live as long as these processes do: without it, each program that
 /// they start has the dynamic loader complain of a library that is gone.
 #[derive(Debug)]
 pub struct Session {
     board: BoardFile,
     library: Library,
-    /// The ring that the next interpreter takes, if there is to be another.
+    /// The ring that the next interpreter takes; absent only if there was no memory for it.
     offered: Option<Ring>,
     slots: usize,
-    children: bool,
 }
 
 impl Session {
@@ -51,7 +50,7 @@ impl Session {
         let slots = options.ring_bytes.max(4096) / size_of::<u64>();
         let board = BoardFile::new(options.children)?;
         let library = Library::provide(&options.library)?;
-        let mut session = Self { board, library, offered: None, slots, children: options.children };
+        let mut session = Self { board, library, offered: None, slots };
         session.offer(1)?;
         Ok(session)
     }
@@ -109,9 +108,7 @@ impl Session {
         }
         let Some(ring) = self.offered.take() else { return Ok(None) };
         let consumer = Consumer::new(ring, None);
-        if self.children {
-            self.offer(consumer.number() + 1)?;
-        }
+        self.offer(consumer.number() + 1)?;
         Ok(Some(consumer))
     }
 
@@ -119,8 +116,8 @@ impl Session {
         self.offered.as_ref().is_some_and(|ring| ring.header().claim.load(Acquire) != 0)
     }
 
-    /// How many interpreters were not recorded so far: those that were forked or started without
-    /// [`SessionOptions::children`], and those that could not take a ring.
+    /// How many interpreters did not even take a ring so far: without [`SessionOptions::children`], those that were
+    /// forked or started by others; and those that could not.
     #[must_use]
     pub fn unrecorded(&self) -> u32 {
         self.board.board().unrecorded.load(Relaxed)
@@ -133,15 +130,18 @@ impl Session {
         let _ = futex::wake(&board.offered, futex::Flags::empty(), u32::MAX);
     }
 
-    /// The reader of the first interpreter, before there is one. Do this after the program was started; what happened
-    /// until then is in the ring.
+    /// The reader of the next interpreter, before there is one; no other is recorded then. Do this after the program was
+    /// started; what happened until then is in the ring.
     ///
     /// # Panics
     ///
-    /// If an interpreter was [accepted](Self::accept) before.
+    /// If there was no memory for a ring when the last interpreter was [accepted](Self::accept).
     #[must_use]
     pub fn into_consumer(mut self) -> Consumer {
-        let ring = self.offered.take().expect("nobody was accepted yet");
+        let ring = self.offered.take().expect("a ring");
+        let board = self.board.board();
+        board.is_last.store(1, SeqCst);
+        let _ = futex::wake(&board.offered, futex::Flags::empty(), u32::MAX);
         Consumer::new(ring, Some(self))
     }
 }
