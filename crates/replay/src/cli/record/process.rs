@@ -50,6 +50,9 @@ pub(super) fn record_child(consumer: Consumer, family: &Family<'_>) {
 fn follow(consumer: &mut Consumer, family: &Family<'_>) -> Result<Recorded, String> {
     let claim = introduced(consumer)?;
     let (number, start) = (consumer.number(), Instant::now());
+    if number == 1 {
+        family.signals.recorded(&claim);
+    }
     family.begin();
     let (header, past) = match claim.origin {
         Origin::Started if number == 1 => {
