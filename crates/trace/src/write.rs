@@ -106,6 +106,7 @@ impl<W: Write> Writer<W> {
         let document = serde_json::to_vec(header).map_err(std::io::Error::other)?;
         let frame = FrameHeader { kind: kind::HEADER, ..FrameHeader::default() };
         frames.write(frame, &[(stream::DOCUMENT, &document)])?;
+        frames.flush()?;
         let past = header.parent.as_ref().map_or_else(Totals::default, Parent::totals);
         let mut writer = Self {
             frames,
