@@ -91,20 +91,18 @@ pub(super) fn run(arguments: Arguments) -> ExitCode {
         return ExitCode::from(FAILED);
     }
     let options = SessionOptions { children: arguments.follow, ..SessionOptions::default() };
-    let session = match Session::new(&options) {
-        Ok(session) => session,
-        Err(error) => {
-            complain(error);
-            return ExitCode::from(FAILED);
-        }
-    };
     let signals = Signals::begin(arguments.behind.as_deref());
+    let session = Session::new(&options)
+        .map_err(|error| complain(format_args!("{error}: the program runs unrecorded")))
+        .ok();
     let Some((program, rest)) = arguments.command.split_first() else { return ExitCode::from(FAILED) };
     let mut command = Command::new(program);
     command.args(rest);
-    session.configure(&mut command);
+    if let Some(session) = &session {
+        session.configure(&mut command);
+    }
     let seen = Program::of(program);
-    let child = match command.spawn() {
+    let mut child = match command.spawn() {
         Ok(child) => child,
         Err(error) => {
             let (why, status) = why_not_started(program, &error, seen);
@@ -113,7 +111,10 @@ pub(super) fn run(arguments: Arguments) -> ExitCode {
         }
     };
     signals.forward_to(&child);
-    let (is_good, status) = record(session, child, seen, &signals, &arguments);
+    let (is_good, status) = match session {
+        Some(session) => record(session, child, seen, &signals, &arguments),
+        None => (false, child.wait()),
+    };
     signals.end();
     match status {
         Ok(status) if is_good => ExitCode::from(exit_code(status)),
