@@ -5,6 +5,7 @@ mod containers;
 mod launchers;
 mod programs;
 mod refusals;
+mod threads;
 
 use std::collections::BTreeSet;
 use std::os::unix::fs::PermissionsExt;
