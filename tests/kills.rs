@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
+use crate::support::processes::child_of;
 use crate::support::pythons::{Python, recordable};
 use crate::support::{replay, stderr, verify_json};
 
@@ -125,11 +126,6 @@ impl Run {
         let status = self.front.wait().unwrap().code();
         Ended { status, printed, complaints, counted: self.counted(), folder: self.folder }
     }
-}
-
-fn child_of(pid: u32) -> Option<u32> {
-    let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).ok()?;
-    children.split_whitespace().next()?.parse().ok()
 }
 
 fn kill(pid: u32) {
