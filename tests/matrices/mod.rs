@@ -1,7 +1,7 @@
 //! The tables of `WHAT-IS-RECORDED.md`: a row each, on the oldest and the newest interpreter.
 
-mod family;
 mod containers;
+mod family;
 mod launchers;
 mod programs;
 mod refusals;

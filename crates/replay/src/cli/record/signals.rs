@@ -15,6 +15,7 @@ use std::process::Child;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use record::Claim;
 use rustix::io::Errno;
@@ -32,6 +33,9 @@ pub(super) const PASSED_ON: [i32; 4] = [SIGTERM, SIGHUP, SIGUSR1, SIGUSR2];
 pub(super) const TERMINAL: [i32; 2] = [SIGINT, SIGQUIT];
 /// Those that stop processes, or let them go on.
 pub(super) const JOB_CONTROL: [i32; 4] = [SIGTSTP, SIGTTIN, SIGTTOU, SIGCONT];
+
+/// After so long a process to which a stop was sent is stopped.
+const SETTLED: Duration = Duration::from_millis(20);
 
 /// Takes signals from its making to its end. (Handlers, unlike ignoring, are not inherited by the program.)
 pub(super) struct Signals {
@@ -160,7 +164,7 @@ impl Program {
         // It may have been continued by whoever continued us.
         self.watch();
         let Some(name) = Signal::from_named_raw(signal) else { return };
-        if JOB_CONTROL.contains(&signal) && !(signal == SIGCONT && self.is_stopped) {
+        if JOB_CONTROL.contains(&signal) && !(signal == SIGCONT && self.only_front_was_continued()) {
             return;
         }
         match &mut self.target {
@@ -185,6 +189,16 @@ impl Program {
             self.is_stopped = status.stopped();
             self.tell_front(if self.is_stopped { Signal::STOP } else { Signal::CONT });
         }
+    }
+
+    /// Whether somebody let the process in front go on, though the program is stopped. The one in front speaks of each
+    /// time that it goes on, also of those that we caused: if the program was stopped again since, so is it, or will be
+    /// in a moment.
+    fn only_front_was_continued(&self) -> bool {
+        let Some(front) = self.front.filter(|_| self.is_stopped) else { return false };
+        thread::sleep(SETTLED);
+        let stat = fs::read_to_string(format!("/proc/{}/stat", front.as_raw_nonzero())).unwrap_or_default();
+        stat.rsplit(')').next().is_some_and(|rest| !rest.trim_start().starts_with('T'))
     }
 
     fn tell_front(&self, signal: Signal) {
