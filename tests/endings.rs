@@ -82,6 +82,36 @@ print('done'); raise SystemExit(3)";
     assert!(report["checks"][0]["verified"].as_u64().unwrap() > 10_000, "{report}");
 }
 
+/// A limit on the size of files is a full disk, too: not a signal that ends the recorder.
+#[test]
+fn a_file_that_may_not_grow_ends_the_recording_and_not_the_program() {
+    let Some(python) = recordable("limited files").pop() else { return };
+    // In an order that no codec foresees.
+    let script = "
+import random
+random.seed(1)
+kept = [b''] * 5000
+for n in range(3000000):
+    kept[int(random.random() * 5000)] = bytes(int(random.random() * 500))
+print('done'); raise SystemExit(3)";
+    let folder = tempfile::tempdir().unwrap();
+    // Blocks of 512 bytes: more than the ring has, less than the trace would.
+    let script = format!(
+        "ulimit -f 4200 && exec '{}' record -o a.viv '{}' -c \"{script}\"",
+        env!("CARGO_BIN_EXE_replay"),
+        python.path.display()
+    );
+    let output = Command::new("sh").args(["-c", &script]).current_dir(folder.path()).output().unwrap();
+    let what = stderr(&output);
+    assert_eq!((output.status.code(), stdout(&output).as_str()), (Some(125), "done\n"), "{what}");
+    assert!(what.contains("the trace cannot be written") && what.contains("is in a.viv"), "{what}");
+    let (report, status) = verify_json(&folder.path().join("a.viv"));
+    assert_eq!(status, 2, "{report}");
+    assert!(report["error"].as_str().unwrap().contains("truncated at frame"), "{report}");
+    assert_eq!(report["checks"][0]["diverged"], 0, "{report}");
+    assert!(report["checks"][0]["verified"].as_u64().unwrap() > 10_000, "{report}");
+}
+
 #[test]
 fn signals_are_passed_on() {
     let Some(python) = recordable("signals").pop() else { return };

@@ -7,6 +7,8 @@ mod command;
 mod corpus;
 mod damage;
 mod endings;
+mod jobs;
+mod kills;
 mod live;
 mod matrices;
 mod statistics;

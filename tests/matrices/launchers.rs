@@ -24,6 +24,16 @@ fn launchers() {
             ("#!/usr/bin/env python3", words(&["./tool"]), None, Is::Recorded),
             ("a shell script that ends in exec", words(&["./launcher"]), None, Is::Recorded),
             ("sh -c with commands before and behind", words(&["sh", "-c", &sh]), None, Is::Recorded),
+            (
+                "sh -c that leaves commands running behind it",
+                words(&[
+                    "sh",
+                    "-c",
+                    &format!("'{p}' app.py; s=$?; (sleep 1; ls; '{p}' -c 'print(2)') & exit $s"),
+                ]),
+                None,
+                Is::Recorded,
+            ),
             ("env with variables", words(&["env", "A=1", p, "app.py"]), None, Is::Recorded),
             ("env -i", words(&["env", "-i", p, "app.py"]), None, Is::Refused("nothing was recorded")),
             ("nice", words(&["nice", p, "app.py"]), None, Is::Recorded),

@@ -1,9 +1,11 @@
 //! The tables of `WHAT-IS-RECORDED.md`: a row each, on the oldest and the newest interpreter.
 
+mod containers;
 mod family;
 mod launchers;
 mod programs;
 mod refusals;
+mod threads;
 
 use std::collections::BTreeSet;
 use std::os::unix::fs::PermissionsExt;

@@ -3,7 +3,7 @@
 use super::{Is, Place, Rows, interpreters, words};
 
 /// What the programs of the second table do, in Python.
-const PROGRAMS: [(&str, &str); 18] = [
+const PROGRAMS: [(&str, &str); 19] = [
     ("exits", "raise SystemExit(9)"),
     ("ends with an exception", "1 / 0"),
     ("calls os._exit", "import os; os._exit(5)"),
@@ -21,6 +21,10 @@ const PROGRAMS: [(&str, &str); 18] = [
     (
         "closes all descriptors",
         "import os; print(1, flush=True); os.closerange(0, 4096); x = [[n] for n in range(9999)]",
+    ),
+    (
+        "lists its descriptors",
+        "import os; print([(n, os.readlink('/proc/self/fd/' + n)) for n in os.listdir('/proc/self/fd') if n > '2' and os.path.exists('/proc/self/fd/' + n)])",
     ),
     (
         "changes its folder, its root or its user",

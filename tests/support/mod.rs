@@ -1,6 +1,7 @@
 //! What the tests share.
 
 pub(crate) mod edit;
+pub(crate) mod processes;
 pub(crate) mod pythons;
 
 use std::path::{Path, PathBuf};

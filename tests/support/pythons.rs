@@ -52,7 +52,7 @@ fn below_home(folder: &str, last: &'static str) -> impl Iterator<Item = PathBuf>
 
 fn version(path: &Path) -> Option<(u32, u32, u32)> {
     let script = "import sys, platform; assert platform.python_implementation() == 'CPython'; \
-                  sys.stdout.write('%d.%d.%d' % sys.version_info[:3])";
+                  assert 'free-threading' not in sys.version; sys.stdout.write('%d.%d.%d' % sys.version_info[:3])";
     let output =
         Command::new(path).args(["-c", script]).output().ok().filter(|output| output.status.success())?;
     let text = String::from_utf8(output.stdout).ok()?;

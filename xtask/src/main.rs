@@ -6,6 +6,7 @@ mod bench;
 mod corpus;
 mod fuzz;
 mod interpreters;
+mod kills;
 mod traces;
 mod workspace;
 
@@ -26,6 +27,7 @@ enum Command {
     Corpus(corpus::Arguments),
     Interpreters(interpreters::Arguments),
     Fuzz(fuzz::Arguments),
+    Kills(kills::Arguments),
     #[command(subcommand)]
     Bench(bench::Command),
 }
@@ -39,6 +41,7 @@ fn main() -> ExitCode {
         Command::Corpus(arguments) => corpus::run(&arguments),
         Command::Interpreters(arguments) => interpreters::run(&arguments),
         Command::Fuzz(arguments) => fuzz::run(&arguments),
+        Command::Kills(arguments) => kills::run(&arguments),
         Command::Bench(command) => bench::run(&command),
     };
     match result {

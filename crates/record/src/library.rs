@@ -1,7 +1,8 @@
 //! Puts the preloaded library where the dynamic loader finds it.
 //!
-//! Preferably in memory, reached through this process' descriptors in `/proc`: nothing is left on disk, and folders
-//! mounted without the right to execute do not matter. Where that is forbidden, in a file named after its contents.
+//! Preferably in a file of the user's cache folder, named after its contents. It stays: what a program leaves running
+//! has the library in its environment for longer than the recorder lives, and the loader complains of one that is gone.
+//! Where no such file can be written or executed, in memory, reached through this process' descriptors in `/proc`.
 
 use std::env;
 use std::ffi::OsString;
@@ -13,7 +14,7 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use memmap2::MmapOptions;
-use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
+use rustix::fs::{MemfdFlags, SealFlags, StatVfsMountFlags, fcntl_add_seals, memfd_create, statvfs};
 
 use crate::{Error, LibraryPlace, PRELOAD};
 
@@ -30,9 +31,11 @@ impl Library {
     pub(crate) fn provide(place: &LibraryPlace) -> Result<Self, Error> {
         match place {
             LibraryPlace::Folder(folder) => store(folder).map(Self::Stored),
-            LibraryPlace::Automatic => match in_memory() {
-                Ok(file) => Ok(Self::Memory(file)),
-                Err(_) => in_default_folder().map(Self::Stored),
+            LibraryPlace::Automatic => match in_cache() {
+                Ok(path) => Ok(Self::Stored(path)),
+                Err(_) => {
+                    in_memory().map(Self::Memory).or_else(|_| store(&temporary_folder()).map(Self::Stored))
+                }
             },
         }
     }
@@ -62,21 +65,24 @@ fn in_memory() -> io::Result<OwnedFd> {
     Ok(file.into())
 }
 
-/// The user's cache folder, else a folder of this user's among the temporary files.
-fn in_default_folder() -> Result<PathBuf, Error> {
+/// Stores it in the user's cache folder.
+fn in_cache() -> Result<PathBuf, Error> {
     let absolute = |name: &str| env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
     let cache = absolute("XDG_CACHE_HOME").or_else(|| absolute("HOME").map(|home| home.join(".cache")));
-    let user = rustix::process::geteuid().as_raw();
-    let temporary = env::temp_dir().join(format!("vivarium-{user}"));
-    match cache.map(|cache| store(&cache.join("vivarium"))) {
-        Some(Ok(path)) => Ok(path),
-        _ => store(&temporary),
-    }
+    let missing = || io::Error::new(io::ErrorKind::NotFound, "neither XDG_CACHE_HOME nor HOME is set");
+    store(&cache.ok_or_else(missing).map_err(Error::system(STORING))?.join("vivarium"))
 }
+
+/// A folder of this user's among the temporary files.
+fn temporary_folder() -> PathBuf {
+    env::temp_dir().join(format!("vivarium-{}", rustix::process::geteuid().as_raw()))
+}
+
+const STORING: &str = "storing the recorder's library";
 
 /// Stores the library in a private folder, or finds it there.
 fn store(folder: &Path) -> Result<PathBuf, Error> {
-    let what = "storing the recorder's library";
+    let what = STORING;
     let separates = |byte: &u8| *byte == b':' || byte.is_ascii_whitespace();
     if folder.as_os_str().as_bytes().iter().any(separates) {
         return Err(Error::Folder(folder.to_owned()));
@@ -92,6 +98,11 @@ fn store(folder: &Path) -> Result<PathBuf, Error> {
     let user = rustix::process::geteuid().as_raw();
     if metadata.uid() != user || metadata.mode() & 0o022 != 0 {
         return Err(Error::Ownership(folder));
+    }
+    if statvfs(&folder).is_ok_and(|system| system.f_flag.contains(StatVfsMountFlags::NOEXEC)) {
+        let source =
+            io::Error::new(io::ErrorKind::PermissionDenied, "nothing there may be executed (noexec)");
+        return Err(Error::System { what, source });
     }
     let path = folder.join(format!("preload-{:016x}.so", fingerprint(PRELOAD)));
     if fs::read(&path).is_ok_and(|contents| contents == PRELOAD) {

@@ -15,7 +15,7 @@ pub struct SessionOptions {
 }
 
 impl Default for SessionOptions {
-    /// A ring of 2 MiB, the library in memory if that is possible; no children.
+    /// A ring of 2 MiB, the library in the cache folder if that is possible; no children.
     fn default() -> Self {
         Self { ring_bytes: 2 << 20, library: LibraryPlace::Automatic, children: false }
     }
@@ -25,8 +25,8 @@ impl Default for SessionOptions {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum LibraryPlace {
-    /// In memory, so that nothing is written to disk; if memory files are not to be had or not executable, in
-    /// `vivarium` inside of the user's cache folder, or of the folder for temporary files.
+    /// In `vivarium` inside of the user's cache folder, where it stays; if nothing can be written or executed there, in
+    /// memory; if memory files are not to be had or not executable, in the folder for temporary files.
     #[default]
     Automatic,
     /// In this folder, which is made if it does not exist and must belong to this user alone.

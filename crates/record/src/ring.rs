@@ -58,11 +58,14 @@ impl Ring {
 
 /// A new file without a name, with this many zeroes for ever, and where it is mapped.
 fn shared(name: &str, bytes: usize) -> Result<(OwnedFd, MmapRaw), Error> {
-    let failed = |error: rustix::io::Errno| Error::system("making the ring")(error.into());
-    let file = memfd_create(name, MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING).map_err(failed)?;
-    ftruncate(&file, bytes as u64).map_err(failed)?;
+    let failed = |what| move |error: rustix::io::Errno| Error::system(what)(error.into());
+    let file = memfd_create(name, MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)
+        .map_err(failed("making a memory file (memfd_create) for what is recorded"))?;
+    // It counts as a file where the size of files is limited.
+    ftruncate(&file, bytes as u64).map_err(failed("making the ring for what is recorded (see ulimit -f)"))?;
     // A mapping of a file that shrinks becomes a trap for the other side.
-    fcntl_add_seals(&file, SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL).map_err(failed)?;
+    let seals = SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL;
+    fcntl_add_seals(&file, seals).map_err(failed("sealing the ring"))?;
     let map = MmapOptions::new()
         .len(bytes)
         .populate()

@@ -2,6 +2,7 @@
 
 use std::env;
 use std::ffi::{OsStr, OsString};
+use std::fs::File;
 use std::process::Command;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
 use std::time::Duration;
@@ -49,6 +50,9 @@ impl Session {
         }
         let slots = options.ring_bytes.max(4096) / size_of::<u64>();
         let board = BoardFile::new(options.children)?;
+        // Programs will have to.
+        File::open(board.path())
+            .map_err(Error::system("finding the recorder's memory through /proc (is it mounted?)"))?;
         let library = Library::provide(&options.library)?;
         let mut session = Self { board, library, offered: None, slots };
         session.offer(1)?;

@@ -77,6 +77,7 @@ pub struct Writer<W: Write> {
     last_base: u64,
     last_arena_event: u64,
     cut_short: bool,
+    is_frame_due: bool,
 }
 
 impl<W: Write> Writer<W> {
@@ -105,6 +106,7 @@ impl<W: Write> Writer<W> {
         let document = serde_json::to_vec(header).map_err(std::io::Error::other)?;
         let frame = FrameHeader { kind: kind::HEADER, ..FrameHeader::default() };
         frames.write(frame, &[(stream::DOCUMENT, &document)])?;
+        frames.flush()?;
         let past = header.parent.as_ref().map_or_else(Totals::default, Parent::totals);
         let mut writer = Self {
             frames,
@@ -121,6 +123,7 @@ impl<W: Write> Writer<W> {
             last_base: 0,
             last_arena_event: 0,
             cut_short: false,
+            is_frame_due: false,
         };
         writer.begin_frame();
         Ok(writer)
@@ -189,7 +192,7 @@ impl<W: Write> Writer<W> {
 
     /// Everything that comes before an event's own record.
     fn begin_event(&mut self) -> Result<(), Error> {
-        if self.frame.events == FRAME_EVENTS {
+        if self.frame.events == FRAME_EVENTS || (self.is_frame_due && self.frame.events > 0) {
             self.end_frame()?;
         }
         for (change, base) in std::mem::take(&mut self.pending) {
@@ -330,6 +333,12 @@ impl<W: Write> Writer<W> {
         Ok(())
     }
 
+    /// Has the frame under construction written when the next event comes: not before, since an arena that the last
+    /// event gives back may still be told.
+    pub fn end_frame_soon(&mut self) {
+        self.is_frame_due = true;
+    }
+
     fn end_frame(&mut self) -> Result<(), Error> {
         self.frames.write(
             self.frame,
@@ -342,6 +351,9 @@ impl<W: Write> Writer<W> {
                 (stream::ARENAS, &self.arenas),
             ],
         )?;
+        // Whoever writes may be killed.
+        self.frames.flush()?;
+        self.is_frame_due = false;
         self.begin_frame();
         Ok(())
     }

@@ -56,7 +56,7 @@ pub(super) fn run() -> Result<()> {
             adapt(&folder, package)?;
         }
     }
-    Ok(())
+    super::build::run(&cache)
 }
 
 /// Lets an executable find the loader and the libraries that it came with.
@@ -72,7 +72,7 @@ fn adapt(folder: &Path, package: &str) -> Result<()> {
     Ok(())
 }
 
-fn perform(command: &mut Command) -> Result<()> {
+pub(super) fn perform(command: &mut Command) -> Result<()> {
     let name = command.get_program().to_string_lossy().into_owned();
     // What it says is for who waits, not part of an answer.
     let output = command.output().map_err(|error| match error.kind() {

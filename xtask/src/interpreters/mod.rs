@@ -1,5 +1,6 @@
 //! The interpreters of this machine.
 
+mod build;
 mod fetch;
 
 use std::cmp::Reverse;
@@ -20,7 +21,7 @@ use crate::{Result, workspace};
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
     /// First fetch CPython 3.13, 3.14 and 3.15 from Debian's packages into ~/.cache/vivarium/interpreters, where tests
-    /// find them, too (takes debootstrap, patchelf and root's rights)
+    /// find them, too (takes debootstrap, patchelf and root's rights), and build one without the interpreter lock
     #[arg(long)]
     fetch: bool,
     /// Print JSON instead of a table

@@ -187,6 +187,13 @@ impl<W: Write> Drain<W> {
         self.recording.as_ref().map_or(0, |recording| recording.writer.bytes_written())
     }
 
+    /// Has what was taken so far written when the next event comes, however little it is.
+    pub fn write_soon(&mut self) {
+        if let Some(recording) = &mut self.recording {
+            recording.writer.end_frame_soon();
+        }
+    }
+
     /// Ends the trace, which may have been cut short: see [`Writer::cut_short`]. Returns its totals and its size in
     /// bytes.
     ///

@@ -13,6 +13,7 @@ use trace::Header;
 
 use super::Arguments;
 use super::limits::Limits;
+use super::signals::Signals;
 use crate::drain::Fork;
 
 /// Pasts that are kept for children that have not been heard of. Each is as large as the heap was; a child that joins
@@ -22,6 +23,7 @@ const MAX_PASTS: usize = 64;
 /// What the processes of a recording share.
 pub(super) struct Family<'a> {
     pub(super) arguments: &'a Arguments,
+    pub(super) signals: &'a Signals,
     limits: Limits,
     /// When the first interpreter began.
     start: OnceLock<Instant>,
@@ -64,9 +66,10 @@ pub(super) struct Past {
 }
 
 impl<'a> Family<'a> {
-    pub(super) fn new(arguments: &'a Arguments, command: Child) -> Self {
+    pub(super) fn new(arguments: &'a Arguments, signals: &'a Signals, command: Child) -> Self {
         Self {
             arguments,
+            signals,
             limits: Limits { time: arguments.time, size: arguments.max_size.map(|size| size.as_u64()) },
             start: OnceLock::new(),
             written: AtomicU64::new(0),

@@ -1,7 +1,7 @@
 //! Following a process: from its first event until it ends or enough is recorded.
 
 use std::io::Write;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use record::{Claim, Consumer, Event, Refusal, State};
 
@@ -10,6 +10,9 @@ use crate::drain::{Drain, DrainError, Fork};
 
 /// How long to sleep when there is nothing to read.
 pub(super) const NAP: Duration = Duration::from_millis(20);
+
+/// How long what was read may wait to be written: the loss, if this process and the one in front of it are killed.
+const AGE: Duration = Duration::from_secs(5);
 
 /// How a recording came to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,7 +68,7 @@ pub(super) fn drain_all<W: Write>(
     mut forked: impl FnMut(u64, Fork),
 ) -> Result<End, Failure> {
     let mut failed = None;
-    let mut written = 0;
+    let (mut written, mut due) = (0, Instant::now() + AGE);
     loop {
         let state = consumer.state();
         let mut sink = |event| {
@@ -98,6 +101,10 @@ pub(super) fn drain_all<W: Write>(
         let before = std::mem::replace(&mut written, drain.bytes_written());
         if family.is_enough(written - before) {
             return Ok(End::Limit);
+        }
+        if Instant::now() >= due {
+            drain.write_soon();
+            due = Instant::now() + AGE;
         }
         if drained.slots == 0 {
             // A process in another pid namespace cannot be watched; then the end of the command is the end.

@@ -2,6 +2,7 @@
 
 mod family;
 mod follow;
+mod front;
 mod header;
 mod limits;
 mod process;
@@ -55,6 +56,9 @@ pub(super) struct Arguments {
     /// PROGRAM.PID.viv); that of a forked one goes on from its parent's, which has to stay beside it
     #[arg(long)]
     follow: bool,
+    /// Where the process in front of this one passes signals on
+    #[arg(long, hide = true)]
+    behind: Option<PathBuf>,
     /// The command, with its arguments
     #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true, value_name = "COMMAND")]
     command: Vec<OsString>,
@@ -77,25 +81,28 @@ const NOT_FOUND: u8 = 127;
 const LATECOMERS: Duration = Duration::from_millis(100);
 
 pub(super) fn run(arguments: Arguments) -> ExitCode {
+    if arguments.behind.is_none()
+        && let Some(status) = front::stand()
+    {
+        return status;
+    }
     if let Some(why) = arguments.output.as_deref().and_then(|output| unusable(output, &arguments)) {
         complain(why);
         return ExitCode::from(FAILED);
     }
     let options = SessionOptions { children: arguments.follow, ..SessionOptions::default() };
-    let session = match Session::new(&options) {
-        Ok(session) => session,
-        Err(error) => {
-            complain(error);
-            return ExitCode::from(FAILED);
-        }
-    };
-    let signals = Signals::begin();
+    let signals = Signals::begin(arguments.behind.as_deref());
+    let session = Session::new(&options)
+        .map_err(|error| complain(format_args!("{error}: the program runs unrecorded")))
+        .ok();
     let Some((program, rest)) = arguments.command.split_first() else { return ExitCode::from(FAILED) };
     let mut command = Command::new(program);
     command.args(rest);
-    session.configure(&mut command);
+    if let Some(session) = &session {
+        session.configure(&mut command);
+    }
     let seen = Program::of(program);
-    let child = match command.spawn() {
+    let mut child = match command.spawn() {
         Ok(child) => child,
         Err(error) => {
             let (why, status) = why_not_started(program, &error, seen);
@@ -104,7 +111,10 @@ pub(super) fn run(arguments: Arguments) -> ExitCode {
         }
     };
     signals.forward_to(&child);
-    let (is_good, status) = record(session, child, seen, &arguments);
+    let (is_good, status) = match session {
+        Some(session) => record(session, child, seen, &signals, &arguments),
+        None => (false, child.wait()),
+    };
     signals.end();
     match status {
         Ok(status) if is_good => ExitCode::from(exit_code(status)),
@@ -140,9 +150,10 @@ fn record(
     mut session: Session,
     child: Child,
     seen: Option<Program>,
+    signals: &Signals,
     arguments: &Arguments,
 ) -> (bool, io::Result<ExitStatus>) {
-    let family = Family::new(arguments, child);
+    let family = Family::new(arguments, signals, child);
     // What is over already is told at once: the program may go on for long.
     let first = accept_all(&mut session, seen, &family).and_then(|recorded| {
         if recorded.end == End::Limit { Err(recorded.finish(&family, Ending::Stopped)) } else { Ok(recorded) }

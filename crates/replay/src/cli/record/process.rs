@@ -50,6 +50,9 @@ pub(super) fn record_child(consumer: Consumer, family: &Family<'_>) {
 fn follow(consumer: &mut Consumer, family: &Family<'_>) -> Result<Recorded, String> {
     let claim = introduced(consumer)?;
     let (number, start) = (consumer.number(), Instant::now());
+    if number == 1 {
+        family.signals.recorded(&claim);
+    }
     family.begin();
     let (header, past) = match claim.origin {
         Origin::Started if number == 1 => {
@@ -85,7 +88,7 @@ fn follow(consumer: &mut Consumer, family: &Family<'_>) -> Result<Recorded, Stri
         family.keep(number, fork, &forks, past);
     });
     let duration = start.elapsed();
-    match outcome.and_then(|end| judge(consumer, &header).map(|()| end)) {
+    match outcome.and_then(|end| judge(consumer, &header, end).map(|()| end)) {
         Ok(end) => Ok(Recorded { number, drain, path, duration, end }),
         Err(Failure::Worthless(why)) => {
             discard(drain, &path);
@@ -106,7 +109,7 @@ fn follow(consumer: &mut Consumer, family: &Family<'_>) -> Result<Recorded, Stri
 }
 
 /// Whether what was recorded is all that there was.
-fn judge(consumer: &Consumer, header: &Header) -> Result<(), Failure> {
+fn judge(consumer: &Consumer, header: &Header, end: End) -> Result<(), Failure> {
     let status = consumer.status();
     // Up to 3.11 all interpreters of a process share one lock and one set of pools.
     let shared_pools = minor_version(&header.interpreter.version) <= Some((3, 11));
@@ -115,6 +118,11 @@ fn judge(consumer: &Consumer, header: &Header) -> Result<(), Failure> {
             "the program has more than one interpreter (sub-interpreters with a lock and pools of their own), and \
              their calls have no common order: record a program with one"
                 .to_owned(),
+        ));
+    }
+    if end == End::Died && !status.initialized && !status.hooks_lost {
+        return Err(Failure::Worthless(
+            "nothing was recorded: the interpreter ended before it had started".to_owned(),
         ));
     }
     if status.hooks_lost || !status.initialized {

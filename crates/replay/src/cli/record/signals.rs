@@ -3,28 +3,56 @@
 //! Who stops, reloads or questions a program sends a signal to the process that was started, which is the recorder:
 //! it passes them on. Interrupts from a terminal reach the program by themselves, and what they mean is its business.
 //! Signals that are ignored (under `nohup`, or in the background of a script) stay ignored, here and in the program.
+//!
+//! The recorder itself is never stopped, so that a program which is continued does not wait for it. The process in
+//! front of it (see `front.rs`) is, when the program is: that is what a shell looks at.
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::Read;
 use std::os::fd::OwnedFd;
+use std::path::Path;
 use std::process::Child;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
-use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open, pidfd_send_signal};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2};
+use record::Claim;
+use rustix::io::Errno;
+use rustix::process::{
+    Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, getppid, kill_process, pidfd_open, pidfd_send_signal,
+    waitid,
+};
+use signal_hook::consts::{
+    SIGCHLD, SIGCONT, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP, SIGTTIN, SIGTTOU, SIGUSR1, SIGUSR2, SIGXFSZ,
+};
 use signal_hook::iterator::Handle;
 
-const FORWARDED: [i32; 4] = [SIGTERM, SIGHUP, SIGUSR1, SIGUSR2];
+pub(super) const PASSED_ON: [i32; 4] = [SIGTERM, SIGHUP, SIGUSR1, SIGUSR2];
 /// Those that a terminal sends to all of its processes.
-const SHARED: [i32; 2] = [SIGINT, SIGQUIT];
+pub(super) const TERMINAL: [i32; 2] = [SIGINT, SIGQUIT];
+/// Those that stop processes, or let them go on.
+pub(super) const JOB_CONTROL: [i32; 4] = [SIGTSTP, SIGTTIN, SIGTTOU, SIGCONT];
+
+/// After so long a process to which a stop was sent is stopped.
+const SETTLED: Duration = Duration::from_millis(20);
 
 /// Takes signals from its making to its end. (Handlers, unlike ignoring, are not inherited by the program.)
 pub(super) struct Signals {
-    target: Arc<Mutex<Target>>,
+    program: Arc<Mutex<Program>>,
     thread: Option<(Handle, JoinHandle<()>)>,
 }
 
 /// Whom signals go to.
+struct Program {
+    target: Target,
+    /// The interpreter, if that is another process: it may outlive the one that was started.
+    interpreter: Option<Process>,
+    /// The process in front of this one.
+    front: Option<Pid>,
+    is_stopped: bool,
+}
+
 enum Target {
     /// There is no process yet: they wait.
     Nobody(Vec<i32>),
@@ -34,44 +62,77 @@ enum Target {
 }
 
 enum Process {
-    Known(OwnedFd),
+    Known(Pid, OwnedFd),
     /// The kernel has no process descriptors. The number is the process's own until it is waited for.
     Number(Pid),
 }
 
 impl Signals {
-    pub(super) fn begin() -> Self {
-        let target = Arc::new(Mutex::new(Target::Nobody(Vec::new())));
-        let ignored = ignored();
-        let wanted = FORWARDED.into_iter().chain(SHARED).filter(|signal| ignored & (1 << (signal - 1)) == 0);
+    /// `front` is where the process in front passes signals on.
+    pub(super) fn begin(front: Option<&Path>) -> Self {
+        let program = Arc::new(Mutex::new(Program {
+            target: Target::Nobody(Vec::new()),
+            interpreter: None,
+            front: front.and_then(|_| getppid()),
+            is_stopped: false,
+        }));
+        // What comes to the process in front comes here, too, if it was sent to both. Alone, this one is meant.
+        let is_alone = Arc::new(AtomicBool::new(front.is_none()));
+        let mut wanted = [PASSED_ON.as_slice(), &TERMINAL].concat();
+        if let Some(front) = front {
+            listen(front, &program, &is_alone);
+            wanted.extend([SIGTSTP, SIGTTIN, SIGTTOU]);
+        }
+        // A file that has become too large is an error of a write.
+        let wanted = not_ignored(wanted).into_iter().chain([SIGCHLD, SIGXFSZ]);
         // Where that fails signals do what they do.
         let thread = signal_hook::iterator::Signals::new(wanted).ok().map(|mut signals| {
-            let target = Arc::clone(&target);
+            let program = Arc::clone(&program);
             let handle = signals.handle();
             let thread = thread::spawn(move || {
-                for signal in signals.forever().filter(|signal| FORWARDED.contains(signal)) {
-                    target.lock().unwrap_or_else(PoisonError::into_inner).send(signal);
+                for signal in signals.forever() {
+                    if signal == SIGCHLD {
+                        lock(&program).watch();
+                    } else if PASSED_ON.contains(&signal) && is_alone.load(Relaxed) {
+                        lock(&program).send(signal);
+                    }
                 }
             });
             (handle, thread)
         });
-        Self { target, thread }
+        Self { program, thread }
     }
 
     /// Passes on what has come and what will come.
     pub(super) fn forward_to(&self, child: &Child) {
-        let Some(pid) = i32::try_from(child.id()).ok().and_then(Pid::from_raw) else { return };
-        let process = pidfd_open(pid, PidfdFlags::empty()).map_or(Process::Number(pid), Process::Known);
-        let mut target = self.target.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = std::mem::replace(&mut *target, Target::Process(process));
-        if let Target::Nobody(waiting) = before {
-            waiting.into_iter().for_each(|signal| target.send(signal));
+        let Some(process) = Process::of(child.id()) else { return };
+        let mut program = lock(&self.program);
+        if let Target::Nobody(waiting) = std::mem::replace(&mut program.target, Target::Process(process)) {
+            waiting.into_iter().for_each(|signal| program.send(signal));
+        }
+    }
+
+    /// Who is to get signals once the process that was started has ended.
+    pub(super) fn recorded(&self, claim: &Claim) {
+        // The number may be one of another process namespace.
+        let is_it =
+            fs::read_link(format!("/proc/{}/exe", claim.pid)).is_ok_and(|path| path == claim.executable);
+        let mut program = lock(&self.program);
+        let is_target = matches!(&program.target, Target::Process(child) if child.is(claim.pid));
+        if is_it && !is_target {
+            program.interpreter = Process::of(claim.pid);
         }
     }
 
     /// The program has ended; what still comes is for nobody.
     pub(super) fn end(self) {
-        *self.target.lock().unwrap_or_else(PoisonError::into_inner) = Target::Gone;
+        let mut program = lock(&self.program);
+        program.target = Target::Gone;
+        program.interpreter = None;
+        if program.is_stopped {
+            program.tell_front(Signal::CONT);
+        }
+        drop(program);
         if let Some((handle, thread)) = self.thread {
             handle.close();
             // It does nothing that could panic.
@@ -80,25 +141,99 @@ impl Signals {
     }
 }
 
-impl Target {
-    fn send(&mut self, signal: i32) {
-        let Some(name) = Signal::from_named_raw(signal) else { return };
-        // A process that has ended gets none.
-        let _ = match self {
-            Self::Nobody(waiting) => {
-                waiting.push(signal);
-                Ok(())
+/// Takes what the process in front passes on, until that has ended.
+fn listen(front: &Path, program: &Arc<Mutex<Program>>, is_alone: &Arc<AtomicBool>) {
+    let (path, program, is_alone) = (front.to_owned(), Arc::clone(program), Arc::clone(is_alone));
+    thread::spawn(move || {
+        if let Ok(mut front) = File::open(path) {
+            let mut signal = [0];
+            while front.read_exact(&mut signal).is_ok() {
+                lock(&program).send(signal[0].into());
             }
-            Self::Process(Process::Known(process)) => pidfd_send_signal(process, name),
-            Self::Process(Process::Number(pid)) => kill_process(*pid, name),
-            Self::Gone => Ok(()),
-        };
+        }
+        is_alone.store(true, Relaxed);
+    });
+}
+
+fn lock(program: &Mutex<Program>) -> std::sync::MutexGuard<'_, Program> {
+    program.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Program {
+    fn send(&mut self, signal: i32) {
+        // It may have been continued by whoever continued us.
+        self.watch();
+        let Some(name) = Signal::from_named_raw(signal) else { return };
+        if JOB_CONTROL.contains(&signal) && !(signal == SIGCONT && self.only_front_was_continued()) {
+            return;
+        }
+        match &mut self.target {
+            Target::Nobody(waiting) => waiting.push(signal),
+            Target::Process(process) => {
+                // A process that has ended gets none.
+                if process.send(name) == Err(Errno::SRCH)
+                    && let Some(interpreter) = &self.interpreter
+                {
+                    let _ = interpreter.send(name);
+                }
+            }
+            Target::Gone => {}
+        }
+    }
+
+    /// Stops and continues the process in front as the program is.
+    fn watch(&mut self) {
+        let Target::Process(Process::Known(pid, _) | Process::Number(pid)) = self.target else { return };
+        let changes = WaitIdOptions::STOPPED | WaitIdOptions::CONTINUED | WaitIdOptions::NOHANG;
+        while let Ok(Some(status)) = waitid(WaitId::Pid(pid), changes) {
+            self.is_stopped = status.stopped();
+            self.tell_front(if self.is_stopped { Signal::STOP } else { Signal::CONT });
+        }
+    }
+
+    /// Whether somebody let the process in front go on, though the program is stopped. The one in front speaks of each
+    /// time that it goes on, also of those that we caused: if the program was stopped again since, so is it, or will be
+    /// in a moment.
+    fn only_front_was_continued(&self) -> bool {
+        let Some(front) = self.front.filter(|_| self.is_stopped) else { return false };
+        thread::sleep(SETTLED);
+        let stat = fs::read_to_string(format!("/proc/{}/stat", front.as_raw_nonzero())).unwrap_or_default();
+        stat.rsplit(')').next().is_some_and(|rest| !rest.trim_start().starts_with('T'))
+    }
+
+    fn tell_front(&self, signal: Signal) {
+        if let Some(front) = self.front.filter(|front| getppid() == Some(*front)) {
+            let _ = kill_process(front, signal);
+        }
     }
 }
 
-/// The signals that this process ignores, signal n as bit n − 1.
-fn ignored() -> u64 {
+impl Process {
+    fn of(pid: u32) -> Option<Self> {
+        let pid = i32::try_from(pid).ok().and_then(Pid::from_raw)?;
+        let known = pidfd_open(pid, PidfdFlags::empty()).map(|descriptor| Self::Known(pid, descriptor));
+        Some(known.unwrap_or(Self::Number(pid)))
+    }
+
+    fn is(&self, number: u32) -> bool {
+        let (Self::Known(pid, _) | Self::Number(pid)) = self;
+        pid.as_raw_nonzero().get().cast_unsigned() == number
+    }
+
+    fn send(&self, signal: Signal) -> Result<(), Errno> {
+        match self {
+            Self::Known(_, descriptor) => pidfd_send_signal(descriptor, signal),
+            Self::Number(pid) => kill_process(*pid, signal),
+        }
+    }
+}
+
+/// Those that this process does not ignore.
+pub(super) fn not_ignored(mut signals: Vec<i32>) -> Vec<i32> {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
-    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0)
+    // Signal n is bit n − 1.
+    let ignored = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0);
+    signals.retain(|signal| ignored & (1 << (signal - 1)) == 0);
+    signals
 }
