@@ -211,12 +211,10 @@ fn without_it_they_are_counted() {
             let last = stderr(&recorded).lines().last().unwrap().to_owned();
             let expected = match count - 1 {
                 0 => "replay: to verify it: replay verify recorded.viv".to_owned(),
-                1 => "replay: 1 more interpreter, forked or started by it, was not recorded: --follow records it, too"
-                    .to_owned(),
-                more => format!(
-                    "replay: {more} more interpreters, forked or started by it, were not recorded: --follow records \
-                     them, too"
-                ),
+                1 => "replay: 1 more interpreter was not recorded: --follow records them all".to_owned(),
+                more => {
+                    format!("replay: {more} more interpreters were not recorded: --follow records them all")
+                }
             };
             assert_eq!(last, expected, "{row}: {python:?}: {}", stderr(&recorded));
         }

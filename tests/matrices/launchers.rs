@@ -47,9 +47,28 @@ fn launchers() {
         assert!(packed.status.success(), "{}", stderr(&packed));
         place.check("a zipped application", &words(&[p, "app.pyz"]), None, Is::Recorded);
         rows.made("a zipped application");
+        asking(&place, &mut rows);
         environments(&place, &mut rows);
     }
     rows.are_those_documented();
+}
+
+/// A launcher that has two interpreters say what they are, one of them still running, before it starts the program.
+fn asking(place: &Place, rows: &mut Rows) {
+    let row = "a launcher that asks other interpreters first (uv)";
+    let p = place.python.as_str();
+    let ask = "import sys; sys.stdout.write(sys.version)";
+    let slowly = "import sys, time; x = [[n] for n in range(99999)]; time.sleep(0.5)";
+    place.script(
+        "asking",
+        &format!("#!/bin/sh\n'{p}' -c '{ask}'\n'{p}' -c '{slowly}' &\nsleep 0.2\n'{p}' \"$1\"\ns=$?; wait; exit $s\n"),
+    );
+    place.check(row, &words(&["./asking", "app.py"]), None, Is::Recorded);
+    let events = || verify_json(&place.path().join("recorded.viv")).0["events"].as_u64().unwrap();
+    let launched = events();
+    place.check(row, &words(&[p, "app.py"]), None, Is::Recorded);
+    assert!(launched.abs_diff(events()) < events() / 50, "{launched} events, of the program {}", events());
+    rows.made(row);
 }
 
 /// Virtual environments, and what is started through them.

@@ -239,6 +239,12 @@ impl Consumer {
         self.has_more()
     }
 
+    /// The process that took the ring, as its `/proc` has it; 0 as long as there is none.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.ring.header().claim.load(Acquire) & !header::CLAIM_UNCERTAIN
+    }
+
     /// Who is being recorded, once an interpreter has taken the ring. Text that is not UTF-8 is replaced.
     pub fn claim(&self) -> Option<Claim> {
         let header = self.ring.header();
@@ -248,7 +254,7 @@ impl Consumer {
         let executable = PathBuf::from(OsString::from_vec(text(&header.executable)));
         let library = PathBuf::from(OsString::from_vec(text(&header.library)));
         Some(Claim {
-            pid: header.claim.load(Relaxed) & !header::CLAIM_UNCERTAIN,
+            pid: self.pid(),
             version: String::from_utf8_lossy(&text(&header.version)).into_owned(),
             // The loader knows libraries by their path, but the executable by what it was called as.
             library: if library.is_absolute() { library } else { executable.clone() },

@@ -1,11 +1,12 @@
 //! Starting a program so that it is recorded.
 
-use std::env;
 use std::ffi::{OsStr, OsString};
+use std::fs::DirEntry;
 use std::fs::File;
 use std::process::Command;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
 use std::time::Duration;
+use std::{env, fs, io};
 
 use rustix::event::Timespec;
 use rustix::thread::futex;
@@ -118,6 +119,18 @@ impl Session {
 
     fn is_taken(&self) -> bool {
         self.offered.as_ref().is_some_and(|ring| ring.header().claim.load(Acquire) != 0)
+    }
+
+    /// Whether there is a process that was started with this session's variables, as far as this user may look: it may be
+    /// about to become an interpreter. Interpreters themselves are among them.
+    #[must_use]
+    pub fn has_processes(&self) -> bool {
+        let variable = format!("{BOARD}={}", self.board.path());
+        let environment = |entry: io::Result<DirEntry>| fs::read(entry.ok()?.path().join("environ")).ok();
+        let processes = fs::read_dir("/proc").into_iter().flatten().filter_map(environment);
+        processes
+            .into_iter()
+            .any(|environment| environment.split(|byte| *byte == 0).any(|entry| entry == variable.as_bytes()))
     }
 
     /// How many interpreters did not even take a ring so far: without [`SessionOptions::children`], those that were

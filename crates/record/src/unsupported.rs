@@ -46,6 +46,11 @@ impl Session {
     }
 
     /// Never called.
+    pub fn has_processes(&self) -> bool {
+        match *self {}
+    }
+
+    /// Never called.
     pub fn unrecorded(&self) -> u32 {
         match *self {}
     }
@@ -74,6 +79,11 @@ impl Consumer {
 
     /// Never called.
     pub fn follow(&mut self, _: &mut impl FnMut(Event), _: impl FnMut() -> bool) -> Result<End, Error> {
+        match *self {}
+    }
+
+    /// Never called.
+    pub fn pid(&self) -> u32 {
         match *self {}
     }
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ExitStatus};
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Instant;
 
@@ -29,6 +29,8 @@ pub(super) struct Family<'a> {
     start: OnceLock<Instant>,
     /// Of all traces.
     written: AtomicU64,
+    /// The number of the process that is the program: see [`Family::lead`].
+    first: AtomicU32,
     command: Mutex<Child>,
     shared: Mutex<Shared>,
     changed: Condvar,
@@ -73,10 +75,27 @@ impl<'a> Family<'a> {
             limits: Limits { time: arguments.time, size: arguments.max_size.map(|size| size.as_u64()) },
             start: OnceLock::new(),
             written: AtomicU64::new(0),
+            first: AtomicU32::new(0),
             command: Mutex::new(command),
             shared: Mutex::default(),
             changed: Condvar::new(),
         }
+    }
+
+    /// Has this process be the program, in place of any other: its trace is called as the command says. What was recorded
+    /// of the other is worth nothing then.
+    pub(super) fn lead(&self, number: u32) {
+        self.first.store(number, Relaxed);
+    }
+
+    /// Whether this process is the program, and not one of its children.
+    pub(super) fn is_first(&self, number: u32) -> bool {
+        self.first.load(Relaxed) == number
+    }
+
+    /// Whether the recording of this process is still wanted.
+    pub(super) fn is_wanted(&self, number: u32) -> bool {
+        self.arguments.follow || self.is_first(number)
     }
 
     /// An interpreter begins: from the first one on, time counts.
@@ -119,7 +138,7 @@ impl<'a> Family<'a> {
     pub(super) fn name(&self, number: u32, program: &str, pid: u32) -> PathBuf {
         let mut shared = self.lock();
         let path = match &self.arguments.output {
-            Some(output) if number == 1 => output.clone(),
+            Some(output) if self.is_first(number) => output.clone(),
             Some(output) => numbered(output, &number.saturating_sub(1).to_string()),
             None => {
                 let path = PathBuf::from(format!("{program}.{pid}.viv"));

@@ -69,7 +69,11 @@ pub(super) fn drain_all<W: Write>(
 ) -> Result<End, Failure> {
     let mut failed = None;
     let (mut written, mut due) = (0, Instant::now() + AGE);
+    let number = consumer.number();
     loop {
+        if !family.is_wanted(number) {
+            return Err(Failure::Worthless("another interpreter turned out to be the program".to_owned()));
+        }
         let state = consumer.state();
         let mut sink = |event| {
             if failed.is_some() {

@@ -60,6 +60,15 @@ pub(super) fn command_of(pid: u32) -> Option<Vec<OsString>> {
     (!words.is_empty()).then_some(words)
 }
 
+/// Whether the interpreter in this process runs what the command names last. Launchers may start other interpreters
+/// before, to ask what they are.
+pub(super) fn is_program(pid: u32, command: &[OsString]) -> bool {
+    let name =
+        |words: &[OsString]| words.last().and_then(|word| Path::new(word).file_name().map(OsStr::to_owned));
+    let found = command_of(pid).filter(|found| found.len() > 1).and_then(|found| name(&found));
+    command.len() > 1 && found.is_some() && found == name(command)
+}
+
 /// The header of the trace of an interpreter that was started by `command`.
 pub(super) fn header(claim: &Claim, command: &[OsString], arguments: &Arguments) -> Result<Header, String> {
     // Older versions break the line before the compiler's name.

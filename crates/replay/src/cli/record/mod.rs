@@ -24,6 +24,7 @@ use trace::Ending;
 use super::{complain, numbers};
 use family::Family;
 use follow::{End, NAP};
+use header::is_program;
 use process::{Recorded, shell_quoted};
 use program::{Program, missing_interpreter};
 use signals::Signals;
@@ -77,7 +78,7 @@ const FAILED: u8 = 125;
 const NOT_EXECUTABLE: u8 = 126;
 const NOT_FOUND: u8 = 127;
 
-/// How long to wait for an interpreter that the last one has started or forked right before its end.
+/// How long to wait for interpreters that may be on their way when everything else has ended.
 const LATECOMERS: Duration = Duration::from_millis(100);
 
 pub(super) fn run(arguments: Arguments) -> ExitCode {
@@ -155,7 +156,8 @@ fn record(
 ) -> (bool, io::Result<ExitStatus>) {
     let family = Family::new(arguments, signals, child);
     // What is over already is told at once: the program may go on for long.
-    let first = accept_all(&mut session, seen, &family).and_then(|recorded| {
+    let (first, let_go) = accept_all(&mut session, seen, &family);
+    let first = first.and_then(|recorded| {
         if recorded.end == End::Limit { Err(recorded.finish(&family, Ending::Stopped)) } else { Ok(recorded) }
     });
     if first.is_err() {
@@ -185,21 +187,39 @@ fn record(
             traces.join(" ")
         ));
     }
-    tell_unrecorded(session.unrecorded(), arguments.follow);
+    tell_unrecorded(session.unrecorded() + let_go, arguments.follow);
     (is_good && !family.has_failed(), status)
 }
 
-/// Has every interpreter recorded that takes a ring, by a thread of its own, until there will be no more. Returns the
-/// recording of the first, of which it may be known later how it ended; the error is an answer already.
+/// The recording of the program, in a thread of its own.
+struct First<'scope> {
+    /// Whether it was told from other interpreters by its command line.
+    is_program: bool,
+    thread: ScopedJoinHandle<'scope, Result<Recorded, String>>,
+}
+
+impl First<'_> {
+    fn join(self) -> Result<Recorded, String> {
+        let panicked = "the recorder stopped unexpectedly; please report this program";
+        self.thread.join().unwrap_or_else(|_| Err(panicked.to_owned()))
+    }
+}
+
+/// Has interpreters recorded as they take rings, each by a thread of its own, until there will be no more. Returns the
+/// recording of the program, of which it may be known later how it ended, and how many interpreters were let go; the
+/// error is an answer already.
+///
+/// The program is the first interpreter, unless a launcher starts another one that is it by its command line.
 fn accept_all(
     session: &mut Session,
     mut seen: Option<Program>,
     family: &Family<'_>,
-) -> Result<Recorded, Result<(), String>> {
+) -> (Result<Recorded, Result<(), String>>, u32) {
     thread::scope(|scope| {
-        let mut first: Option<ScopedJoinHandle<'_, Result<Recorded, String>>> = None;
+        let mut first: Option<First<'_>> = None;
         let mut others = Vec::new();
         let mut over_since = None;
+        let mut let_go = 0;
         loop {
             // Whoever takes a ring does so before the command ends, or is started by somebody who does.
             let has_ended = family.command_has_ended();
@@ -207,24 +227,45 @@ fn accept_all(
                 Program::look_again(&mut seen, family.command_pid());
             }
             match session.accept(NAP) {
-                Ok(Some(consumer)) if first.is_none() => {
-                    first = Some(scope.spawn(move || process::record(consumer, family)));
-                    if !family.arguments.follow {
+                Ok(Some(consumer)) if family.arguments.follow && first.is_some() => {
+                    others.push(scope.spawn(move || process::record_child(consumer, family)));
+                }
+                Ok(Some(consumer)) => {
+                    let pid = consumer.pid();
+                    let is_command = pid == family.command_pid();
+                    let is_program = is_command || is_program(pid, &family.arguments.command);
+                    if first.as_ref().is_some_and(|first| first.is_program || !is_program) {
+                        let_go += 1;
+                        continue;
+                    }
+                    family.lead(consumer.number());
+                    if let Some(other) = first.take() {
+                        let_go += 1;
+                        // If it has failed, that is no matter any more.
+                        other.join().map_or_else(drop, Recorded::discard);
+                    }
+                    let thread = scope.spawn(move || process::record(consumer, family));
+                    first = Some(First { is_program, thread });
+                    // No launcher is there to start another one.
+                    if is_command && !family.arguments.follow {
                         break;
                     }
                 }
-                Ok(Some(consumer)) => {
-                    others.push(scope.spawn(move || process::record_child(consumer, family)));
-                }
                 Ok(None) => {
-                    others.retain(|other| !other.is_finished());
+                    others.retain(|other: &ScopedJoinHandle<'_, ()>| !other.is_finished());
                     let is_over =
-                        first.as_ref().is_none_or(ScopedJoinHandle::is_finished) && others.is_empty();
+                        first.as_ref().is_none_or(|first| first.thread.is_finished()) && others.is_empty();
                     if !is_over || !(has_ended || family.is_enough(0)) {
                         over_since = None;
-                    } else if first.is_none()
-                        || over_since.get_or_insert_with(Instant::now).elapsed() >= LATECOMERS
-                    {
+                        continue;
+                    }
+                    // The last process may have started or forked an interpreter right before its end.
+                    let patience = match first {
+                        Some(_) if !family.arguments.follow => Duration::ZERO,
+                        None if session.has_processes() => LATECOMERS * 10,
+                        _ => LATECOMERS,
+                    };
+                    if over_since.get_or_insert_with(Instant::now).elapsed() >= patience {
                         break;
                     }
                 }
@@ -235,37 +276,29 @@ fn accept_all(
                 }
             }
         }
-        let Some(first) = first else {
+        let nothing = || {
             let why =
                 seen.map_or_else(|| "the command ran no CPython".to_owned(), |seen| seen.why_unrecorded());
-            return Err(Err(format!("nothing was recorded: {why}")));
+            Err(format!("nothing was recorded: {why}"))
         };
-        first
-            .join()
-            .unwrap_or_else(|_| {
-                Err("the recorder stopped unexpectedly; please report this program".to_owned())
-            })
-            .map_err(Err)
+        (first.map_or_else(nothing, First::join).map_err(Err), let_go)
     })
 }
 
 /// Says how many interpreters there are no traces of.
 fn tell_unrecorded(count: u32, follow: bool) {
+    let (interpreters, were) = if count == 1 { ("interpreter", "was") } else { ("interpreters", "were") };
     let shown = numbers::count(count.into());
     match (count, follow) {
         (0, _) => {}
-        (1, false) => complain(
-            "1 more interpreter, forked or started by it, was not recorded: --follow records it, too",
-        ),
-        (_, false) => complain(format_args!(
-            "{shown} more interpreters, forked or started by it, were not recorded: --follow records them, too"
-        )),
-        (1, true) => complain("1 more interpreter could not reach the recorder, and was not recorded"),
-        (_, true) => {
+        (_, false) => {
             complain(format_args!(
-                "{shown} more interpreters could not reach the recorder, and were not recorded"
+                "{shown} more {interpreters} {were} not recorded: --follow records them all"
             ));
         }
+        (_, true) => complain(format_args!(
+            "{shown} more {interpreters} could not reach the recorder, and {were} not recorded"
+        )),
     }
 }
 

@@ -50,12 +50,12 @@ pub(super) fn record_child(consumer: Consumer, family: &Family<'_>) {
 fn follow(consumer: &mut Consumer, family: &Family<'_>) -> Result<Recorded, String> {
     let claim = introduced(consumer)?;
     let (number, start) = (consumer.number(), Instant::now());
-    if number == 1 {
+    if family.is_first(number) {
         family.signals.recorded(&claim);
     }
     family.begin();
     let (header, past) = match claim.origin {
-        Origin::Started if number == 1 => {
+        Origin::Started if family.is_first(number) => {
             (header(&claim, &family.arguments.command, family.arguments)?, None)
         }
         Origin::Started => {
@@ -105,6 +105,13 @@ fn follow(consumer: &mut Consumer, family: &Family<'_>) -> Result<Recorded, Stri
                 Err(error.to_string())
             }
         }
+    }
+}
+
+impl Recorded {
+    /// Removes what was recorded.
+    pub(super) fn discard(self) {
+        discard(self.drain, &self.path);
     }
 }
 
