@@ -27,7 +27,7 @@ print('done'); raise SystemExit(3)";
     let oldest_and_newest = pythons.first().into_iter().chain(pythons.last().filter(|_| pythons.len() > 1));
     for python in oldest_and_newest {
         let folder = tempfile::tempdir().unwrap();
-        for limit in [["--for", "500ms"], ["--max-size", "60K"]] {
+        for limit in [["--for", "500ms"], ["--max-size", "20K"]] {
             let output = replay()
                 .current_dir(folder.path())
                 .args(["record", "-f", "-o", "a.viv"])

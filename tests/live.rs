@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::{Command, Output};
 
-use crate::support::pythons::{Python, recordable};
+use crate::support::pythons::{Python, recordable, recordable_from};
 use crate::support::{replay, root, stderr, stdout, verify_json};
 
 fn record(folder: &Path, arguments: &[&str]) -> Output {
@@ -32,7 +32,7 @@ sys.stderr.write('done\\n')
 /// Record, then verify: on each interpreter, every fact.
 #[test]
 fn what_is_recorded_is_predicted() {
-    for Python { path, version } in recordable("record and verify") {
+    for Python { path, version, .. } in recordable("record and verify") {
         let folder = tempfile::tempdir().unwrap();
         let python = path.to_str().unwrap();
         let output = record(folder.path(), &["-o", "live.viv", "--", python, "-c", PROGRAM]);
@@ -132,9 +132,13 @@ fn exit_statuses() {
 /// Allocators that are not pymalloc are refused, and leave no trace behind.
 #[test]
 fn another_allocator_is_refused() {
-    for Python { path, version } in recordable("refusals") {
+    for Python { path, version, .. } in recordable_from((3, 6, 0), "refusals") {
         let python = path.to_str().unwrap();
-        for (variable, option) in [(Some("malloc"), None), (Some("debug"), None), (None, Some("dev"))] {
+        let mut others = vec![(Some("malloc"), None), (Some("debug"), None)];
+        if version >= (3, 7, 0) {
+            others.push((None, Some("dev")));
+        }
+        for (variable, option) in others {
             let folder = tempfile::tempdir().unwrap();
             let mut command = replay();
             command.current_dir(folder.path()).args(["record", "--", python]);
@@ -194,7 +198,7 @@ def work():
         x = [str(n), (n,), {n: n}]
 threads = [threading.Thread(target=work) for _ in range(6)]
 [t.start() for t in threads]; [t.join() for t in threads]";
-    for Python { path, version } in recordable("threads") {
+    for Python { path, version, .. } in recordable("threads") {
         let folder = tempfile::tempdir().unwrap();
         record(folder.path(), &["-o", "a.viv", path.to_str().unwrap(), "-c", script]);
         let (report, status) = verify_json(&folder.path().join("a.viv"));

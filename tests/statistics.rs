@@ -6,7 +6,7 @@ use std::io::BufReader;
 use replay::engine::{Engine, Predictions};
 use trace::{Frame, Input, MARK_DEBUGMALLOCSTATS, Reader};
 
-use crate::support::pythons::{Python, recordable};
+use crate::support::pythons::{Python, recordable_from};
 use crate::support::{replay, stderr};
 
 const PROGRAM: &str = "
@@ -19,7 +19,7 @@ sys._debugmallocstats()
 /// A real interpreter prints its statistics in the middle of a program; a replay up to that point prints the same.
 #[test]
 fn a_replay_prints_what_the_interpreter_printed() {
-    for Python { path, version } in recordable("statistics") {
+    for Python { path, version, .. } in recordable_from((3, 6, 0), "statistics") {
         let folder = tempfile::tempdir().unwrap();
         let trace = folder.path().join("a.viv");
         let mut command = replay();

@@ -1,4 +1,4 @@
-//! The tables of `WHAT-IS-RECORDED.md`: a row each, on the oldest and the newest interpreter.
+//! The tables of `WHAT-IS-RECORDED.md`: a row each, on the oldest interpreter of each major version and the newest.
 
 mod containers;
 mod family;
@@ -114,13 +114,12 @@ fn words(command: &[&str]) -> Vec<String> {
     command.iter().map(|&word| word.to_owned()).collect()
 }
 
-/// Oldest and newest.
+/// The oldest of each major version, and the newest.
 fn interpreters(test: &str) -> Vec<Python> {
-    let mut pythons = recordable(test);
-    if pythons.len() > 2 {
-        pythons.drain(1..pythons.len() - 1);
-    }
-    pythons
+    let pythons = recordable(test);
+    let is_first = |at: usize| at == 0 || pythons[at - 1].version.0 != pythons[at].version.0;
+    let wanted = |at: &usize| is_first(*at) || at + 1 == pythons.len();
+    (0..pythons.len()).filter(wanted).map(|at| pythons[at].clone()).collect()
 }
 
 /// The rows of one table of the document.

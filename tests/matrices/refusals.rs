@@ -5,7 +5,7 @@ use std::process::Command;
 
 use super::{Is, Place, Rows, interpreters, words};
 use crate::support::pythons::{Python, free_threaded};
-use crate::support::{replay, stderr};
+use crate::support::{replay, stderr, stdout};
 
 #[test]
 fn refusals() {
@@ -40,11 +40,46 @@ fn allocators(python: &Python, place: &Place, rows: &mut Rows) {
             rows.skipped(&row, "it is there from 3.13 on");
             continue;
         }
-        place.check(&row, &words(&["env", &row, p, "app.py"]), None, pools);
+        // 2.7 does not know the variable.
+        let is = if python.version < (3, 6, 0) { Is::Recorded } else { pools };
+        place.check(&row, &words(&["env", &row, p, "app.py"]), None, is);
         rows.made(&row);
     }
-    place.check("python -X dev", &words(&[p, "-X", "dev", "app.py"]), None, pools);
+    // 3.6 takes any such option; 2.7 refuses them all, so that it never starts.
+    let is = if python.version.0 == 3 && python.version < (3, 7, 0) { Is::Recorded } else { pools };
+    place.check("python -X dev", &words(&[p, "-X", "dev", "app.py"]), None, is);
     rows.made("python -X dev");
+    linked_with_the_interpreter(python, place, rows);
+}
+
+/// An old interpreter in one piece, made of the library that came with the one at hand.
+fn linked_with_the_interpreter(python: &Python, place: &Place, rows: &mut Rows) {
+    let row = "CPython 2.7 without a shared libpython";
+    if python.version >= (3, 7, 0) {
+        rows.skipped(row, "this one has hooks that last");
+        return;
+    }
+    let script = "import sys, sysconfig
+for name in ('LIBPL', 'LIBRARY'): print(sysconfig.get_config_var(name))
+print(sys.prefix)";
+    let said = place.run(false, &words(&[&place.python, "-c", script]), None);
+    let text = stdout(&said);
+    let [folder, library, prefix] = text.lines().collect::<Vec<_>>()[..] else { panic!("{said:?}") };
+    let linked = Command::new("cc")
+        .args(["-o", "whole", "-Wl,-E"])
+        .args([format!("{folder}/python.o"), format!("{folder}/{library}")])
+        .args(["-lpthread", "-ldl", "-lutil", "-lm"])
+        .current_dir(place.path())
+        .output();
+    if linked.is_ok_and(|output| output.status.success()) {
+        let command = words(&["env", &format!("PYTHONHOME={prefix}"), "./whole", "app.py"]);
+        // 3.6 can be recorded, though not by the same means as where the library is shared.
+        let direct = Is::Refused("calls its allocators directly");
+        place.check(row, &command, None, if python.version < (3, 0, 0) { direct } else { Is::Recorded });
+        rows.made(row);
+    } else {
+        rows.skipped(row, "there is no C compiler, or no library to link with");
+    }
 }
 
 /// Programs into which the recorder does not get, or in vain.

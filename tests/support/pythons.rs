@@ -9,6 +9,8 @@ pub(crate) struct Python {
     pub(crate) path: PathBuf,
     /// Major, minor, patch.
     pub(crate) version: (u32, u32, u32),
+    /// Whether the interpreter proper is in a shared library.
+    shared: bool,
 }
 
 /// Every CPython that can be found: those named by `VIVARIUM_PYTHONS` (paths between colons), or else pyenv's and the
@@ -32,9 +34,7 @@ pub(crate) fn discover() -> Vec<Python> {
         if pythons.iter().any(|python| python.path == real) {
             continue;
         }
-        if let Some(version) = version(&real) {
-            pythons.push(Python { path: real, version });
-        }
+        pythons.extend(ask(real));
     }
     pythons.sort_by_key(|python| python.version);
     pythons
@@ -50,26 +50,45 @@ fn below_home(folder: &str, last: &'static str) -> impl Iterator<Item = PathBuf>
     entries.into_iter().flatten().flatten().map(move |entry| entry.path().join(last))
 }
 
-fn version(path: &Path) -> Option<(u32, u32, u32)> {
+fn ask(path: PathBuf) -> Option<Python> {
     let script = "import sys, platform; assert platform.python_implementation() == 'CPython'; \
-                  assert 'free-threading' not in sys.version; sys.stdout.write('%d.%d.%d' % sys.version_info[:3])";
+                  assert 'free-threading' not in sys.version; \
+                  shared = 'libpython' in open('/proc/self/maps').read(); \
+                  sys.stdout.write('%d.%d.%d.%d' % (sys.version_info[:3] + (shared,)))";
     let output =
-        Command::new(path).args(["-c", script]).output().ok().filter(|output| output.status.success())?;
+        Command::new(&path).args(["-c", script]).output().ok().filter(|output| output.status.success())?;
     let text = String::from_utf8(output.stdout).ok()?;
     let mut numbers = text.split('.').map(str::parse);
-    Some((numbers.next()?.ok()?, numbers.next()?.ok()?, numbers.next()?.ok()?))
+    let mut number = || numbers.next()?.ok();
+    Some(Python { path, version: (number()?, number()?, number()?), shared: number()? == 1 })
+}
+
+impl Python {
+    /// Whether `replay record` records it.
+    fn is_recordable(&self) -> bool {
+        match self.version {
+            // It has no hooks: its calls are seen if they go by the names of functions.
+            (2, 7, _) => self.shared,
+            version => version >= (3, 6, 0),
+        }
+    }
 }
 
 /// Interpreters that `replay record` records. If there is none, says so: a test that needs one is then skipped.
 pub(crate) fn recordable(test: &str) -> Vec<Python> {
-    let pythons = discover();
-    let (good, old): (Vec<_>, Vec<_>) = pythons.into_iter().partition(|python| python.version >= (3, 7, 0));
+    recordable_from((2, 7, 0), test)
+}
+
+/// Those from a version on.
+pub(crate) fn recordable_from(first: (u32, u32, u32), test: &str) -> Vec<Python> {
+    let pythons = discover().into_iter().filter(|python| python.version >= first);
+    let (good, old): (Vec<_>, Vec<_>) = pythons.partition(Python::is_recordable);
     for python in old {
         let (major, minor, patch) = python.version;
-        eprintln!("skipped: {test} on CPython {major}.{minor}.{patch}: recorded from 3.7 on");
+        eprintln!("skipped: {test} on CPython {major}.{minor}.{patch}: it is not recorded");
     }
     if good.is_empty() {
-        eprintln!("skipped: {test}: no CPython from 3.7 on was found here (name some in VIVARIUM_PYTHONS)");
+        eprintln!("skipped: {test}: no CPython to record was found here (name some in VIVARIUM_PYTHONS)");
     }
     good
 }

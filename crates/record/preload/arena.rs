@@ -8,6 +8,7 @@ use core::ffi::c_void;
 
 use super::header::{FLAG_HOOKS_LOST, FLAG_SEVERAL_INTERPRETERS};
 use super::hooks::{self, Once};
+use super::interpreter;
 use super::producer::Producer;
 use super::slot;
 
@@ -61,7 +62,7 @@ unsafe extern "C" fn alloc(context: *mut c_void, size: usize) -> *mut c_void {
             write(producer, slot::ARENA_ACQUIRED, base, size);
             // From 3.12 on interpreters may have pools of their own, and these begin with an arena.
             // SAFETY: the interpreter's own functions; its lock is held in a block allocator.
-            if hooks::interface().is_some_and(|interface| unsafe { interface.has_several_interpreters() }) {
+            if interpreter::recorded().is_some_and(|interpreter| unsafe { interpreter.is_one_of_several() }) {
                 producer.raise(FLAG_SEVERAL_INTERPRETERS);
             }
         } else if ARENA_SIZES.contains(&size) {

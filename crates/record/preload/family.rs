@@ -15,7 +15,7 @@ use core::sync::atomic::{
 
 use super::board::Board;
 use super::header::{self, Header, REMEMBERED};
-use super::hooks;
+use super::interpreter::{self, Interpreter};
 use super::producer::Producer;
 use super::ring::{self, Ring};
 use super::slot;
@@ -56,8 +56,7 @@ pub unsafe extern "C" fn before_fork() {
         }
         return;
     }
-    // SAFETY: the interpreter's own function.
-    let holds_lock = hooks::interface().is_some_and(|interface| unsafe { interface.holds_lock() });
+    let holds_lock = interpreter::recorded().is_some_and(Interpreter::holds_lock);
     // Without the interpreter's lock another thread may be in the middle of an event.
     let may_write = board.follows.load(Relaxed) != 0 && holds_lock && !producer.is_inside();
     let is_recorded = may_write && producer.is_recording();
@@ -120,8 +119,7 @@ pub fn join(producer: &Producer) -> bool {
     // SAFETY: the ring is mapped for good, up to the next fork; the producer waits, and this is its only thread that
     // has the interpreter's lock.
     unsafe { producer.attach(ring.header, ring.slots, ring.capacity) };
-    // SAFETY: the interpreter's own function.
-    if hooks::interface().is_some_and(|interface| unsafe { interface.is_initialized() }) {
+    if interpreter::recorded().is_some_and(Interpreter::is_initialized) {
         producer.set_initialized();
     }
     header.state.store(header::STATE_RECORDING, Release);

@@ -43,6 +43,8 @@ pub const FLAG_SEVERAL_INTERPRETERS: u32 = 1 << 5;
 pub const REASON_FREE_THREADED: u32 = 1;
 /// The reason of a refusal: no memory, or a kernel that cannot keep forked children out.
 pub const REASON_SYSTEM: u32 = 2;
+/// The reason of a refusal: an interpreter without hooks whose calls do not go by the names of functions.
+pub const REASON_DIRECT_CALLS: u32 = 3;
 
 /// How many forks of each kind are remembered whose children had no events yet.
 pub const REMEMBERED: usize = 64;

@@ -6,6 +6,7 @@
 use core::cell::UnsafeCell;
 use core::ffi::{c_int, c_void};
 
+use super::interpreter::{self, Interpreter};
 use super::producer::Producer;
 use super::slot;
 
@@ -28,54 +29,11 @@ pub struct Allocator {
 /// `PyMem_GetAllocator` and `PyMem_SetAllocator`.
 pub type Exchange = unsafe extern "C" fn(c_int, *mut Allocator);
 
-/// The interpreter's own functions that are needed after the start.
+/// The functions that exchange allocators.
 #[derive(Clone, Copy)]
 pub struct Interface {
     pub get: Exchange,
     pub set: Exchange,
-    pub is_initialized: Option<unsafe extern "C" fn() -> c_int>,
-    /// `PyGILState_Check`: does this thread hold the interpreter's lock?
-    pub holds_lock: Option<unsafe extern "C" fn() -> c_int>,
-    /// `PyInterpreterState_Head`: the first interpreter.
-    pub first: Option<unsafe extern "C" fn() -> *mut c_void>,
-    /// `PyInterpreterState_Next`: the one after it.
-    pub next: Option<unsafe extern "C" fn(*mut c_void) -> *mut c_void>,
-}
-
-impl Interface {
-    /// Does the calling thread hold the interpreter's lock? Taken to be so where it cannot be asked.
-    ///
-    /// # Safety
-    ///
-    /// The fields hold the interpreter's true functions.
-    pub unsafe fn holds_lock(&self) -> bool {
-        // SAFETY: the function takes nothing and may be called by any thread.
-        self.holds_lock.is_none_or(|holds_lock| unsafe { holds_lock() } != 0)
-    }
-
-    /// Is the interpreter initialised?
-    ///
-    /// # Safety
-    ///
-    /// As for [`Self::holds_lock`].
-    pub unsafe fn is_initialized(&self) -> bool {
-        // SAFETY: the function takes nothing, allocates nothing and may be called at any time.
-        self.is_initialized.is_some_and(|is_initialized| unsafe { is_initialized() } != 0)
-    }
-
-    /// Has the process more than one interpreter?
-    ///
-    /// # Safety
-    ///
-    /// The fields hold the interpreter's true functions, and its lock is held.
-    pub unsafe fn has_several_interpreters(&self) -> bool {
-        let (Some(first), Some(next)) = (self.first, self.next) else { return false };
-        // SAFETY: the functions only follow the list of interpreters; `next` gets one of them.
-        unsafe {
-            let one = first();
-            !one.is_null() && !next(one).is_null()
-        }
-    }
 }
 
 /// A value that the constructor writes once, before any hook can run.
@@ -108,7 +66,7 @@ impl<T: Copy> Once<T> {
 static ORIGINALS: Once<[Allocator; 2]> = Once::new();
 static INTERFACE: Once<Interface> = Once::new();
 
-/// The interpreter's functions; none before the hooks are installed.
+/// The functions that exchange allocators; none before the hooks are installed, and in versions without.
 pub fn interface() -> Option<&'static Interface> {
     INTERFACE.get()
 }
@@ -126,6 +84,16 @@ pub unsafe fn install(interface: Interface, producer: *mut Producer) {
         INTERFACE.set(interface);
         put_in(&interface, producer);
     }
+}
+
+/// Tells what the hooks call, where they are not installed as such.
+///
+/// # Safety
+///
+/// Called once, instead of [`install`], before anything calls a hook.
+pub unsafe fn set_originals(originals: [Allocator; 2]) {
+    // SAFETY: the caller's promise.
+    unsafe { ORIGINALS.set(originals) };
 }
 
 /// The allocator that is installed for a domain.
@@ -182,6 +150,20 @@ pub unsafe fn are_outermost(interface: &Interface, producer: *mut Producer) -> b
     })
 }
 
+/// Is what was there before the hooks there again?
+///
+/// # Safety
+///
+/// As for [`fetch`].
+pub unsafe fn are_originals(interface: &Interface) -> bool {
+    let Some(originals) = ORIGINALS.get() else { return false };
+    [MEM, OBJ].into_iter().zip(originals).all(|(domain, original)| {
+        // SAFETY: the caller's promise.
+        let found = unsafe { fetch(interface, domain) };
+        found.context == original.context && found.malloc as usize == original.malloc as usize
+    })
+}
+
 fn hooks(domain: u8, producer: *mut Producer) -> Allocator {
     let context = producer.cast();
     if domain == MEM {
@@ -218,7 +200,7 @@ unsafe fn producer<'a>(context: *mut c_void) -> &'a Producer {
     unsafe { &*context.cast::<Producer>() }
 }
 
-unsafe extern "C" fn malloc<const DOMAIN: u8>(context: *mut c_void, size: usize) -> *mut c_void {
+pub unsafe extern "C" fn malloc<const DOMAIN: u8>(context: *mut c_void, size: usize) -> *mut c_void {
     // SAFETY: the interpreter passes the context that it was given.
     let producer = unsafe { producer(context) };
     let original = original::<DOMAIN>();
@@ -252,7 +234,7 @@ unsafe extern "C" fn calloc<const DOMAIN: u8>(
     block
 }
 
-unsafe extern "C" fn realloc<const DOMAIN: u8>(
+pub unsafe extern "C" fn realloc<const DOMAIN: u8>(
     context: *mut c_void,
     old: *mut c_void,
     size: usize,
@@ -279,7 +261,7 @@ unsafe extern "C" fn realloc<const DOMAIN: u8>(
     block
 }
 
-unsafe extern "C" fn free<const DOMAIN: u8>(context: *mut c_void, block: *mut c_void) {
+pub unsafe extern "C" fn free<const DOMAIN: u8>(context: *mut c_void, block: *mut c_void) {
     // SAFETY: as in `malloc`.
     let producer = unsafe { producer(context) };
     let original = original::<DOMAIN>();
@@ -315,8 +297,7 @@ fn note_initialized(producer: &Producer) {
     #[cold]
     #[inline(never)]
     fn ask(producer: &Producer) {
-        // SAFETY: the interpreter's own function.
-        if interface().is_some_and(|interface| unsafe { interface.is_initialized() }) {
+        if interpreter::recorded().is_some_and(Interpreter::is_initialized) {
             producer.set_initialized();
         }
     }

@@ -108,6 +108,18 @@ impl Producer {
         }
     }
 
+    /// Stops recording for good: what was recorded is not what the program did.
+    #[cold]
+    pub fn refuse(&self, reason: u32) {
+        self.limit.store(null_mut(), Relaxed);
+        if let Some(header) = self.header() {
+            header.reason.store(reason, Relaxed);
+            header.state.store(header::STATE_REFUSED, Release);
+            fence(SeqCst);
+            wake_consumer(header);
+        }
+    }
+
     /// The shared header; none in a forked child.
     pub fn header(&self) -> Option<&Header> {
         // SAFETY: null, or what `attach` was given, which stays mapped; all fields are atomic.

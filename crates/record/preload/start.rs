@@ -6,7 +6,7 @@
 //! variables go, and come back for what is started next.) It runs before `main` and allocates nothing, least of all from
 //! Python.
 
-use core::ffi::{CStr, c_char, c_int, c_void};
+use core::ffi::c_void;
 use core::ptr::null_mut;
 use core::sync::atomic::{
     AtomicPtr,
@@ -15,21 +15,32 @@ use core::sync::atomic::{
 
 use super::arena;
 use super::board::Board;
+use super::functions::{self, Functions};
 use super::header::{self, Header};
 use super::hooks::{self, Interface};
+use super::interpreter::{Interpreter, find};
 use super::producer::Producer;
 use super::ring::{self, Ring};
-use super::{environment, exec, family, methods, reader, sys, text};
+use super::{environment, exec, family, methods, reader, reset, sys, text};
 
 /// The page of the [`Producer`]; null if this process was not claimed.
 static PRODUCER: AtomicPtr<Producer> = AtomicPtr::new(null_mut());
 
+/// How the version begins whose interpreter sets its allocators when it starts, whatever they are.
+const SETS_ALLOCATORS: &[u8] = b"3.6.";
+
 /// What is needed of the interpreter.
 struct Symbols {
-    interface: Interface,
-    get_arena: arena::Exchange,
-    set_arena: arena::Exchange,
-    version: unsafe extern "C" fn() -> *const c_char,
+    interpreter: Interpreter,
+    allocators: Allocators,
+}
+
+/// How its allocators can be watched.
+enum Allocators {
+    /// By hooks.
+    Hooked { interface: Interface, get_arena: arena::Exchange, set_arena: arena::Exchange },
+    /// There are no hooks: by functions in the place of its own.
+    Replaced(Functions),
 }
 
 /// Called by the dynamic loader before `main`.
@@ -73,6 +84,7 @@ pub fn destructor() {
     if let Some(interface) = hooks::interface()
         // SAFETY: the interpreter's own functions.
         && !unsafe { hooks::are_outermost(interface, page) }
+        && !reset::has_ended(producer)
     {
         // Hooks that worked after the interpreter's start were not dropped by it: something wraps them.
         let worked = producer.is_initialized();
@@ -82,54 +94,36 @@ pub fn destructor() {
 }
 
 /// The interpreter's functions, if all are there.
-///
-/// # Safety
-///
-/// None; `dlsym` may be called at any time. The types are those of CPython's documented interface.
-unsafe fn look_up() -> Option<Symbols> {
-    // RTLD_DEFAULT is the null handle.
-    // SAFETY: the names are terminated strings.
-    let find = |name: &CStr| unsafe { sys::dlsym(null_mut(), name.as_ptr()) };
-    let get = find(c"PyMem_GetAllocator");
-    let set = find(c"PyMem_SetAllocator");
-    let get_arena = find(c"PyObject_GetArenaAllocator");
-    let set_arena = find(c"PyObject_SetArenaAllocator");
-    let version = find(c"Py_GetVersion");
+fn look_up() -> Option<Symbols> {
+    let interpreter = Interpreter::look_up()?;
     // Only programs with glibc are known to go well.
-    let glibc = find(c"gnu_get_libc_version");
-    if [get, set, get_arena, set_arena, version, glibc].contains(&null_mut()) {
+    if find(c"gnu_get_libc_version").is_null() {
         return None;
     }
-    let is_initialized = find(c"Py_IsInitialized");
-    let holds_lock = find(c"PyGILState_Check");
-    let first = find(c"PyInterpreterState_Head");
-    let next = find(c"PyInterpreterState_Next");
-    // SAFETY: none of the first five is null, and the functions of these names have these types in every version. A
-    // null pointer is `None` where the type is an option.
-    unsafe {
-        Some(Symbols {
+    let hooks = [
+        c"PyMem_GetAllocator",
+        c"PyMem_SetAllocator",
+        c"PyObject_GetArenaAllocator",
+        c"PyObject_SetArenaAllocator",
+    ]
+    .map(find);
+    if hooks.contains(&null_mut()) {
+        let allocators = Allocators::Replaced(Functions::look_up()?);
+        return Some(Symbols { interpreter, allocators });
+    }
+    let [get, set, get_arena, set_arena] = hooks;
+    // SAFETY: none is null, and the functions of these names have these types in every version.
+    let allocators = unsafe {
+        Allocators::Hooked {
             interface: Interface {
                 get: core::mem::transmute::<*mut c_void, hooks::Exchange>(get),
                 set: core::mem::transmute::<*mut c_void, hooks::Exchange>(set),
-                is_initialized: core::mem::transmute::<*mut c_void, Option<unsafe extern "C" fn() -> c_int>>(
-                    is_initialized,
-                ),
-                holds_lock: core::mem::transmute::<*mut c_void, Option<unsafe extern "C" fn() -> c_int>>(
-                    holds_lock,
-                ),
-                first: core::mem::transmute::<*mut c_void, Option<unsafe extern "C" fn() -> *mut c_void>>(
-                    first,
-                ),
-                next: core::mem::transmute::<
-                    *mut c_void,
-                    Option<unsafe extern "C" fn(*mut c_void) -> *mut c_void>,
-                >(next),
             },
             get_arena: core::mem::transmute::<*mut c_void, arena::Exchange>(get_arena),
             set_arena: core::mem::transmute::<*mut c_void, arena::Exchange>(set_arena),
-            version: core::mem::transmute::<*mut c_void, unsafe extern "C" fn() -> *const c_char>(version),
-        })
-    }
+        }
+    };
+    Some(Symbols { interpreter, allocators })
 }
 
 /// Fills in who we are and puts the hooks in.
@@ -138,27 +132,41 @@ unsafe fn look_up() -> Option<Symbols> {
 ///
 /// Called once, by the constructor.
 unsafe fn start(board: &'static Board, ring: &Ring, symbols: &Symbols) {
-    // SAFETY: the function returns a static string and allocates nothing.
-    let version = unsafe { text::bytes((symbols.version)()) };
+    let version = symbols.interpreter.version().to_bytes();
     let header = ring.header();
     text::publish(version, &header.version);
-    publish_files(header, symbols.version as *const c_void);
+    publish_files(header, symbols.interpreter.address());
     if text::contains(version, b"free-threading build") {
         return ring.refuse(header::REASON_FREE_THREADED);
     }
     let Some(page) = wiped_page() else {
         return ring.refuse(header::REASON_SYSTEM);
     };
+    let module = symbols.interpreter.address();
+    // SAFETY: the page lives as long as the process, holds zeroes, and is large enough; one thread, before `main`. Until
+    // the page is attached to the ring, nothing is recorded.
+    let is_possible = unsafe {
+        symbols.interpreter.remember();
+        match symbols.allocators {
+            Allocators::Hooked { .. } if !version.starts_with(SETS_ALLOCATORS) => true,
+            Allocators::Hooked { .. } => reset::outlast(module, page),
+            Allocators::Replaced(functions) => functions::install(functions, module, page),
+        }
+    };
+    if !is_possible {
+        return ring.refuse(header::REASON_DIRECT_CALLS);
+    }
     PRODUCER.store(page, Relaxed);
     family::remember(board, ring, page);
-    // SAFETY: the page lives as long as the process, holds zeroes, and is large enough; the ring is mapped for good;
-    // one thread, before `main`.
+    // SAFETY: as above; the ring is mapped for good.
     unsafe {
         (*page).attach(ring.header, ring.slots, ring.capacity);
-        hooks::install(symbols.interface, page);
-        arena::install(symbols.get_arena, symbols.set_arena, page);
-        if methods::wrap_debug_malloc_stats(symbols.version as *const c_void, page) {
-            (*page).raise(header::FLAG_STATISTICS);
+        if let Allocators::Hooked { interface, get_arena, set_arena } = symbols.allocators {
+            hooks::install(interface, page);
+            arena::install(get_arena, set_arena, page);
+            if methods::wrap_debug_malloc_stats(module, page) {
+                (*page).raise(header::FLAG_STATISTICS);
+            }
         }
     }
     header.state.store(header::STATE_RECORDING, Release);

@@ -7,6 +7,7 @@ pub const O_RDWR: c_int = 2;
 pub const O_CLOEXEC: c_int = 0o2_000_000;
 pub const PROT_READ: c_int = 1;
 pub const PROT_WRITE: c_int = 2;
+pub const PROT_EXEC: c_int = 4;
 pub const MAP_SHARED: c_int = 1;
 pub const MAP_PRIVATE: c_int = 2;
 pub const MAP_ANONYMOUS: c_int = 0x20;
@@ -91,6 +92,9 @@ unsafe extern "C" {
         offset: i64,
     ) -> *mut c_void;
     pub fn munmap(at: *mut c_void, size: usize) -> c_int;
+    pub fn mprotect(at: *mut c_void, size: usize, protection: c_int) -> c_int;
+    pub fn getpagesize() -> c_int;
+    pub fn getenv(name: *const c_char) -> *mut c_char;
     pub fn madvise(at: *mut c_void, size: usize, advice: c_int) -> c_int;
     fn setenv(name: *const c_char, value: *const c_char, overwrite: c_int) -> c_int;
     fn unsetenv(name: *const c_char) -> c_int;

@@ -465,6 +465,7 @@ fn refusal(reason: u32) -> Refusal {
     match reason {
         header::REASON_FREE_THREADED => Refusal::FreeThreaded,
         header::REASON_SYSTEM => Refusal::System,
+        header::REASON_DIRECT_CALLS => Refusal::DirectCalls,
         _ => Refusal::Unknown,
     }
 }

@@ -32,6 +32,10 @@
 //! - **Version-agnostic.** No CPython headers: documented functions, found by name. One undocumented thing is touched,
 //!   the table entry of `sys._debugmallocstats`, so that it prints what it prints unrecorded; if the entry is not
 //!   where and what it should be, it is left alone.
+//! - **Interpreters that keep no hooks** have the functions replaced that would have called them: 3.6 sets its allocators
+//!   when it starts, 2.7 has no hooks at all. No name is exported for that, least of all into processes that need none of
+//!   it: what the dynamic loader has filled in, and will, is changed before `main`. Whether all calls go that way is
+//!   looked at first; if not, the interpreter is refused.
 //! - **One ring for each interpreter.** The recorder's state lives in a page that the kernel wipes at a fork. A forked
 //!   child has no ring until its first event; then it takes one of its own and says at which event of its parent it goes
 //!   on, or is counted. What an interpreter starts is told of the recording by the functions that start programs, which

@@ -68,6 +68,8 @@ pub enum Origin {
 pub enum Refusal {
     /// A free-threaded build: its allocations have no common order, and pools are not what serves them.
     FreeThreaded,
+    /// An interpreter without hooks (CPython 2.7) that calls its allocators directly, so that the calls cannot be seen.
+    DirectCalls,
     /// The system gave no memory.
     System,
     /// A reason that this version does not know.

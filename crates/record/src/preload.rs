@@ -20,8 +20,17 @@ mod exec;
 #[path = "../preload/family.rs"]
 mod family;
 #[cfg(test)]
+#[path = "../preload/functions.rs"]
+mod functions;
+#[cfg(test)]
 #[path = "../preload/hooks.rs"]
 mod hooks;
+#[cfg(test)]
+#[path = "../preload/interpose.rs"]
+mod interpose;
+#[cfg(test)]
+#[path = "../preload/interpreter.rs"]
+mod interpreter;
 #[cfg(test)]
 #[path = "../preload/methods.rs"]
 pub(crate) mod methods;
@@ -31,6 +40,9 @@ pub(crate) mod producer;
 #[cfg(test)]
 #[path = "../preload/reader.rs"]
 mod reader;
+#[cfg(test)]
+#[path = "../preload/reset.rs"]
+mod reset;
 #[cfg(test)]
 #[path = "../preload/ring.rs"]
 pub(crate) mod ring;

@@ -84,8 +84,9 @@ impl Interpreter {
     pub(crate) fn tier(&self) -> Result<&'static str, &'static str> {
         match self.version {
             _ if self.free_threaded => Err("none: built without the interpreter lock"),
-            (2, ..) | (3, ..7, _) => Err("none: it has no allocator hooks that last"),
-            (3, 7..=15, _) => Ok("blocks"),
+            // It has no hooks: its calls are seen if they go by the names of functions.
+            (2, 7, _) if !self.shared => Err("none: it calls its allocators directly"),
+            (2, 7, _) | (3, 6..=15, _) => Ok("blocks"),
             _ => Err("none: this version is not known yet"),
         }
     }
@@ -196,6 +197,7 @@ mod tests {
     #[test]
     fn versions_are_chosen() {
         let found = [
+            interpreter((2, 6, 9), "/z"),
             interpreter((2, 7, 18), "/a"),
             interpreter((3, 11, 2), "/b"),
             interpreter((3, 11, 7), "/c"),
@@ -205,7 +207,22 @@ mod tests {
         assert_eq!(chosen("3.11").as_deref(), Some("/c"));
         assert_eq!(chosen("3.11.2").as_deref(), Some("/b"));
         assert_eq!(chosen("3.1"), None);
-        assert_eq!(chosen("2.7"), None);
+        assert_eq!(chosen("2.7").as_deref(), Some("/a"));
+        assert_eq!(chosen("2.6"), None);
+    }
+
+    #[test]
+    fn what_can_be_recorded() {
+        for (version, shared, whole) in [
+            ((2, 7, 18), true, false),
+            ((3, 6, 15), true, true),
+            ((3, 7, 0), true, true),
+            ((3, 5, 9), false, false),
+        ] {
+            let one = interpreter(version, "/a");
+            assert_eq!(one.tier().is_ok(), shared, "{one}");
+            assert_eq!(Interpreter { shared: false, ..one }.tier().is_ok(), whole, "{version:?}");
+        }
     }
 
     #[test]

@@ -31,10 +31,12 @@ import os, sys
 for i in range(3):
     child = os.fork()
     if child == 0:
-        x = [b'x' * {IN_CHILD} for i in range(100)]
+        # Compilers before 3.7 compute products of constants, in the parent.
+        x = [b'x' * int('{IN_CHILD}') for i in range(100)]
         y = [str(i) for i in range(100000)]
         sys.exit(i)
-    print(os.waitpid(child, 0)[1] >> 8, flush=True)
+    print(os.waitpid(child, 0)[1] >> 8)
+    sys.stdout.flush()
 b'y' * {IN_PARENT}
 z = b'z' * int('{IN_PARENT}')
 print('done')
@@ -58,7 +60,9 @@ import multiprocessing, subprocess, sys
 def work(n): return len(b'x' * (int('{IN_CHILD}') + n))
 if __name__ == '__main__':
     print(subprocess.check_output([sys.executable, '-c', 'print(len(b\"x\" * int(\"{IN_CHILD}\")))']))
-    pool = multiprocessing.get_context('fork').Pool(2)
+    # Before 3.4 there is only this kind.
+    context = getattr(multiprocessing, 'get_context', lambda kind: multiprocessing)
+    pool = context('fork').Pool(2)
     print(pool.map(work, range(8)))
     pool.close(); pool.join()
     z = b'z' * int('{IN_PARENT}')
@@ -149,7 +153,8 @@ fn a_process_namespace_of_its_own_does_not_hide_the_program() {
 import os, sys, time
 x = [str(i) for i in range(20000)]
 time.sleep(0.1)
-print(os.getpid(), os.readlink('/proc/self'), flush=True)
+print('%d %s' % (os.getpid(), os.readlink('/proc/self')))
+sys.stdout.flush()
 z = b'z' * int('{IN_PARENT}')
 {last}
 "

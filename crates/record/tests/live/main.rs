@@ -6,6 +6,7 @@
 
 mod invisible;
 mod lifecycle;
+mod linking;
 mod model;
 mod pythons;
 mod recorded;

@@ -11,18 +11,25 @@ pub(crate) struct Python {
     pub path: PathBuf,
     /// What `sys.version` says.
     pub version: String,
+    /// Major and minor.
+    pub number: (u32, u32),
 }
 
 /// Runs `test` on every interpreter that is there.
 pub(crate) fn each(test: impl Fn(&Python)) {
+    each_from((2, 7), test);
+}
+
+/// Runs `test` on every interpreter that is there, from a version on.
+pub(crate) fn each_from(first: (u32, u32), test: impl Fn(&Python)) {
     static FOUND: OnceLock<Vec<Python>> = OnceLock::new();
     let found = FOUND.get_or_init(find);
-    if found.is_empty() {
-        eprintln!("skipped: no python3 from 3.7 on was found; set VIVARIUM_PYTHONS");
+    let mut found = found.iter().filter(|python| python.number >= first).peekable();
+    if found.peek().is_none() {
+        let (major, minor) = first;
+        eprintln!("skipped: no CPython from {major}.{minor} on was found; set VIVARIUM_PYTHONS");
     }
-    for python in found {
-        test(python);
-    }
+    found.for_each(test);
 }
 
 fn find() -> Vec<Python> {
@@ -33,7 +40,7 @@ fn find() -> Vec<Python> {
         paths.push(PathBuf::from("python3"));
         if let Some(home) = env::var_os("HOME") {
             let versions = fs::read_dir(Path::new(&home).join(".pyenv/versions"));
-            let bin = versions.into_iter().flatten().flatten().map(|entry| entry.path().join("bin/python3"));
+            let bin = versions.into_iter().flatten().flatten().map(|entry| entry.path().join("bin/python"));
             paths.extend(bin.filter(|path| path.exists()));
             // What `cargo xtask interpreters --fetch` fetches.
             let fetched = fs::read_dir(Path::new(&home).join(".cache/vivarium/interpreters"));
@@ -50,11 +57,18 @@ fn find() -> Vec<Python> {
 }
 
 fn ask(path: PathBuf) -> Option<Python> {
-    let program = "import sys; print(sys.version_info[1]); print(sys.version)";
+    // Of 2.7 only builds whose library is shared can be recorded.
+    let program = "
+import sys
+print('%d %d' % sys.version_info[:2])
+print('libpython' in open('/proc/self/maps').read())
+print(sys.version)";
     let output = Command::new(&path).args(["-c", program]).output().ok()?;
     let output = String::from_utf8(output.stdout).ok()?;
-    let (minor, version) = output.split_once('\n')?;
-    // Older ones have no allocator interface, or set it back when they start.
-    let is_known = minor.parse::<u32>().is_ok_and(|minor| minor >= 7);
-    is_known.then(|| Python { path, version: version.trim_end().to_owned() })
+    let (number, rest) = output.split_once('\n')?;
+    let (is_shared, version) = rest.split_once('\n')?;
+    let (major, minor) = number.split_once(' ')?;
+    let number = (major.parse().ok()?, minor.parse().ok()?);
+    let is_known = number >= (3, 6) || (number == (2, 7) && is_shared == "True");
+    is_known.then(|| Python { path, version: version.trim_end().to_owned(), number })
 }

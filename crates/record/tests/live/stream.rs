@@ -3,7 +3,7 @@
 use record::{End, Event, LibraryPlace, Session, SessionOptions};
 
 use crate::model::play;
-use crate::pythons::each;
+use crate::pythons::{each, each_from};
 use crate::recorded::{command, plain, record, record_by, record_with};
 
 /// Allocates, keeps, resizes and drops; two megabytes at the peak, so that arenas come and go.
@@ -16,7 +16,7 @@ def work(n):
         if len(kept) > 4000: del kept[:3000]
         b'%d' % i * 300
     return len(kept)
-print(work(30000), file=sys.stderr)
+sys.stderr.write('%d\\n' % work(30000))
 ";
 
 #[test]
@@ -30,7 +30,8 @@ fn everything_is_there_from_the_beginning() {
         assert!(claim.version.starts_with(&format!("{short} ")), "{claim:?} {rest}");
         assert!(claim.executable.is_absolute() && claim.library.is_absolute(), "{claim:?}");
         let status = recording.status;
-        assert!(status.initialized && status.statistics, "{python:?} {status:?}");
+        assert!(status.initialized, "{python:?} {status:?}");
+        assert_eq!(status.statistics, python.number > (2, 7), "{python:?}");
         assert!(!status.hooks_lost && !status.hooks_wrapped && !status.concurrent, "{status:?}");
         let model = play(&recording.events);
         assert!(model.allocated > 150_000, "{python:?}: {}", model.allocated);
@@ -84,7 +85,13 @@ print('done')
         let recording = record(command(python, program));
         assert_eq!(recording.seen.stdout, "done\n", "{python:?} {:?}", recording.seen);
         assert!(!recording.status.concurrent);
-        assert!(play(&recording.events).allocated > 300_000);
+        // Each turn makes a list and a string, and a dictionary, of which 2.7 keeps those that died, and takes none of
+        // their tables from the pools.
+        let allocated = play(&recording.events).allocated;
+        assert!(
+            allocated > if python.number > (2, 7) { 300_000 } else { 150_000 },
+            "{python:?}: {allocated}"
+        );
     });
 }
 
@@ -96,7 +103,7 @@ tracemalloc.start()
 x = [str(i) for i in range(50000)]
 print(len(x), len(tracemalloc.take_snapshot().traces) > 40000)
 ";
-    each(|python| {
+    each_from((3, 6), |python| {
         let recording = record(command(python, program));
         assert_eq!(recording.seen.stdout, "50000 True\n", "{python:?} {:?}", recording.seen);
         assert!(!recording.status.hooks_lost, "{python:?}");
@@ -113,7 +120,7 @@ tracemalloc.start()
 x = [str(i) for i in range(200000)]
 ctypes.CDLL(None).exit(0)
 ";
-    each(|python| {
+    each_from((3, 6), |python| {
         if !plain(command(python, "import ctypes")).status.success() {
             return;
         }
@@ -126,8 +133,12 @@ ctypes.CDLL(None).exit(0)
 
 #[test]
 fn other_allocators_are_noticed() {
-    each(|python| {
-        for (name, value) in [("PYTHONMALLOC", "debug"), ("PYTHONMALLOC", "malloc"), ("PYTHONDEVMODE", "1")] {
+    each_from((3, 6), |python| {
+        let mut others = vec![("PYTHONMALLOC", "debug"), ("PYTHONMALLOC", "malloc")];
+        if python.number >= (3, 7) {
+            others.push(("PYTHONDEVMODE", "1"));
+        }
+        for (name, value) in others {
             let mut run = command(python, BUSY);
             run.env(name, value);
             let recording = record(run);
@@ -142,7 +153,7 @@ fn other_allocators_are_noticed() {
 fn other_allocators_are_noticed_before_the_end() {
     // Killed, so that the destructor has no say: the arenas give it away.
     let program = format!("{BUSY}\nimport os; os.kill(os.getpid(), 9)");
-    each(|python| {
+    each_from((3, 6), |python| {
         let mut run = command(python, &program);
         run.env("PYTHONMALLOC", "pymalloc_debug");
         let recording = record(run);
@@ -166,7 +177,7 @@ for t in threads: t.start()
 for t in threads: t.join()
 print(sys.version_info >= (3, 12))
 ";
-    each(|python| {
+    each_from((3, 6), |python| {
         if !plain(command(python, program)).status.success() {
             eprintln!("skipped: {} has no interpreters module", python.version);
             return;

@@ -53,6 +53,10 @@ fn refusal(why: Refusal) -> &'static str {
             "this is a free-threaded build of CPython, whose allocations have no common order and come from no pools: \
              record with a build that has the interpreter lock"
         }
+        Refusal::DirectCalls => {
+            "this CPython has no hooks and calls its allocators directly (it is linked statically, or with -Bsymbolic), \
+             so that the calls cannot be seen: record with one whose libpython is shared (configure --enable-shared)"
+        }
         Refusal::System => {
             "the program's process could not map the recorder's memory: raise its memory limit (ulimit -v)"
         }
