@@ -43,6 +43,15 @@ fn launchers() {
             place.check(row, &command, input, is);
             rows.made(row);
         }
+        let row = "a launcher that is linked statically";
+        let launcher = "#include <unistd.h>\nint main(int count, char **words) { return execvp(words[1], words + 1); }\n";
+        place.write("static.c", launcher);
+        if place.run(false, &words(&["cc", "-static", "-o", "static", "static.c"]), None).status.success() {
+            place.check(row, &words(&["./static", p, "app.py"]), None, Is::Recorded);
+            rows.made(row);
+        } else {
+            rows.skipped(row, "there is no static C library");
+        }
         let packed = place.run(false, &words(&[p, "-m", "zipfile", "-c", "app.pyz", "__main__.py"]), None);
         assert!(packed.status.success(), "{}", stderr(&packed));
         place.check("a zipped application", &words(&[p, "app.pyz"]), None, Is::Recorded);
