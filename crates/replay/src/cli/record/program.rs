@@ -90,8 +90,8 @@ impl Program {
                  glibc"
             ),
             Obstacle::Secure => format!(
-                "{path} is set-uid or set-gid or has capabilities, so the loader preloads no library into it: let \
-                 replay be started by the user that the program is to run as"
+                "{path} is set-uid or set-gid or has capabilities, so the loader preloads no library into it: use \
+                 a copy without those rights, with replay started by the user that the program is to run as"
             ),
             Obstacle::PyPy => {
                 format!("{path} is PyPy, whose memory manager is not CPython's: record with CPython")
