@@ -48,7 +48,7 @@ pub(super) fn run(cache: &Path) -> Result<()> {
         command
     };
     perform(
-        here("sh").args(["-c", "mkdir source build && tar xf *.orig.tar.* -C source --strip-components=1"]),
+        here("sh").args(["-c", "mkdir source build && tar xf *.orig.tar.xz -C source --strip-components=1"]),
     )?;
     let build = |name: &str| {
         let mut command = Command::new(name);
