@@ -112,10 +112,10 @@ fn others(place: &Place, rows: &mut Rows) {
             "linked statically",
         ),
         (
-            "a program that is linked with musl",
+            "a program that is linked with musl, no Python",
             made("musl-gcc", &["-o", "musl", "plain.c"]),
             "./musl",
-            "linked with musl",
+            "musl is no CPython",
         ),
         (
             "a 32-bit program",

@@ -96,10 +96,6 @@ pub fn destructor() {
 /// The interpreter's functions, if all are there.
 fn look_up() -> Option<Symbols> {
     let interpreter = Interpreter::look_up()?;
-    // Only programs with glibc are known to go well.
-    if find(c"gnu_get_libc_version").is_null() {
-        return None;
-    }
     let hooks = [
         c"PyMem_GetAllocator",
         c"PyMem_SetAllocator",
@@ -108,6 +104,10 @@ fn look_up() -> Option<Symbols> {
     ]
     .map(find);
     if hooks.contains(&null_mut()) {
+        // With another C library nothing is known of functions that take the place of the interpreter's.
+        if find(c"gnu_get_libc_version").is_null() {
+            return None;
+        }
         let allocators = Allocators::Replaced(Functions::look_up()?);
         return Some(Symbols { interpreter, allocators });
     }

@@ -36,7 +36,6 @@ enum Obstacle {
     /// It is for another machine.
     Machine,
     Static,
-    Musl,
     /// Its user, group or rights are its file's, so that the loader ignores the environment.
     Secure,
     PyPy,
@@ -84,10 +83,6 @@ impl Program {
             Obstacle::Static => format!(
                 "{path} is linked statically, so no library can be preloaded into it: use a CPython that is linked \
                  dynamically"
-            ),
-            Obstacle::Musl => format!(
-                "{path} is linked with musl, and the recorder's library with glibc: use a CPython of a system with \
-                 glibc"
             ),
             Obstacle::Secure => format!(
                 "{path} is set-uid or set-gid or has capabilities, so the loader preloads no library into it: use \
@@ -160,11 +155,8 @@ fn obstacle_in(header: &FileHeader64<Endianness>, file: &ReadCache<File>) -> Opt
         return Some(Obstacle::Machine);
     }
     let segments = header.program_headers(endian, file).ok()?;
-    let loader = segments.iter().find_map(|segment| segment.interpreter(endian, file).ok().flatten());
-    let Some(loader) = loader else { return Some(Obstacle::Static) };
-    let name = loader.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
-    if name.starts_with(b"ld-musl") {
-        return Some(Obstacle::Musl);
+    if !segments.iter().any(|segment| matches!(segment.interpreter(endian, file), Ok(Some(_)))) {
+        return Some(Obstacle::Static);
     }
     let sections = header.sections(endian, file).ok()?;
     let needed = sections.iter().filter_map(|section| section.dynamic_table(endian, file, &sections).ok()?);
@@ -233,7 +225,7 @@ mod tests {
             (file(1, 3, None), Some(Obstacle::Class32)),
             (file(2, 243, Some("/lib/ld-linux-riscv64-lp64d.so.1")), Some(Obstacle::Machine)),
             (file(2, own, None), Some(Obstacle::Static)),
-            (file(2, own, Some("/lib/ld-musl-x86_64.so.1")), Some(Obstacle::Musl)),
+            (file(2, own, Some("/lib/ld-musl-x86_64.so.1")), None),
             (file(2, own, Some("/lib64/ld-linux-x86-64.so.2")), None),
             (file(2, own, Some("/lib64/ld-linux-x86-64.so.2"))[..50].to_vec(), None),
             (b"no program at all".to_vec(), None),
