@@ -140,10 +140,10 @@ while True:
 /// What a shell leaves running behind it still gets what is sent to the recorder.
 #[test]
 fn signals_reach_an_interpreter_that_outlives_the_command() {
-    let pythons = recordable("outliving");
-    for python in pythons.first().into_iter().chain(pythons.last()) {
-        let folder = tempfile::tempdir().unwrap();
-        let script = "
+    // The program is in Python 3.
+    let Some(python) = recordable("outliving").pop() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let script = "
 import signal, sys, time
 def end(number, frame):
     print('asked to end', flush=True)
@@ -152,22 +152,21 @@ signal.signal(signal.SIGTERM, end)
 kept = [[n] for n in range(9999)]
 open('ready', 'w').close()
 time.sleep(60)";
-        std::fs::write(folder.path().join("program.py"), script).unwrap();
-        let command = format!("'{}' program.py & exit 4", python.path.display());
-        let front = replay()
-            .current_dir(folder.path())
-            .args(["record", "-o", "a.viv", "sh", "-c", &command])
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        while !folder.path().join("ready").exists() || child_of(front.id()).and_then(child_of).is_some() {
-            std::thread::sleep(Duration::from_millis(5));
-        }
-        kill_process(Pid::from_raw(front.id().cast_signed()).unwrap(), Signal::TERM).unwrap();
-        let output = front.wait_with_output().unwrap();
-        assert_eq!(stdout(&output), "asked to end\n", "{}", stderr(&output));
-        assert_eq!(output.status.code(), Some(4), "{}", stderr(&output));
-        assert_eq!(verify_json(&folder.path().join("a.viv")).1, 0);
+    std::fs::write(folder.path().join("program.py"), script).unwrap();
+    let command = format!("'{}' program.py & exit 4", python.path.display());
+    let front = replay()
+        .current_dir(folder.path())
+        .args(["record", "-o", "a.viv", "sh", "-c", &command])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    while !folder.path().join("ready").exists() || child_of(front.id()).and_then(child_of).is_some() {
+        std::thread::sleep(Duration::from_millis(5));
     }
+    kill_process(Pid::from_raw(front.id().cast_signed()).unwrap(), Signal::TERM).unwrap();
+    let output = front.wait_with_output().unwrap();
+    assert_eq!(stdout(&output), "asked to end\n", "{}", stderr(&output));
+    assert_eq!(output.status.code(), Some(4), "{}", stderr(&output));
+    assert_eq!(verify_json(&folder.path().join("a.viv")).1, 0);
 }
