@@ -156,23 +156,24 @@ impl<W: Write> Drain<W> {
         if self.small < EVIDENCE { Ok(()) } else { self.begin() }
     }
 
-    fn begin(&mut self) -> Result<(), DrainError> {
+    /// Opens the trace and writes what was held back, if that has not happened yet.
+    ///
+    /// # Errors
+    /// As for [`Drain::push`].
+    pub fn begin(&mut self) -> Result<(), DrainError> {
         let Some((mut header, open)) = self.waiting.take() else { return Ok(()) };
         header.allocator =
             allocator::recognise(header.allocator, &header.interpreter.version, &self.held_back)
                 .map_err(DrainError::Allocator)?;
-        let mut recording = Recording {
+        // Kept also if an event does not fit: the trace is open from here on.
+        let recording = self.recording.insert(Recording {
             allocator: header.allocator,
             addresses: Addresses::new(header.allocator.alignment),
             arenas: Arenas::default(),
             released: Vec::new(),
             writer: Writer::new(open()?, &header)?,
-        };
-        for event in std::mem::take(&mut self.held_back) {
-            recording.push(event)?;
-        }
-        self.recording = Some(recording);
-        Ok(())
+        });
+        std::mem::take(&mut self.held_back).into_iter().try_for_each(|event| recording.push(event))
     }
 
     /// Whether the trace was opened: the file, if it is one, then exists.
@@ -311,5 +312,22 @@ impl<W: Write> Recording<W> {
                 self.writer.arena_released(arena, in_resize);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Half a trace can be told from none.
+    #[test]
+    fn a_trace_that_was_opened_has_begun_even_if_its_first_events_do_not_fit() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../traces/life/life-2.7.viv");
+        let reader = trace::Reader::new(std::fs::File::open(path).unwrap()).unwrap();
+        let mut drain = Drain::new(reader.header().clone(), || Ok(Vec::new()));
+        drain.push(Event::Release { domain: record::Domain::Obj, address: 16 }).unwrap();
+        assert!(!drain.has_begun());
+        assert!(matches!(drain.begin(), Err(DrainError::Gap { event: 0, address: 16, .. })));
+        assert!(drain.has_begun());
     }
 }

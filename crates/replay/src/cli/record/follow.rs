@@ -64,6 +64,15 @@ fn refusal(why: Refusal) -> &'static str {
     }
 }
 
+impl From<DrainError> for Failure {
+    fn from(error: DrainError) -> Self {
+        match error {
+            DrainError::Write(_) => Self::Cut(error),
+            _ => Self::Worthless(error.to_string()),
+        }
+    }
+}
+
 /// Reads events until the process has ended or a limit is reached.
 pub(super) fn drain_all<W: Write>(
     consumer: &mut Consumer,
@@ -95,10 +104,7 @@ pub(super) fn drain_all<W: Write>(
         let drained = if ended { consumer.drain_rest(&mut sink) } else { consumer.drain(&mut sink) };
         let drained = drained.map_err(|error| Failure::Worthless(error.to_string()))?;
         if let Some(error) = failed {
-            return Err(match error {
-                DrainError::Write(_) => Failure::Cut(error),
-                _ => Failure::Worthless(error.to_string()),
-            });
+            return Err(error.into());
         }
         match state {
             State::Recording => {}

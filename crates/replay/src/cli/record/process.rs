@@ -88,7 +88,12 @@ fn follow(consumer: &mut Consumer, family: &Family<'_>) -> Result<Recorded, Stri
         family.keep(number, fork, &forks, past);
     });
     let duration = start.elapsed();
-    match outcome.and_then(|end| judge(consumer, &header, end).map(|()| end)) {
+    let outcome = outcome.and_then(|end| {
+        judge(consumer, &header, end)?;
+        drain.begin()?;
+        Ok(end)
+    });
+    match outcome {
         Ok(end) => Ok(Recorded { number, drain, path, duration, end }),
         Err(Failure::Worthless(why)) => {
             discard(drain, &path);
