@@ -146,7 +146,8 @@ fn signals_reach_an_interpreter_that_outlives_the_command() {
     let script = "
 import signal, sys, time
 def end(number, frame):
-    print('asked to end', flush=True)
+    print('asked to end')
+    sys.stdout.flush()
     sys.exit(7)
 signal.signal(signal.SIGTERM, end)
 kept = [[n] for n in range(9999)]

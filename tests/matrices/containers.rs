@@ -144,7 +144,7 @@ for wait in range(1000):
     if not zombies:
         break
     time.sleep(0.01)
-print(zombies, os.getpid() > 1, [str(n) for n in range(9999)][-1])
+print('%s %s %s' % (zombies, os.getpid() > 1, [str(n) for n in range(9999)][-1]))
 raise SystemExit(6)
 ",
     );
@@ -164,7 +164,7 @@ raise SystemExit(6)
         "
 import signal, sys, time
 def end(number, frame):
-    print('asked to end', [str(n) for n in range(9999)][-1])
+    print('asked to end %s' % [str(n) for n in range(9999)][-1])
     sys.exit(8)
 signal.signal(signal.SIGTERM, end)
 time.sleep(60)
