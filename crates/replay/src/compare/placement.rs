@@ -72,6 +72,7 @@ impl Placement {
         predictions: &Predictions,
         resolver: &mut Resolver,
     ) {
+        self.given_failed += predictions.failed;
         let facts = frame.observations.placed;
         if self.tally.pass_over(facts) {
             return;
