@@ -80,7 +80,7 @@ impl Place {
         command
     }
 
-    /// Runs a command to its end and says how it ended, and the last thing that it wrote to standard error.
+    /// Runs a command to its end and says how it ended, and what it wrote to standard error.
     pub(crate) fn run(&self, command: &mut Command) -> Result<(ExitStatus, String)> {
         let errors = self.folder.path().join("stderr");
         let failed = |error: std::io::Error| format!("{}: {error}", command.get_program().to_string_lossy());
@@ -107,9 +107,7 @@ impl Place {
             }
         };
         let said = std::fs::read(&errors).unwrap_or_default();
-        let said = String::from_utf8_lossy(&said);
-        let last = said.trim_end().lines().last().unwrap_or_default();
-        Ok((status, last.to_owned()))
+        Ok((status, String::from_utf8_lossy(&said).into_owned()))
     }
 
     /// Verifies the trace. It stays, and where it is is said, if it is not as predicted.
@@ -156,8 +154,9 @@ pub(crate) fn facts(
         let place = Place::new()?;
         let mut command = place.command(replay, python, words);
         prepare(&mut command);
-        let (status, last) = place.run(&mut command)?;
-        Ok((code(status), last, place))
+        let (status, said) = place.run(&mut command)?;
+        let last = said.trim_end().lines().last().unwrap_or_default();
+        Ok((code(status), last.to_owned(), place))
     };
     let (alone, said_alone, _) = run(None).map_err(|why| format!("alone: {why}"))?;
     let (recorded, last, place) = run(Some(replay)).map_err(|why| format!("recorded: {why}"))?;
