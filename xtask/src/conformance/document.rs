@@ -40,6 +40,12 @@ impl<'a> Document<'a> {
         self.all().all(|(_, _, outcome)| outcome.is_some())
     }
 
+    /// How many modules were compared on some interpreter.
+    fn compared(&self) -> usize {
+        let compared = self.all().filter(|(.., outcome)| matches!(outcome, Some(Outcome::Compared(_))));
+        compared.map(|(module, ..)| module).collect::<BTreeSet<_>>().len()
+    }
+
     /// Why a test may end in another way.
     fn why(&self, module: &str, test: &str) -> Option<&'a str> {
         let mut known = self.list.differences.iter();
@@ -106,9 +112,10 @@ impl<'a> Document<'a> {
             self.pythons.iter().fold(String::new(), |head, one| head + &format!(" {} |", one.label()));
         let _ = write!(
             text,
-            "\n## What was compared\n\n{} modules on {} interpreters: {tests} tests, of which {same} ended the same in \
+            "\n## What was compared\n\n{} of {} modules on {} interpreters: {tests} tests, of which {same} ended the same in \
              each run; {facts} recorded facts, all as predicted.\n\nTests of the module (those of them that were skipped \
              or failed, alone as well).\n\n| module |{head}\n|---|{}\n{lines}",
+            self.compared(),
             self.list.modules.len(),
             self.pythons.len(),
             "---|".repeat(self.pythons.len())
