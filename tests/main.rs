@@ -11,5 +11,6 @@ mod jobs;
 mod kills;
 mod live;
 mod matrices;
+mod soak;
 mod statistics;
 mod support;

@@ -1,12 +1,14 @@
-//! Developers' chores: the corpus of traces, the interpreters of this machine, benchmarks against peers.
+//! Developers' chores: the corpus of traces, the interpreters of this machine, the soak, benchmarks against peers.
 //!
 //! Run as `cargo xtask`, see `.cargo/config.toml`.
 
 mod bench;
+mod conformance;
 mod corpus;
 mod fuzz;
 mod interpreters;
 mod kills;
+mod soak;
 mod traces;
 mod workspace;
 
@@ -28,6 +30,8 @@ enum Command {
     Interpreters(interpreters::Arguments),
     Fuzz(fuzz::Arguments),
     Kills(kills::Arguments),
+    Soak(soak::Arguments),
+    Conformance(conformance::Arguments),
     #[command(subcommand)]
     Bench(bench::Command),
 }
@@ -42,6 +46,8 @@ fn main() -> ExitCode {
         Command::Interpreters(arguments) => interpreters::run(&arguments),
         Command::Fuzz(arguments) => fuzz::run(&arguments),
         Command::Kills(arguments) => kills::run(&arguments),
+        Command::Soak(arguments) => soak::run(&arguments),
+        Command::Conformance(arguments) => conformance::run(&arguments),
         Command::Bench(command) => bench::run(&command),
     };
     match result {

@@ -1,8 +1,9 @@
 //! Measuring processes from outside.
 
 use std::io;
+use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -33,8 +34,16 @@ pub(crate) fn on_one_processor<T>(what: impl FnOnce() -> Result<T>) -> Result<T>
     result
 }
 
-/// Runs a command to its end, without input or output, and says how long it took.
+/// Runs a command to its end, without input or output, and says how long it took; it has to end well.
 pub(crate) fn time(command: &mut Command) -> Result<Took> {
+    match run(command)? {
+        (took, status) if status.success() => Ok(took),
+        _ => Err(format!("{} failed: run it by hand to see why", shown(command))),
+    }
+}
+
+/// Runs a command to its end, without input or output, and says how long it took and how it ended.
+pub(crate) fn run(command: &mut Command) -> Result<(Took, ExitStatus)> {
     let start = Instant::now();
     let child = quiet(command).spawn().map_err(|error| told(command, &error))?;
     let pid =
@@ -54,15 +63,13 @@ pub(crate) fn time(command: &mut Command) -> Result<Took> {
         }
     };
     let wall = start.elapsed().as_secs_f64();
-    if !libc::WIFEXITED(status) || libc::WEXITSTATUS(status) != 0 {
-        return Err(format!("{} failed: run it by hand to see why", shown(command)));
-    }
     let seconds = |time: libc::timeval| {
         let whole = u64::try_from(time.tv_sec).unwrap_or(0);
         let micros = u64::try_from(time.tv_usec).unwrap_or(0);
         (Duration::from_secs(whole) + Duration::from_micros(micros)).as_secs_f64()
     };
-    Ok(Took { wall, cpu: seconds(usage.ru_utime) + seconds(usage.ru_stime) })
+    let took = Took { wall, cpu: seconds(usage.ru_utime) + seconds(usage.ru_stime) };
+    Ok((took, ExitStatus::from_raw(status)))
 }
 
 /// Runs a command to its end and says how much of its memory was resident at most, in bytes.

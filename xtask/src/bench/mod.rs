@@ -13,6 +13,9 @@ mod record;
 mod statistics;
 mod verify;
 
+pub(crate) use measure::run as run_timed;
+pub(crate) use statistics::median;
+
 use crate::Result;
 
 /// Measure against peers; best on a machine that does nothing else.

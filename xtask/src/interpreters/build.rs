@@ -1,78 +1,123 @@
-//! Building an interpreter that no package has, from Debian's source package, unpatched: without the interpreter lock.
+//! Building interpreters that no package has, from the sources that Debian ships, without what Debian changes in them.
+//!
+//! Debian's own build of the same version is optimised and linked in another way, and has its patches: what is recorded of
+//! one must be true of the other.
 
 use std::fs;
-use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::fetch::perform;
+use super::Interpreter;
+use super::fetch::{begin, perform};
 use crate::Result;
 
-/// The folder's name, the suite, the source package, and the executable.
-const NAME: &str = "trixie-free-threaded";
+/// The suite and the source package.
 const SUITE: &str = "trixie";
 const PACKAGE: &str = "python3.13";
-const EXECUTABLE: &str = "python3.13t";
 
-/// Builds it below `cache`, unless it is there.
+/// What is built.
+struct Build {
+    /// The folder's name.
+    name: &'static str,
+    executable: &'static str,
+    options: &'static [&'static str],
+    /// Names of the executable under which it would be taken for another build.
+    misleading: &'static [&'static str],
+}
+
+const BUILDS: [Build; 2] = [
+    // As pyenv builds: optimised by the compiler's options alone, the interpreter proper in a library.
+    Build {
+        name: "stock-trixie",
+        executable: "python3.13",
+        options: &["--enable-shared", "--without-static-libpython"],
+        misleading: &[],
+    },
+    Build {
+        name: "trixie-free-threaded",
+        executable: "python3.13t",
+        options: &["--disable-gil", "--disable-test-modules"],
+        misleading: &["python3", "python3.13"],
+    },
+];
+
+/// Builds what is not there yet.
 pub(super) fn run(cache: &Path) -> Result<()> {
-    let folder = cache.join(NAME);
-    if folder.exists() {
-        eprintln!("{} is there", folder.display());
-        return Ok(());
+    BUILDS.iter().try_for_each(|build| build.run(cache))
+}
+
+impl Build {
+    fn run(&self, cache: &Path) -> Result<()> {
+        let folder = cache.join(self.name);
+        let Some(partial) = begin(&folder)? else { return Ok(()) };
+        let failed = |error: std::io::Error| format!("{}: {error}", partial.display());
+        eprintln!(
+            "building {} from the source of {PACKAGE} in Debian's {SUITE} (some minutes)",
+            self.executable
+        );
+        let archive = download(&partial)?;
+        let sources = partial.join("sources");
+        fs::create_dir(&sources).map_err(failed)?;
+        let mut unpack = Command::new("tar");
+        unpack.arg("--extract").arg("--strip-components=1").arg("-C").arg(&sources).arg("-f").arg(&archive);
+        perform(&mut unpack)?;
+
+        let prefix = folder.join("usr");
+        let mut configure = Command::new("./configure");
+        configure.args(["--quiet", "--without-ensurepip"]).args(self.options);
+        configure.arg(format!("--prefix={}", prefix.display()));
+        configure.arg(format!("LDFLAGS=-Wl,-rpath,{}", prefix.join("lib").display()));
+        perform(configure.current_dir(&sources))?;
+        let jobs = std::thread::available_parallelism().map_or(1, usize::from);
+        perform(Command::new("make").args(["--quiet", &format!("--jobs={jobs}")]).current_dir(&sources))?;
+        let staged = partial.join("installed");
+        let mut install = Command::new("make");
+        install.args(["--quiet", "install", &format!("DESTDIR={}", staged.display())]);
+        perform(install.current_dir(&sources))?;
+        // Below the place where it was put lies the whole way to the place where it is to be.
+        let installed = staged.join(folder.strip_prefix("/").unwrap_or(&folder));
+        for name in self.misleading {
+            fs::remove_file(installed.join("usr/bin").join(name)).map_err(failed)?;
+        }
+        fs::rename(&installed, &folder).map_err(failed)?;
+        fs::remove_dir_all(&partial).map_err(failed)?;
+        let executable = prefix.join("bin").join(self.executable);
+        let version = Interpreter::ask(&executable)
+            .ok_or_else(|| format!("{} does not run here", executable.display()))?;
+        eprintln!("{}: {version}", executable.display());
+        Ok(())
     }
-    let partial = cache.join(format!("{NAME}.partial"));
-    let failed = |error: io::Error| format!("{}: {error}", partial.display());
-    match fs::remove_dir_all(&partial) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
-        _ => fs::create_dir_all(partial.join("lists/partial")).map_err(failed)?,
+}
+
+/// Downloads the source package with an apt that looks at nothing but its suite, and says where the sources proper are.
+fn download(folder: &Path) -> Result<PathBuf> {
+    let failed = |error: std::io::Error| format!("{}: {error}", folder.display());
+    fs::create_dir_all(folder.join("lists/partial")).map_err(failed)?;
+    let list = folder.join("sources.list");
+    let keys = "signed-by=/usr/share/keyrings/debian-archive-keyring.gpg";
+    fs::write(&list, format!("deb-src [{keys}] http://deb.debian.org/debian {SUITE} main\n"))
+        .map_err(failed)?;
+    let options = [
+        format!("Dir::Etc::SourceList={}", list.display()),
+        "Dir::Etc::SourceParts=/dev/null".to_owned(),
+        format!("Dir::State={}", folder.display()),
+        "Dir::State::status=/dev/null".to_owned(),
+        format!("Dir::Cache={}", folder.join("cache").display()),
+        // Whether the lists are of today does not matter.
+        "Acquire::Check-Valid-Until=false".to_owned(),
+        // Who else would download has no right to write here.
+        "APT::Sandbox::User=root".to_owned(),
+    ];
+    for action in [&["update"][..], &["source", "--download-only", PACKAGE]] {
+        let mut apt = Command::new("apt-get");
+        apt.args(options.iter().flat_map(|option| ["-o", option]));
+        perform(apt.args(action).current_dir(folder))?;
     }
-    eprintln!("building {EXECUTABLE} from the source of {PACKAGE} in Debian's {SUITE} (some minutes)");
-    let list = partial.join("sources.list");
-    fs::write(&list, format!("deb-src http://deb.debian.org/debian {SUITE} main\n")).map_err(failed)?;
-    let apt = || {
-        let mut command = Command::new("apt-get");
-        // With lists of its own; whether they are of today does not matter.
-        command.arg("-o").arg(format!("Dir::Etc::sourcelist={}", list.display()));
-        command.arg("-o").arg(format!("Dir::State::lists={}", partial.join("lists").display()));
-        command.arg("-o").arg(format!("Dir::Cache={}", partial.display()));
-        command.args(["-o", "Dir::Etc::sourceparts=-", "-o", "Acquire::Check-Valid-Until=false"]);
-        command.current_dir(&partial);
-        command
+    let is_original = |path: &PathBuf| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        name.contains(".orig.tar.") && !name.ends_with(".asc")
     };
-    perform(apt().arg("update"))?;
-    perform(apt().args(["source", "--download-only", PACKAGE]))?;
-    let here = |name: &str| {
-        let mut command = Command::new(name);
-        command.current_dir(&partial);
-        command
-    };
-    perform(
-        here("sh").args(["-c", "mkdir source build && tar xf *.orig.tar.xz -C source --strip-components=1"]),
-    )?;
-    let build = |name: &str| {
-        let mut command = Command::new(name);
-        command.current_dir(partial.join("build"));
-        command
-    };
-    let prefix = partial.join("usr");
-    perform(
-        build("../source/configure")
-            .args(["--quiet", "--disable-gil", "--disable-test-modules", "--without-ensurepip"])
-            .arg(format!("--prefix={}", prefix.display())),
-    )?;
-    let jobs = std::thread::available_parallelism().map_or(1, usize::from);
-    perform(build("make").args(["--quiet", &format!("--jobs={jobs}")]))?;
-    perform(build("make").args(["--quiet", "install"]))?;
-    // Under its own name only: under the others it would be taken for a build with the lock.
-    for name in ["python3", "python3.13"] {
-        fs::remove_file(prefix.join("bin").join(name)).map_err(failed)?;
-    }
-    for unneeded in ["source", "build", "lists", "archives"] {
-        // Only to save room.
-        let _ = fs::remove_dir_all(partial.join(unneeded));
-    }
-    fs::rename(&partial, &folder).map_err(failed)?;
-    eprintln!("{}", folder.join("usr/bin").join(EXECUTABLE).display());
-    Ok(())
+    let files = fs::read_dir(folder).map_err(failed)?;
+    let mut originals = files.flatten().map(|entry| entry.path()).filter(is_original);
+    originals.next().ok_or_else(|| format!("{PACKAGE} of {SUITE} came without its original sources"))
 }

@@ -15,6 +15,11 @@ use crate::Result;
 const SUITES: [(&str, &str, &[&str]); 2] =
     [("debian-trixie", "trixie", &["python3.13"]), ("debian-sid", "sid", &["python3.14", "python3.15"])];
 
+/// The package with CPython's own tests.
+fn tests_of(package: &str) -> String {
+    format!("lib{package}-testsuite")
+}
+
 /// Where they are kept, from one checkout to the next, and where the tests look for them.
 fn cache() -> Option<PathBuf> {
     env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache/vivarium/interpreters"))
@@ -23,7 +28,10 @@ fn cache() -> Option<PathBuf> {
 /// The folders of executables in there.
 pub(super) fn folders() -> Vec<PathBuf> {
     let fetched = cache().and_then(|cache| fs::read_dir(cache).ok());
-    fetched.into_iter().flatten().flatten().map(|entry| entry.path().join("usr/bin")).collect()
+    let mut folders: Vec<_> =
+        fetched.into_iter().flatten().flatten().map(|entry| entry.path().join("usr/bin")).collect();
+    folders.sort();
+    folders
 }
 
 /// Fetches the suites that are not there yet.
@@ -31,27 +39,18 @@ pub(super) fn run() -> Result<()> {
     let cache = cache().ok_or("there is no place to keep them: set HOME")?;
     for (name, suite, packages) in SUITES {
         let folder = cache.join(name);
-        if folder.exists() {
-            eprintln!("{} is there", folder.display());
-            continue;
-        }
-        let partial = cache.join(format!("{name}.partial"));
-        let failed = |error: io::Error| format!("{}: {error}", partial.display());
-        match fs::remove_dir_all(&partial) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
-            _ => fs::create_dir_all(&partial).map_err(failed)?,
-        }
+        let Some(partial) = begin(&folder)? else { continue };
         eprintln!("fetching {} of Debian's {suite} (a few hundred megabytes)", packages.join(", "));
+        let all: Vec<_> =
+            packages.iter().flat_map(|&package| [package.to_owned(), tests_of(package)]).collect();
         let mut bootstrap = Command::new("debootstrap");
-        bootstrap
-            .args(["--variant=minbase", &format!("--include={}", packages.join(",")), suite])
-            .arg(&partial);
+        bootstrap.args(["--variant=minbase", &format!("--include={}", all.join(",")), suite]).arg(&partial);
         perform(&mut bootstrap)?;
         for unneeded in ["var/cache/apt", "var/lib/apt", "usr/share/doc", "usr/share/locale"] {
             // Only to save room.
             let _ = fs::remove_dir_all(partial.join(unneeded));
         }
-        fs::rename(&partial, &folder).map_err(failed)?;
+        fs::rename(&partial, &folder).map_err(|error| format!("{}: {error}", partial.display()))?;
         for package in packages {
             adapt(&folder, package)?;
         }
@@ -59,12 +58,28 @@ pub(super) fn run() -> Result<()> {
     super::build::run(&cache)
 }
 
+/// Makes an empty folder beside this one, which becomes this one when all is done; none if that has been done.
+pub(super) fn begin(folder: &Path) -> Result<Option<PathBuf>> {
+    if folder.exists() {
+        eprintln!("{} is there", folder.display());
+        return Ok(None);
+    }
+    let partial = folder.with_extension("partial");
+    let failed = |error: io::Error| format!("{}: {error}", partial.display());
+    match fs::remove_dir_all(&partial) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
+        _ => fs::create_dir_all(&partial).map_err(failed)?,
+    }
+    Ok(Some(partial))
+}
+
 /// Lets an executable find the loader and the libraries that it came with.
 fn adapt(folder: &Path, package: &str) -> Result<()> {
     let executable = folder.join("usr/bin").join(package);
     let mut patch = Command::new("patchelf");
     patch.arg("--set-interpreter").arg(folder.join("lib64/ld-linux-x86-64.so.2"));
-    patch.arg("--set-rpath").arg(folder.join("usr/lib/x86_64-linux-gnu"));
+    // In the older of two ways of saying so, which holds for what is loaded later, too: the modules written in C.
+    patch.arg("--force-rpath").arg("--set-rpath").arg(folder.join("usr/lib/x86_64-linux-gnu"));
     perform(patch.arg(&executable))?;
     let version =
         Interpreter::ask(&executable).ok_or_else(|| format!("{} does not run here", executable.display()))?;
@@ -86,8 +101,7 @@ pub(super) fn perform(command: &mut Command) -> Result<()> {
     let said = String::from_utf8_lossy(&said).into_owned();
     let lines: Vec<_> = said.lines().rev().take(5).collect();
     let last = lines.into_iter().rev().collect::<Vec<_>>().join("\n  ");
-    Err(format!(
-        "{name} failed ({}); to make a system in a folder takes root's rights. It said:\n  {last}",
-        output.status
-    ))
+    let rights =
+        if name == "debootstrap" { "; to make a system in a folder takes root's rights" } else { "" };
+    Err(format!("{name} failed ({}){rights}. It said:\n  {last}", output.status))
 }

@@ -21,7 +21,8 @@ use crate::{Result, workspace};
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
     /// First fetch CPython 3.13, 3.14 and 3.15 from Debian's packages into ~/.cache/vivarium/interpreters, where tests
-    /// find them, too (takes debootstrap, patchelf and root's rights), and build one without the interpreter lock
+    /// find them, too (takes debootstrap, patchelf and root's rights), and build 3.13 from Debian's source package without
+    /// Debian's patches, with the interpreter lock and without (takes a compiler and what CPython's README asks for)
     #[arg(long)]
     fetch: bool,
     /// Print JSON instead of a table
@@ -78,6 +79,18 @@ impl Interpreter {
     pub(crate) fn is(&self, wanted: &str) -> bool {
         let (major, minor, patch) = self.version;
         wanted == format!("{major}.{minor}") || wanted == format!("{major}.{minor}.{patch}")
+    }
+
+    /// A name that tells it from others of its version: distributions build the same sources in another way.
+    pub(crate) fn label(&self) -> String {
+        let is = |part: &str| {
+            self.path.components().any(|one| one.as_os_str().to_string_lossy().starts_with(part))
+        };
+        match self {
+            _ if is("debian-") => format!("{self} (Debian)"),
+            _ if self.path.starts_with("/usr/bin") => format!("{self} (system)"),
+            _ => self.to_string(),
+        }
     }
 
     /// How much can be recorded, or why nothing can.

@@ -1,0 +1,208 @@
+//! `crates/record/SOAK.md`.
+
+use std::fmt::Write;
+
+use super::attempt::Facts;
+use super::list::Program;
+use super::{Outcome, Soak, Timing};
+use crate::bench::median;
+use crate::interpreters::Interpreter;
+use crate::{Result, workspace};
+
+const HEAD: &str = "\
+# The soak
+
+Programs of all kinds, recorded on every CPython that was there, and every recorded fact compared with what the replay
+predicts. Made by `cargo xtask soak`, which runs each program alone and recorded (the exit status has to be the same) and
+verifies; `tests/soak.rs` checks this page against the list of programs, `xtask/soak/programs.json`.
+";
+
+/// What recording costs, as the bars have it: of programs that run this long alone, in seconds.
+const LONG: f64 = 1.0;
+
+/// Sums of a row or of all.
+#[derive(Default)]
+struct Sums {
+    runs: u64,
+    allocations: u64,
+    facts: u64,
+    diverged: u64,
+    unverified: u64,
+}
+
+impl Sums {
+    fn add(&mut self, facts: &Facts) {
+        self.runs += 1;
+        self.allocations += facts.allocations;
+        self.facts += facts.facts;
+        self.diverged += facts.diverged;
+        self.unverified += facts.unverified;
+    }
+
+    fn cells(&self) -> String {
+        let Self { runs, allocations, facts, diverged, unverified } = self;
+        format!("{runs} | {allocations} | {facts} | {diverged} | {unverified}")
+    }
+}
+
+impl Timing {
+    /// How much longer the program takes, and how much more of the processors it uses, recorded; if it runs long enough
+    /// for that to mean something.
+    fn ratios(&self) -> Option<(f64, f64)> {
+        let alone = median(&self.alone);
+        let long = alone >= LONG && self.recorded.len() == self.alone.len();
+        long.then(|| (median(&self.recorded) / alone, median(&self.recorded_cpu) / median(&self.alone_cpu)))
+    }
+}
+
+/// What is known of a program on an interpreter.
+#[derive(Default)]
+struct Known<'a> {
+    run: Option<&'a Outcome>,
+    timing: Option<&'a Timing>,
+}
+
+/// The page.
+pub(super) fn page(soak: &Soak, pythons: &[Interpreter]) -> String {
+    let known = |program: &Program, python| Known {
+        run: soak.results.get(&program.key(), python),
+        timing: soak.timings.get(&program.key(), python),
+    };
+    let programs = soak.list.programs.iter();
+    let rows: Vec<(&Program, Vec<Known>)> = programs
+        .map(|program| (program, pythons.iter().map(|python| known(program, python)).collect()))
+        .collect();
+    let mut text = HEAD.to_owned();
+    let mut all = Sums::default();
+    for (_, row) in &rows {
+        row.iter().filter_map(Known::facts).for_each(|facts| all.add(facts));
+    }
+    let versions =
+        (0..pythons.len()).filter(|&at| rows.iter().any(|(_, row)| row[at].facts().is_some())).count();
+    let _ = write!(
+        text,
+        "\n## What was predicted\n\n{} allocations by {} programs on {versions} interpreters: {} facts, of which {} \
+         diverged and {} could not be compared.\n\n",
+        all.allocations,
+        rows.len(),
+        all.facts,
+        all.diverged,
+        all.unverified
+    );
+    let head: String =
+        pythons.iter().fold(String::new(), |head, python| head + &format!(" {} |", python.label()));
+    let rule = "--:|".repeat(pythons.len());
+    let _ =
+        writeln!(text, "Events in millions by interpreter; “–”: see below; empty: has not been run yet.\n");
+    let _ = writeln!(text, "| program | runs | allocations | facts | diverged | unverified |{head}");
+    let _ = writeln!(text, "|---|--:|--:|--:|--:|--:|{rule}");
+    for (program, row) in &rows {
+        let mut sums = Sums::default();
+        row.iter().filter_map(Known::facts).for_each(|facts| sums.add(facts));
+        let cells: Vec<_> = row.iter().map(events).collect();
+        let _ = writeln!(text, "| {} | {} | {} |", program.name, sums.cells(), cells.join(" | "));
+    }
+    let totals: Vec<_> = (0..pythons.len())
+        .map(|at| {
+            millions(rows.iter().filter_map(|(_, row)| row[at].facts()).map(|facts| facts.events).sum())
+        })
+        .collect();
+    let _ = writeln!(text, "| total | {} | {} |", all.cells(), totals.join(" | "));
+    absent(&mut text, &rows, pythons);
+    cost(&mut text, &rows, pythons);
+    text
+}
+
+fn events(known: &Known) -> String {
+    match known.run {
+        Some(Outcome::Facts(facts)) if facts.status == 0 => millions(facts.events),
+        // It ended so alone, too.
+        Some(Outcome::Facts(facts)) => format!("{} (exit {})", millions(facts.events), facts.status),
+        Some(Outcome::Failed(_)) => "**failed**".to_owned(),
+        Some(Outcome::NotThere(_)) => "–".to_owned(),
+        None => String::new(),
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "one digit after the point is shown")]
+fn millions(events: u64) -> String {
+    format!("{:.1}", events as f64 / 1e6)
+}
+
+/// What did not run where, and why.
+fn absent(text: &mut String, rows: &[(&Program, Vec<Known>)], pythons: &[Interpreter]) {
+    let mut lines = String::new();
+    for (program, row) in rows {
+        // Reasons with the interpreters that they hold for.
+        let mut reasons: Vec<(String, Vec<String>)> = Vec::new();
+        for (known, python) in row.iter().zip(pythons) {
+            let why = match known.run {
+                Some(Outcome::NotThere(why)) => why.clone(),
+                Some(Outcome::Failed(why)) => format!("**failed**: {why}"),
+                Some(Outcome::Facts(_)) | None => continue,
+            };
+            match reasons.iter_mut().find(|(known, _)| *known == why) {
+                Some((_, labels)) => labels.push(python.label()),
+                None => reasons.push((why, vec![python.label()])),
+            }
+        }
+        for (why, labels) in reasons {
+            let _ =
+                writeln!(lines, "| {} | {} | {} |", program.name, labels.join(", "), why.replace('|', "\\|"));
+        }
+    }
+    if !lines.is_empty() {
+        let _ = write!(text, "\n## What did not run\n\n| program | on | why |\n|---|---|---|\n{lines}");
+    }
+}
+
+/// What recording costs.
+fn cost(text: &mut String, rows: &[(&Program, Vec<Known>)], pythons: &[Interpreter]) {
+    let ratios = |known: &Known| known.timing.and_then(Timing::ratios);
+    let timed: Vec<_> =
+        rows.iter().filter(|(_, row)| row.iter().any(|known| ratios(known).is_some())).collect();
+    if timed.is_empty() {
+        return;
+    }
+    let all: Vec<_> = timed.iter().flat_map(|(_, row)| row.iter().filter_map(ratios)).collect();
+    let [wall, cpu] = [0, 1].map(|at| all.iter().map(|&(wall, cpu)| [wall, cpu][at]).collect::<Vec<f64>>());
+    let worst = |ratios: &[f64]| ratios.iter().copied().fold(0.0, f64::max);
+    let _ = write!(
+        text,
+        "\n## What recording costs\n\nTime recorded over time alone, in turns in one session (medians of rounds); of \
+         programs that take a second or more alone. Of {} runs the median is {:.2}× and the worst {:.2}×; of the \
+         processors' time, in which the second processor's is counted that writes the trace, {:.2}× and {:.2}×.\n\n",
+        wall.len(),
+        median(&wall),
+        worst(&wall),
+        median(&cpu),
+        worst(&cpu)
+    );
+    let head: String =
+        pythons.iter().fold(String::new(), |head, python| head + &format!(" {} |", python.label()));
+    let _ = writeln!(text, "| program |{head}\n|---|{}", "--:|".repeat(pythons.len()));
+    for (program, row) in timed {
+        let cells: Vec<_> = row
+            .iter()
+            .map(|known| ratios(known).map_or(String::new(), |(wall, _)| format!("{wall:.2}×")))
+            .collect();
+        let _ = writeln!(text, "| {} | {} |", program.name, cells.join(" | "));
+    }
+}
+
+impl Known<'_> {
+    fn facts(&self) -> Option<&Facts> {
+        match self.run {
+            Some(Outcome::Facts(facts)) => Some(facts),
+            _ => None,
+        }
+    }
+}
+
+/// Writes the page.
+pub(super) fn write(page: &str) -> Result<()> {
+    let path = workspace::root().join("crates/record/SOAK.md");
+    std::fs::write(&path, page).map_err(|error| format!("{}: {error}", path.display()))?;
+    eprintln!("{}: written", workspace::shown(&path));
+    Ok(())
+}

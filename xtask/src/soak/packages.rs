@@ -1,0 +1,123 @@
+//! The packages that programs need, installed for each interpreter into a folder of its own.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use crate::interpreters::Interpreter;
+use crate::{Result, corpus};
+
+/// What was installed for an interpreter.
+///
+/// A folder that is put in front of the module path, not a virtual environment: distributions leave out what it takes to
+/// make one, and 2.7 has none.
+pub(crate) struct Packages {
+    folder: PathBuf,
+    /// Why packages are not there, by name.
+    missing: BTreeMap<String, String>,
+}
+
+impl Packages {
+    /// Installs those of these packages that are not there yet.
+    pub(crate) fn install(cache: &Path, python: &Interpreter, wanted: &[&str]) -> Result<Self> {
+        let folder = cache.join(format!("site-{}", python.label().replace(' ', "-")));
+        let failed = |error: std::io::Error| format!("{}: {error}", folder.display());
+        fs::create_dir_all(&folder).map_err(failed)?;
+        // Package by package: there, or why not.
+        let list = folder.join("installed.json");
+        let mut known: BTreeMap<String, Option<String>> =
+            fs::read(&list).ok().and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default();
+        let new: Vec<_> = wanted.iter().copied().filter(|&name| !known.contains_key(name)).collect();
+        if !new.is_empty() {
+            let pip = Pip::find(cache, python)?;
+            eprintln!("{}: installing {}", python.label(), new.join(", "));
+            // All at once, so that they fit each other; else one by one, to see which it is.
+            if pip.install(&folder, &new).is_ok() {
+                known.extend(new.into_iter().map(|name| (name.to_owned(), None)));
+            } else {
+                for name in new {
+                    let why = pip.install(&folder, &[name]).err();
+                    if let Some(why) = &why {
+                        eprintln!("{}: {name} is not installed: {why}", python.label());
+                    }
+                    known.insert(name.to_owned(), why);
+                }
+            }
+            fs::write(&list, serde_json::json!(known).to_string()).map_err(failed)?;
+        }
+        let missing = known.into_iter().filter_map(|(name, why)| Some((name, why?))).collect();
+        Ok(Self { folder, missing })
+    }
+
+    /// The folder.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Why a package is not there.
+    pub(crate) fn missing(&self, name: &str) -> Option<&str> {
+        self.missing.get(name).map(String::as_str)
+    }
+}
+
+/// A pip that works for an interpreter.
+struct Pip<'a> {
+    python: &'a Interpreter,
+    /// Where it is, if not among the interpreter's own packages.
+    path: Option<PathBuf>,
+}
+
+impl<'a> Pip<'a> {
+    /// The interpreter's own, or one that another interpreter installs.
+    fn find(cache: &Path, python: &'a Interpreter) -> Result<Self> {
+        if (Self { python, path: None }).works() {
+            return Ok(Self { python, path: None });
+        }
+        let path = cache.join("pip");
+        let borrowed = Self { python, path: Some(path.clone()) };
+        if !borrowed.works() {
+            let others = crate::interpreters::find();
+            let lender = others.iter().rev().find(|one| (Pip { python: one, path: None }).works());
+            let lender = lender.ok_or("no interpreter here has pip")?;
+            Pip { python: lender, path: None }.install(&path, &["pip"])?;
+        }
+        Ok(borrowed)
+    }
+
+    fn works(&self) -> bool {
+        self.command().arg("--version").output().is_ok_and(|output| output.status.success())
+    }
+
+    fn command(&self) -> Command {
+        let mut command = Command::new(&self.python.path);
+        command.args(["-m", "pip"]).stdin(Stdio::null());
+        // What the user has set up for pip stays, but what pip compiles to bytecode is not used: it need not.
+        command.envs(self.path.as_ref().map(|path| ("PYTHONPATH", path)));
+        command.env("PYTHONDONTWRITEBYTECODE", "1").env("PYTHONNOUSERSITE", "1");
+        command
+    }
+
+    /// Installs packages into a folder; only what need not be compiled.
+    fn install(&self, folder: &Path, names: &[&str]) -> Result<()> {
+        let mut command = self.command();
+        command.args(["install", "--quiet", "--no-compile", "--only-binary=:all:", "--target"]);
+        let output = command
+            .arg(folder)
+            .args(names)
+            .output()
+            .map_err(|error| format!("pip cannot be run: {error}"))?;
+        if output.status.success() {
+            return Ok(());
+        }
+        let said = String::from_utf8_lossy(&output.stderr);
+        let error = said.lines().rev().find_map(|line| line.trim().strip_prefix("ERROR: "));
+        Err(error.unwrap_or("pip failed").trim_end_matches('.').to_owned())
+    }
+}
+
+/// The environment in which programs run: that of the corpus, and the packages.
+pub(crate) fn environment(packages: Option<&Packages>, command: &mut Command) {
+    command.env_clear().envs(corpus::environment());
+    command.envs(packages.map(|packages| ("PYTHONPATH", packages.folder())));
+}
