@@ -1,5 +1,6 @@
 //! Where arenas come from.
 
+use alloc::boxed::Box;
 use core::alloc::Layout;
 use core::ptr::NonNull;
 
@@ -44,6 +45,18 @@ pub unsafe trait ArenaSource {
 
 // SAFETY: every promise is kept by the source behind the reference; it outlives the reference.
 unsafe impl<S: ArenaSource + ?Sized> ArenaSource for &S {
+    fn acquire(&self, layout: Layout) -> Option<NonNull<u8>> {
+        (**self).acquire(layout)
+    }
+
+    unsafe fn release(&self, base: NonNull<u8>, layout: Layout) {
+        // SAFETY: the contract is the same.
+        unsafe { (**self).release(base, layout) };
+    }
+}
+
+// SAFETY: every promise is kept by the source in the box, which is dropped with it.
+unsafe impl<S: ArenaSource + ?Sized> ArenaSource for Box<S> {
     fn acquire(&self, layout: Layout) -> Option<NonNull<u8>> {
         (**self).acquire(layout)
     }
