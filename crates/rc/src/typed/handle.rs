@@ -1,0 +1,165 @@
+//! [`PoolHeap`]: where typed objects are born.
+
+use core::fmt;
+use core::ptr::NonNull;
+
+use alloc::boxed::Box;
+
+use pool::{ArenaSource, DefaultSource, Geometry, Stats};
+
+use super::any::AnyRef;
+use super::object::{Header, IMMORTAL, Object, Of};
+use super::pointer::Ref;
+use super::shared::{Core, release};
+use super::trace::Trace;
+
+/// A heap of typed objects in a [`pool::Pool`].
+///
+/// A handle: clones are the same heap. The objects do not need it, the pool's memory stays until the last of
+/// them (and of their weak references) is gone.
+///
+/// Objects that a pool does not serve (in CPython's geometries above 512 bytes with their header, or aligned to
+/// more than 16) live in the global allocator.
+///
+/// ```compile_fail,E0277
+/// std::thread::spawn({
+///     let heap = rc::PoolHeap::default();
+///     move || drop(heap)
+/// });
+/// ```
+pub struct PoolHeap {
+    /// Needed by `self`.
+    core: NonNull<Core>,
+}
+
+impl PoolHeap {
+    /// A heap with pools of this geometry and the default source of arenas.
+    #[must_use]
+    pub fn new(geometry: Geometry) -> Self {
+        Self::with_source(geometry, DefaultSource::default())
+    }
+
+    /// A heap with pools of this geometry, whose arenas come from this source.
+    #[must_use]
+    pub fn with_source(geometry: Geometry, source: impl ArenaSource + 'static) -> Self {
+        Self { core: Core::new(geometry, Box::new(source)) }
+    }
+
+    /// The heap of an object.
+    pub(super) fn of(object: &AnyRef) -> Self {
+        // SAFETY: the object is alive, and needs the core.
+        let core = unsafe { object.object().core() };
+        // SAFETY: as above.
+        unsafe { core.as_ref() }.retain();
+        Self { core }
+    }
+
+    #[inline]
+    fn core(&self) -> &Core {
+        // SAFETY: it is there while `self` needs it.
+        unsafe { self.core.as_ref() }
+    }
+
+    /// A new object.
+    ///
+    /// Without memory this ends as all of Rust's collections do, by `handle_alloc_error`.
+    #[inline]
+    pub fn alloc<T: Trace>(&self, value: T) -> Ref<T> {
+        match self.try_alloc(value) {
+            Ok(reference) => reference,
+            Err(value) => {
+                drop(value);
+                exhausted(Of::<T>::LAYOUT)
+            }
+        }
+    }
+
+    /// A new object, or the value again if there is no memory for it.
+    ///
+    /// # Errors
+    ///
+    /// The value, if the source refuses an arena or the global allocator memory.
+    #[inline]
+    pub fn try_alloc<T: Trace>(&self, value: T) -> Result<Ref<T>, T> {
+        let ty = Core::type_of::<T>(self.core);
+        // SAFETY: types live as long as their core.
+        let class = unsafe { ty.as_ref() }.class;
+        let Some(block) = self.core().allocate(class, Of::<T>::LAYOUT) else {
+            return Err(value);
+        };
+        // SAFETY:
+        // 1. the block is as large as the layout, in which the header is behind the room, and the value
+        //    behind that; both are aligned, by the layout's construction;
+        // 2. nobody else has the block; the reference that the count says is handed out.
+        unsafe {
+            let object = Object(block.add(Of::<T>::ROOM).cast());
+            object.0.write(Header { count: 1.into(), bits: 0.into(), ty });
+            object.value::<T>().write(value);
+            self.core().retain();
+            Ok(Ref::from_object(object))
+        }
+    }
+
+    /// A new object that never dies.
+    pub fn immortal<T: Trace>(&self, value: T) -> Ref<T> {
+        let reference = self.alloc(value);
+        // SAFETY: it is alive while `reference` is.
+        unsafe { Ref::object(&reference).header().count.set(IMMORTAL) };
+        reference
+    }
+
+    /// The numbers of its pools, in which objects are blocks.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        self.core().pool().stats()
+    }
+
+    /// How many objects, weak references and handles there are.
+    #[must_use]
+    pub fn live(&self) -> usize {
+        self.core().live()
+    }
+
+    /// Whether both are handles of one heap.
+    #[must_use]
+    pub fn ptr_eq(one: &Self, other: &Self) -> bool {
+        one.core == other.core
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn exhausted(layout: core::alloc::Layout) -> ! {
+    alloc::alloc::handle_alloc_error(layout)
+}
+
+impl Default for PoolHeap {
+    /// With the geometry of CPython 3.10 and later.
+    fn default() -> Self {
+        let preset = pool::preset("cpython-3.10").or(pool::PRESETS.last());
+        match preset {
+            Some(preset) => Self::new(preset.geometry),
+            None => unreachable!("there are presets"),
+        }
+    }
+}
+
+impl Clone for PoolHeap {
+    fn clone(&self) -> Self {
+        self.core().retain();
+        Self { core: self.core }
+    }
+}
+
+impl Drop for PoolHeap {
+    fn drop(&mut self) {
+        // SAFETY: `self` was counted, and is no more.
+        unsafe { release(self.core) };
+    }
+}
+
+impl fmt::Debug for PoolHeap {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PoolHeap").field("live", &self.live()).finish_non_exhaustive()
+    }
+}

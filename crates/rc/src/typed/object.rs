@@ -1,0 +1,195 @@
+//! What stands in front of each value, and what is known of its type.
+//!
+//! ```text
+//! block ──► [ room, if the value is aligned to more than 16 bytes ]
+//! object ─► count: u32 │ bits: u32 │ type: pointer      16 bytes, as in CPython
+//!           value                                       always 16 bytes behind the object
+//! ```
+//!
+//! What a collector will need to link objects into its lists goes into the *room*, as CPython's 16 bytes
+//! in front of the object do: pointers point to the count, so nothing else moves. The room's size is a
+//! constant of the type ([`Info::room`]), and types that [cannot refer](crate::Trace::REFERS) need none.
+#![allow(clippy::inline_always, reason = "a count is changed by a handful of instructions, or not at all")]
+
+use core::alloc::Layout;
+use core::any::TypeId;
+use core::cell::Cell;
+use core::ptr::NonNull;
+
+use pool::SizeClass;
+
+use super::shared::Core;
+use super::trace::{Trace, Visitor};
+
+/// The 16 bytes in front of a value.
+#[repr(C)]
+pub(super) struct Header {
+    /// As [`Counting::SATURATING`](crate::Counting::SATURATING) has it: negative as a signed number means
+    /// immortal.
+    pub(super) count: Cell<u32>,
+    /// Bit 0: the finalizer has run. The others: the number of its list of weak references, 0 if there
+    /// is none.
+    pub(super) bits: Cell<u32>,
+    pub(super) ty: NonNull<Type>,
+}
+
+pub(super) const HEADER: usize = size_of::<Header>();
+const _: () = assert!(HEADER == 16);
+
+pub(super) const FINALIZED: u32 = 1;
+
+/// Where increments stop.
+pub(super) const IMMORTAL: u32 = 3 << 30;
+
+/// A pointer to the header of an object, which may access the whole block.
+///
+/// Whoever has one knows that the block is allocated, which is what functions here ask for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+#[repr(transparent)]
+pub(super) struct Object(pub(super) NonNull<Header>);
+
+impl Object {
+    /// # Safety
+    ///
+    /// The object is not freed while the result is in use.
+    #[inline(always)]
+    pub(super) unsafe fn header<'a>(self) -> &'a Header {
+        // SAFETY: by contract the object is there; a header is written when it is born, and afterwards
+        // changed only through its cells.
+        unsafe { self.0.as_ref() }
+    }
+
+    /// The value's place, for an object of type `T`.
+    #[inline(always)]
+    pub(super) fn value<T>(self) -> NonNull<T> {
+        // SAFETY: a value begins behind its header, in (or, if it has no size, at the end of) one block.
+        unsafe { self.0.add(1).cast() }
+    }
+
+    /// # Safety
+    ///
+    /// The object is not freed.
+    #[inline(always)]
+    pub(super) unsafe fn core(self) -> NonNull<Core> {
+        // SAFETY: the object is there by contract; its type lives as long as the core, and the core as
+        // long as an object.
+        unsafe { self.header().ty.as_ref().core }
+    }
+
+    /// One more reference; saturates.
+    ///
+    /// # Safety
+    ///
+    /// The object is not freed.
+    #[inline(always)]
+    pub(super) unsafe fn increment(self) {
+        // SAFETY: by contract.
+        let count = unsafe { &self.header().count };
+        let more = count.get().wrapping_add(1);
+        // Two instructions: stored first, put right if it is immortal, or from now on.
+        count.set(more);
+        if more.cast_signed() < 0 {
+            count.set(IMMORTAL);
+        }
+    }
+
+    /// One reference less. Whether it was the last one: then the object has to die.
+    ///
+    /// # Safety
+    ///
+    /// The object is not freed, and the reference that is given up was counted.
+    #[inline(always)]
+    #[must_use]
+    pub(super) unsafe fn decrement(self) -> bool {
+        // SAFETY: by contract.
+        let count = unsafe { &self.header().count };
+        let less = count.get().wrapping_sub(1);
+        count.set(less);
+        if less.cast_signed() > 0 {
+            return false;
+        }
+        if less != 0 {
+            count.set(IMMORTAL);
+        }
+        less == 0
+    }
+}
+
+/// A type in a heap.
+pub(super) struct Type {
+    pub(super) core: NonNull<Core>,
+    pub(super) info: &'static Info,
+    /// Of the block; `None` if the global allocator serves it.
+    pub(super) class: Option<SizeClass>,
+}
+
+/// A type.
+pub(super) struct Info {
+    pub(super) id: TypeId,
+    pub(super) name: fn() -> &'static str,
+    /// Of the block.
+    pub(super) layout: Layout,
+    /// Bytes of the block in front of the header.
+    pub(super) room: usize,
+    pub(super) refers: bool,
+    /// # Safety
+    ///
+    /// As for [`die`](super::life::die); for objects of this type, as in the others.
+    pub(super) die: unsafe fn(Object),
+    /// # Safety
+    ///
+    /// Somebody holds a reference to the object for so long.
+    pub(super) traverse: unsafe fn(Object, &mut Visitor<'_>),
+    /// # Safety
+    ///
+    /// Somebody holds a reference to the object for so long.
+    pub(super) clear_refs: unsafe fn(Object),
+}
+
+/// The [`Info`] of a type.
+pub(super) struct Of<T>(core::marker::PhantomData<T>);
+
+impl<T: Trace> Of<T> {
+    pub(super) const INFO: &'static Info = &Info {
+        id: TypeId::of::<T>(),
+        name: core::any::type_name::<T>,
+        layout: Self::LAYOUT,
+        room: Self::ROOM,
+        refers: T::REFERS,
+        die: super::life::die::<T>,
+        // SAFETY: by the contract of the field it is a `T`, and alive.
+        traverse: |object, visitor| unsafe { object.value::<T>().as_ref() }.traverse(visitor),
+        // SAFETY: as above.
+        clear_refs: |object| unsafe { object.value::<T>().as_ref() }.clear_refs(),
+    };
+
+    pub(super) const ROOM: usize = if align_of::<T>() > HEADER { align_of::<T>() - HEADER } else { 0 };
+
+    pub(super) const LAYOUT: Layout = {
+        let align =
+            if align_of::<T>() > align_of::<Header>() { align_of::<T>() } else { align_of::<Header>() };
+        match Layout::from_size_align(Self::ROOM + HEADER + size_of::<T>(), align) {
+            Ok(layout) => layout,
+            Err(_) => panic!("a type is too large"),
+        }
+    };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_value_is_aligned_behind_the_header() {
+        #[repr(align(128))]
+        struct Wide(#[allow(dead_code)] [u8; 128]);
+        impl Trace for Wide {
+            const REFERS: bool = false;
+            fn traverse(&self, _: &mut Visitor<'_>) {}
+        }
+        assert_eq!((Of::<u64>::ROOM, Of::<u64>::LAYOUT), (0, Layout::from_size_align(24, 8).unwrap()));
+        assert_eq!((Of::<()>::ROOM, Of::<()>::LAYOUT), (0, Layout::from_size_align(16, 8).unwrap()));
+        assert_eq!((Of::<u128>::ROOM, Of::<u128>::LAYOUT), (0, Layout::from_size_align(32, 16).unwrap()));
+        assert_eq!((Of::<Wide>::ROOM, Of::<Wide>::LAYOUT), (112, Layout::from_size_align(256, 128).unwrap()));
+    }
+}

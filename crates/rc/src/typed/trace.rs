@@ -1,0 +1,262 @@
+//! [`Trace`]: what a value says about the references that it owns.
+#![forbid(unsafe_code)]
+
+use core::cell::{Cell, OnceCell, RefCell};
+
+use alloc::borrow::Cow;
+use alloc::boxed::Box;
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::rc::Rc;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use super::any::AnyRef;
+use super::pointer::Ref;
+use super::weak::Weak;
+
+/// What can live in a [`PoolHeap`](crate::PoolHeap).
+///
+/// Write `traverse` by calling it on each field; for a type without references write it empty, and set
+/// [`REFERS`](Self::REFERS) to `false`.
+///
+/// ```
+/// use rc::{Ref, Slot, Trace, Visitor};
+///
+/// struct Node {
+///     value: u64,
+///     next: Slot<Node>,
+///     others: Vec<Ref<Node>>,
+/// }
+///
+/// impl Trace for Node {
+///     fn traverse(&self, visitor: &mut Visitor<'_>) {
+///         self.next.traverse(visitor);
+///         self.others.traverse(visitor);
+///     }
+///     fn clear_refs(&self) {
+///         self.next.clear_refs();
+///     }
+/// }
+/// ```
+///
+/// The trait is safe: counts alone free memory. Who forgets a reference here, or visits one that it does not
+/// own, misleads a collector (it will not find a cycle, or clear an object that is in use), and no more.
+///
+/// There is no `derive`: it would be another crate with a parser of Rust to build, for a line by field.
+pub trait Trace: 'static {
+    /// Whether values of this type can refer to objects at all. Those that cannot are never traversed.
+    const REFERS: bool = true;
+
+    /// Visits each reference that this value owns, once for each time that it owns it.
+    fn traverse(&self, visitor: &mut Visitor<'_>);
+
+    /// Gives up the references that this value owns, as far as that can be done through a shared reference:
+    /// [`Slot`](crate::Slot) and `RefCell` do. A collector breaks cycles by it. (Not `clear`: that would be found
+    /// before the `clear` of a `Vec`.)
+    fn clear_refs(&self) {}
+
+    /// Runs when the object dies, before anything of it is gone: once in its life. If there are more
+    /// references afterwards (clones of `this`, or from weak references), it lives on.
+    ///
+    /// Called for the value that is the object, not for those inside of it.
+    fn finalize(this: &Ref<Self>)
+    where
+        Self: Sized,
+    {
+        let _ = this;
+    }
+}
+
+/// Is shown the references of a value.
+pub struct Visitor<'a> {
+    visit: &'a mut dyn FnMut(&AnyRef),
+}
+
+impl<'a> Visitor<'a> {
+    pub(super) fn new(visit: &'a mut dyn FnMut(&AnyRef)) -> Self {
+        Self { visit }
+    }
+
+    /// Shows it one.
+    #[inline]
+    pub fn visit(&mut self, reference: &AnyRef) {
+        (self.visit)(reference);
+    }
+}
+
+impl<T: Trace> Trace for Ref<T> {
+    fn traverse(&self, visitor: &mut Visitor<'_>) {
+        visitor.visit(Ref::as_any(self));
+    }
+}
+
+impl Trace for AnyRef {
+    fn traverse(&self, visitor: &mut Visitor<'_>) {
+        visitor.visit(self);
+    }
+}
+
+/// What refers to nothing.
+macro_rules! leaf {
+    ($($type:ty),* $(,)?) => {$(
+        impl Trace for $type {
+            const REFERS: bool = false;
+
+            #[inline]
+            fn traverse(&self, _visitor: &mut Visitor<'_>) {}
+        }
+    )*};
+}
+
+leaf!((), bool, char, u8, u16, u32, u64, u128, usize, i8, i16, i32, i64, i128, isize, f32, f64);
+leaf!(String, &'static str, Box<str>, Rc<str>, Cow<'static, str>);
+
+impl<T: Copy + 'static> Trace for Cell<T> {
+    const REFERS: bool = false;
+
+    fn traverse(&self, _visitor: &mut Visitor<'_>) {}
+}
+
+impl<T: Trace> Trace for Weak<T> {
+    const REFERS: bool = false;
+
+    fn traverse(&self, _visitor: &mut Visitor<'_>) {}
+}
+
+impl<T: 'static> Trace for Leaf<T> {
+    const REFERS: bool = false;
+
+    fn traverse(&self, _visitor: &mut Visitor<'_>) {}
+}
+
+/// What is empty or holds one.
+macro_rules! at_most_one {
+    ($($type:ty),*) => {$(
+        impl<T: Trace> Trace for $type {
+            const REFERS: bool = T::REFERS;
+
+            fn traverse(&self, visitor: &mut Visitor<'_>) {
+                if let Some(inner) = self.as_ref_() {
+                    inner.traverse(visitor);
+                }
+            }
+
+            fn clear_refs(&self) {
+                if let Some(inner) = self.as_ref_() {
+                    inner.clear_refs();
+                }
+            }
+        }
+    )*};
+}
+
+/// One name for the ways to look into what holds at most one.
+trait AsRef_<T> {
+    fn as_ref_(&self) -> Option<&T>;
+}
+
+impl<T> AsRef_<T> for Option<T> {
+    fn as_ref_(&self) -> Option<&T> {
+        self.as_ref()
+    }
+}
+
+impl<T> AsRef_<T> for OnceCell<T> {
+    fn as_ref_(&self) -> Option<&T> {
+        self.get()
+    }
+}
+
+impl<T> AsRef_<T> for Box<T> {
+    fn as_ref_(&self) -> Option<&T> {
+        Some(self)
+    }
+}
+
+at_most_one!(Option<T>, OnceCell<T>, Box<T>);
+
+/// What holds several.
+macro_rules! several {
+    ($([$($parameter:tt)*] $type:ty),* $(,)?) => {$(
+        impl<T: Trace, $($parameter)*> Trace for $type {
+            const REFERS: bool = T::REFERS;
+
+            fn traverse(&self, visitor: &mut Visitor<'_>) {
+                if T::REFERS {
+                    self.iter().for_each(|inner| inner.traverse(visitor));
+                }
+            }
+
+            fn clear_refs(&self) {
+                if T::REFERS {
+                    self.iter().for_each(Trace::clear_refs);
+                }
+            }
+        }
+    )*};
+}
+
+several!([] Vec<T>, [] VecDeque<T>, [] Box<[T]>, [] BTreeSet<T>, [const N: usize] [T; N]);
+
+impl<K: Trace, V: Trace> Trace for BTreeMap<K, V> {
+    const REFERS: bool = K::REFERS || V::REFERS;
+
+    fn traverse(&self, visitor: &mut Visitor<'_>) {
+        for (key, value) in self {
+            key.traverse(visitor);
+            value.traverse(visitor);
+        }
+    }
+
+    fn clear_refs(&self) {
+        for (key, value) in self {
+            key.clear_refs();
+            value.clear_refs();
+        }
+    }
+}
+
+/// While it is borrowed mutably its references cannot be seen: a collector then takes what they refer to for
+/// referred to from outside, and lets it live. Clearing takes the value out before it drops it.
+impl<T: Trace + Default> Trace for RefCell<T> {
+    const REFERS: bool = T::REFERS;
+
+    fn traverse(&self, visitor: &mut Visitor<'_>) {
+        if let Ok(inner) = self.try_borrow() {
+            inner.traverse(visitor);
+        }
+    }
+
+    fn clear_refs(&self) {
+        let inner = self.try_borrow_mut().map(|mut inner| core::mem::take(&mut *inner));
+        drop(inner);
+    }
+}
+
+macro_rules! tuple {
+    ($($name:ident $at:tt),*) => {
+        impl<$($name: Trace),*> Trace for ($($name,)*) {
+            const REFERS: bool = $($name::REFERS)||*;
+
+            fn traverse(&self, visitor: &mut Visitor<'_>) {
+                $(self.$at.traverse(visitor);)*
+            }
+
+            fn clear_refs(&self) {
+                $(self.$at.clear_refs();)*
+            }
+        }
+    };
+}
+
+tuple!(A 0);
+tuple!(A 0, B 1);
+tuple!(A 0, B 1, C 2);
+tuple!(A 0, B 1, C 2, D 3);
+tuple!(A 0, B 1, C 2, D 3, E 4);
+tuple!(A 0, B 1, C 2, D 3, E 4, F 5);
+
+/// A value of any type that refers to nothing, such as one from another crate. If it does refer to objects
+/// after all, cycles through it are never found.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Leaf<T>(pub T);
