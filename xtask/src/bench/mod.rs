@@ -9,6 +9,7 @@ mod measure;
 mod memray;
 mod pool;
 mod programs;
+mod rc;
 mod record;
 mod statistics;
 mod verify;
@@ -22,22 +23,48 @@ use crate::Result;
 #[derive(clap::Subcommand)]
 pub(crate) enum Command {
     Pool(pool::Arguments),
+    Rc(rc::Arguments),
     Record(record::Arguments),
     Verify(verify::Arguments),
     /// What a single measurement of `pool` runs in.
     #[cfg(feature = "peers")]
     #[command(hide = true)]
     PoolChild(pool::ChildArguments),
+    /// What a single measurement of `rc` runs in.
+    #[cfg(feature = "peers")]
+    #[command(hide = true)]
+    RcChild(rc::ChildArguments),
 }
 
 pub(crate) fn run(command: &Command) -> Result<()> {
     match command {
         Command::Pool(arguments) => pool::run(arguments),
+        Command::Rc(arguments) => rc::run(arguments),
         Command::Record(arguments) => record::run(arguments),
         Command::Verify(arguments) => verify::run(arguments),
         #[cfg(feature = "peers")]
         Command::PoolChild(arguments) => pool::run_child(arguments),
+        #[cfg(feature = "peers")]
+        Command::RcChild(arguments) => rc::run_child(arguments),
     }
+}
+
+/// A command that builds this program with the peers and runs this benchmark in it.
+#[cfg(not(feature = "peers"))]
+fn with_peers(benchmark: &str) -> std::process::Command {
+    let mut command = crate::workspace::cargo();
+    command.args(["run", "--quiet", "--release", "--package", "xtask", "--features", "peers", "--", "bench"]);
+    command.arg(benchmark);
+    command
+}
+
+/// Hands over to such a command.
+#[cfg(not(feature = "peers"))]
+fn hand_over(mut command: std::process::Command) -> Result<()> {
+    use std::os::unix::process::CommandExt;
+
+    eprintln!("building xtask with the peers (the first time takes a minute or two)");
+    Err(format!("cargo cannot be run: {}", command.exec()))
 }
 
 /// A table as the benchmarks print them: the first column is text, the others are numbers.

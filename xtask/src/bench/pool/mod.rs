@@ -49,22 +49,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
 /// Builds this program with the peers and hands over to it.
 #[cfg(not(feature = "peers"))]
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
-    use std::os::unix::process::CommandExt;
-
-    eprintln!("building xtask with the peers (the first time takes a minute or two)");
-    let mut command = crate::workspace::cargo();
-    command.args([
-        "run",
-        "--quiet",
-        "--release",
-        "--package",
-        "xtask",
-        "--features",
-        "peers",
-        "--",
-        "bench",
-        "pool",
-    ]);
+    let mut command = super::with_peers("pool");
     command.arg("--rounds").arg(arguments.rounds.to_string());
     if arguments.json {
         command.arg("--json");
@@ -73,5 +58,5 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     for trace in &arguments.traces {
         command.arg(std::path::absolute(trace).map_err(|error| format!("{}: {error}", trace.display()))?);
     }
-    Err(format!("cargo cannot be run: {}", command.exec()))
+    super::hand_over(command)
 }
