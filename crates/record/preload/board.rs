@@ -3,8 +3,7 @@
 //! Found through the environment by every process that is started, and mapped for good by interpreters. Every field is
 //! atomic, since any of them may write at any time.
 
-use core::sync::atomic::AtomicU32;
-use core::sync::atomic::AtomicU64;
+use core::sync::atomic::{AtomicU32, AtomicU64};
 
 /// "vivboard", read as a little-endian number.
 pub const MAGIC: u64 = u64::from_le_bytes(*b"vivboard");

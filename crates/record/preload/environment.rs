@@ -7,7 +7,7 @@ use core::ffi::{CStr, c_char};
 use super::{sys, text};
 
 /// Path of the board's file.
-const BOARD: &[u8] = b"VIVARIUM_BOARD=";
+pub const BOARD: &[u8] = b"VIVARIUM_BOARD=";
 /// The same, for what an interpreter started: nothing of ours is to be seen there, whether it is an interpreter or not.
 pub const HIDDEN_BOARD: &[u8] = b"VIVARIUM_HIDDEN_BOARD=";
 /// What `LD_PRELOAD` was before; absent if it was absent.

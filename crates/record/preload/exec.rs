@@ -14,7 +14,7 @@ use core::sync::atomic::{
 };
 
 use super::board::Board;
-use super::environment::{EARLIER, HIDDEN_BOARD, OURS, PRELOAD};
+use super::environment::{self, EARLIER, HIDDEN_BOARD, OURS, PRELOAD};
 use super::{family, reader, sys, text};
 
 /// Larger environments, and longer paths, are passed on as they are: what is then started is not known to the recorder.
@@ -34,17 +34,11 @@ static LIBRARY: [AtomicU8; 512] = [const { AtomicU8::new(0) }; 512];
 /// `preload` is the value of `LD_PRELOAD`, which begins with the path of this library. Called once, by the constructor.
 pub fn pass_on(board: &'static Board, path: &CStr, preload: &CStr) {
     let library = preload.to_bytes().split(|byte| *byte == b':').next().unwrap_or_default();
-    let mut variable = [0; 127];
-    let mut end = 0;
-    for part in [HIDDEN_BOARD, path.to_bytes()] {
-        let Some(room) = variable.get_mut(end..end + part.len()) else { return };
-        room.copy_from_slice(part);
-        end += part.len();
-    }
-    if library.len() >= LIBRARY.len() {
+    let mut variable = [0; VARIABLE.len()];
+    if join(&mut variable, &[HIDDEN_BOARD, path.to_bytes()]).is_none() || library.len() >= LIBRARY.len() {
         return;
     }
-    text::publish(&variable[..end], &VARIABLE);
+    text::publish(&variable, &VARIABLE);
     text::publish(library, &LIBRARY);
     BOARD.store(core::ptr::from_ref(board).cast_mut(), Release);
 }
@@ -80,9 +74,7 @@ impl Extended {
         while let Some(entry) = unsafe { at.as_ref().filter(|entry| !entry.is_null()) } {
             // SAFETY: a terminated string, which nobody changes during the call that it is passed to.
             let text = unsafe { text::bytes(*entry) };
-            if text.starts_with(OURS)
-                && [EARLIER, HIDDEN_BOARD, b"VIVARIUM_BOARD="].iter().any(|name| text.starts_with(name))
-            {
+            if [EARLIER, HIDDEN_BOARD, environment::BOARD].iter().any(|name| text.starts_with(name)) {
                 // Somebody records what is started, within what is recorded.
                 return None;
             }

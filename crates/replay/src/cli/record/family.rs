@@ -1,6 +1,6 @@
 //! All processes of a recording: who waits for whose past, what their traces are called, and when it is enough.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ExitStatus};
@@ -42,9 +42,9 @@ struct Shared {
     pasts: Vec<Waiting>,
     /// Numbers of processes that will have no further forks.
     over: HashSet<u32>,
-    /// The traces' files by the numbers of their processes.
-    files: HashMap<u32, PathBuf>,
-    /// Those that are complete.
+    /// The traces' files.
+    files: HashSet<PathBuf>,
+    /// Those that are complete, by the numbers of their processes.
     complete: BTreeMap<u32, PathBuf>,
     has_failed: bool,
 }
@@ -143,11 +143,11 @@ impl<'a> Family<'a> {
             None => {
                 let path = PathBuf::from(format!("{program}.{pid}.viv"));
                 // A process that became another one keeps its number, and the system's numbers come again.
-                let is_taken = shared.files.values().any(|file| *file == path);
+                let is_taken = shared.files.contains(&path);
                 if is_taken { PathBuf::from(format!("{program}.{pid}-{number}.viv")) } else { path }
             }
         };
-        shared.files.insert(number, path.clone());
+        shared.files.insert(path.clone());
         path
     }
 
