@@ -150,6 +150,41 @@ fn others(place: &Place, rows: &mut Rows) {
     } else {
         rows.skipped(row, "that takes root's rights, and a C compiler");
     }
+    let row = "a program with capabilities";
+    if has_setpriv() && made("cc", &["-o", "able", "plain.c"]) && make_capable(&place.path().join("able")) {
+        // The folder is root's, whose programs get all capabilities anyway: somebody else runs it.
+        std::fs::set_permissions(place.path(), std::fs::Permissions::from_mode(0o777)).unwrap();
+        let nobody = ["--reuid=65534", "--regid=65534", "--clear-groups"];
+        let output = Command::new("setpriv")
+            .args(nobody)
+            .args([env!("CARGO_BIN_EXE_replay"), "record", "-o", "able.viv", "./able"])
+            .current_dir(place.path())
+            .output()
+            .unwrap();
+        let words = stderr(&output);
+        assert_eq!(output.status.code(), Some(125), "{row}: {words}");
+        assert!(words.contains("has capabilities"), "{row}: {words}");
+        assert_eq!(stdout(&output), "hello\n", "{row}: {words}");
+        assert!(!place.path().join("able.viv").exists(), "{row}: half a trace");
+        rows.made(row);
+    } else {
+        rows.skipped(
+            row,
+            "that takes root's rights, setpriv, a C compiler and a file system with attributes",
+        );
+    }
+}
+
+fn has_setpriv() -> bool {
+    let output = Command::new("setpriv").args(["--reuid=65534", "--clear-groups", "true"]).output();
+    output.is_ok_and(|output| output.status.success())
+}
+
+/// Gives a program CAP_NET_RAW, as capabilities(7) says that a file has it: revision 2, effective.
+fn make_capable(path: &std::path::Path) -> bool {
+    let words = [0x0200_0001_u32, 1 << 13, 0, 0, 0];
+    let value: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
+    rustix::fs::setxattr(path, c"security.capability", &value, rustix::fs::XattrFlags::empty()).is_ok()
 }
 
 /// What cannot even be started.

@@ -8,7 +8,7 @@ use crate::workspace::cargo;
 /// The test suite does it a few times; this is the same test, many times over.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
-    /// How often to kill a program
+    /// How many programs to kill while they are recorded
     #[arg(long, default_value_t = 500, value_name = "N")]
     program: u32,
     /// How often to kill a recorder, and how often both of its processes

@@ -53,22 +53,27 @@ impl Sized {
 
     /// The bare program.
     pub(crate) fn bare(&self, python: &Interpreter) -> Command {
-        let mut command = Command::new(&python.path);
-        command.args(self.words());
-        at_home(command)
+        bare(python, &self.words())
     }
 
     /// The program, recorded.
     pub(crate) fn recorded(&self, replay: &Path, python: &Interpreter, output: &Path) -> Command {
-        let mut command = Command::new(replay);
-        command
-            .args(["record", "--force", "--output"])
-            .arg(output)
-            .arg("--")
-            .arg(&python.path)
-            .args(self.words());
-        at_home(command)
+        recorded(replay, output, python, &self.words())
     }
+}
+
+/// An interpreter with these arguments.
+pub(crate) fn bare(python: &Interpreter, words: &[String]) -> Command {
+    let mut command = Command::new(&python.path);
+    command.args(words);
+    at_home(command)
+}
+
+/// The same, recorded.
+pub(crate) fn recorded(replay: &Path, output: &Path, python: &Interpreter, words: &[String]) -> Command {
+    let mut command = Command::new(replay);
+    command.args(["record", "--force", "--output"]).arg(output).arg("--").arg(&python.path).args(words);
+    at_home(command)
 }
 
 /// In the folder and the environment of the corpus.

@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::machine::Machine;
 use super::measure::{self, on_one_processor};
 use super::memray::Memray;
-use super::programs::{Choice, Sized, heading};
+use super::programs::{Choice, Sized, bare, heading, recorded};
 use super::statistics::{Rounds, median};
 use super::table;
 use crate::interpreters::Interpreter;
@@ -96,12 +96,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
             }
         }
     }
-    let startup = memray.as_ref().ok().map(|memray| startup(memray, temporary.path())).transpose()?;
+    let startup = Startup::measure(&replay, &python, memray.as_ref().ok(), temporary.path())?;
     if arguments.json {
         let document = serde_json::json!({
             "schema": 1, "benchmark": "record", "machine": machine, "python": python, "rounds": arguments.rounds,
-            "memray": memray.as_ref().map(|memray| &memray.version).ok(), "memray_startup_seconds": startup,
-            "programs": rows,
+            "memray": memray.as_ref().map(|memray| &memray.version).ok(), "empty_script": startup, "programs": rows,
         });
         return crate::answer(&format!("{document:#}\n"));
     }
@@ -114,11 +113,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         text.push_str(&commands(row, &replay, &python, memray.as_ref().ok(), &trace, &capture));
     }
     text.push_str(&tables(&rows, memray.is_ok()));
-    if let Some(startup) = startup {
-        text.push_str(&format!(
-            "memray's own start is part of its times: an empty script takes {startup:.2} s under it\n"
-        ));
-    }
+    text.push_str(&startup.table());
     crate::answer(&text)
 }
 
@@ -137,16 +132,43 @@ impl Row {
     }
 }
 
-/// How long an empty script takes under memray, in seconds.
-fn startup(memray: &Memray, folder: &Path) -> Result<f64> {
-    let script = folder.join("empty.py");
-    std::fs::write(&script, "").map_err(|error| format!("{}: {error}", script.display()))?;
-    let words = [script.display().to_string()];
-    let mut rounds = Rounds::default();
-    for _ in 0..3 {
-        rounds.push(measure::time(&mut memray.run_words(&words, &folder.join("empty.bin")))?.wall);
+/// How long an empty script takes: what starting costs, which is part of all times.
+#[derive(Default, Serialize)]
+struct Startup {
+    bare: Rounds,
+    recorded: Rounds,
+    memray: Rounds,
+}
+
+impl Startup {
+    fn measure(replay: &Path, python: &Interpreter, memray: Option<&Memray>, folder: &Path) -> Result<Self> {
+        const ROUNDS: usize = 20;
+        let script = folder.join("empty.py");
+        std::fs::write(&script, "").map_err(|error| format!("{}: {error}", script.display()))?;
+        let words = [script.display().to_string()];
+        let mut times = Self::default();
+        for _ in 0..ROUNDS {
+            let (trace, capture) = (folder.join("empty.viv"), folder.join("empty.bin"));
+            times.bare.push(measure::time(&mut bare(python, &words))?.wall);
+            times.recorded.push(measure::time(&mut recorded(replay, &trace, python, &words))?.wall);
+            if let Some(memray) = memray {
+                times.memray.push(measure::time(&mut memray.run_words(&words, &capture))?.wall);
+            }
+        }
+        Ok(times)
     }
-    Ok(rounds.median())
+
+    fn table(&self) -> String {
+        let mut seconds = table(&["seconds: median (range)", "bare", "recorded", "memray"]);
+        let shown = |rounds: &Rounds| rounds.shown(3).to_string();
+        seconds.add_row([
+            "an empty script".to_owned(),
+            shown(&self.bare),
+            shown(&self.recorded),
+            shown(&self.memray),
+        ]);
+        format!("What starting costs, which is part of all times.\n{seconds}\n")
+    }
 }
 
 fn commands(
