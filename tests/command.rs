@@ -18,6 +18,23 @@ fn help_reads_well() {
     }
 }
 
+/// A program may itself exit with what clap would say; 125 is what commands that run commands say of themselves.
+#[test]
+fn what_record_does_not_understand_is_no_status_of_a_program() {
+    for arguments in
+        [&["record", "--for", "5", "--", "true"][..], &["record", "--max-size", "5", "true"], &["record"]]
+    {
+        let output = replay().args(arguments).output().unwrap();
+        assert_eq!(output.status.code(), Some(125), "{arguments:?}: {}", stderr(&output));
+        assert!(stderr(&output).starts_with("error: "), "{arguments:?}");
+    }
+    assert_eq!(replay().args(["record", "--help"]).output().unwrap().status.code(), Some(0));
+    assert_eq!(replay().args(["verify", "--no-such-option"]).output().unwrap().status.code(), Some(2));
+    let output = replay().arg("info").arg(root().join("traces")).output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("is a folder"), "{}", stderr(&output));
+}
+
 #[test]
 fn shells_and_manuals_know_the_command() {
     for shell in ["bash", "zsh", "fish"] {

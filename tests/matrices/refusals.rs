@@ -45,10 +45,17 @@ fn allocators(python: &Python, place: &Place, rows: &mut Rows) {
         place.check(&row, &words(&["env", &row, p, "app.py"]), None, is);
         rows.made(&row);
     }
-    // 3.6 takes any such option; 2.7 refuses them all, so that it never starts.
-    let is = if python.version.0 == 3 && python.version < (3, 7, 0) { Is::Recorded } else { pools };
+    // 3.6 takes any such option; 2.7 refuses them all.
+    let is = match python.version {
+        (2, ..) => Is::Refused("ended before it ran a program"),
+        (3, 6, _) => Is::Recorded,
+        _ => pools,
+    };
     place.check("python -X dev", &words(&[p, "-X", "dev", "app.py"]), None, is);
     rows.made("python -X dev");
+    let row = "python --version";
+    place.check(row, &words(&[p, "--version"]), None, Is::Refused("ended before it ran a program"));
+    rows.made(row);
     linked_with_the_interpreter(python, place, rows);
 }
 

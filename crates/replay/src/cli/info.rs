@@ -23,6 +23,10 @@ pub(super) struct Arguments {
 
 pub(super) fn run(arguments: &Arguments) -> ExitCode {
     let path = arguments.trace.display();
+    if arguments.trace.is_dir() {
+        complain(format_args!("{path} is a folder: name one of the traces in it"));
+        return ExitCode::from(UNUSABLE);
+    }
     let opened = File::open(&arguments.trace).map_err(trace::Error::Io);
     let mut reader = match opened.and_then(|file| Reader::new(BufReader::new(file))) {
         Ok(reader) => reader,
@@ -65,7 +69,11 @@ fn disclosed(header: &trace::Header) -> Vec<&'static str> {
     if header.parent.is_some() {
         disclosed.push("the name of its parent's trace");
     }
-    disclosed.push("when the recording began");
+    disclosed.extend([
+        "when the recording began, how long it took and how it ended",
+        "how the interpreter was built",
+    ]);
+    disclosed.push("how many processors there are");
     disclosed
 }
 

@@ -36,7 +36,17 @@ const UNUSABLE: u8 = 2;
 /// Runs the command line of this process.
 #[must_use]
 pub fn main() -> ExitCode {
-    match Arguments::parse().command {
+    let arguments = Arguments::try_parse().unwrap_or_else(|error| {
+        // Commands that run commands say with a status of its own that it was not the command that failed.
+        let records = std::env::args_os().nth(1).is_some_and(|word| word == "record");
+        let _ = error.print();
+        std::process::exit(if records && error.use_stderr() {
+            record::FAILED.into()
+        } else {
+            error.exit_code()
+        })
+    });
+    match arguments.command {
         Command::Record(arguments) => record::run(arguments),
         Command::Verify(arguments) => verify::run(&arguments),
         Command::Info(arguments) => info::run(&arguments),

@@ -14,13 +14,18 @@ pub(super) struct Limits {
 
 /// A length of time from the command line.
 pub(super) fn time(text: &str) -> Result<Duration, String> {
-    let time = humantime::parse_duration(text).ok().filter(|time| !time.is_zero());
-    time.ok_or_else(|| "not a length of time: write 90s, 5m or 1h30m".to_owned())
+    match humantime::parse_duration(text) {
+        Ok(time) if time.is_zero() => Err("no time at all: write 90s, 5m or 1h30m".to_owned()),
+        Ok(time) => Ok(time),
+        Err(_) => Err("not a length of time: write 90s, 5m or 1h30m".to_owned()),
+    }
 }
 
 /// A size from the command line.
 pub(super) fn size(text: &str) -> Result<ByteSize, String> {
-    let size = text.parse::<ByteSize>().ok().filter(|size| size.as_u64() > 0);
+    // A bare number is more likely to be meant in something else than bytes.
+    let has_unit = text.ends_with(|last: char| last.is_ascii_alphabetic());
+    let size = text.parse::<ByteSize>().ok().filter(|size| size.as_u64() > 0 && has_unit);
     size.ok_or_else(|| "not a size: write 500K, 20M or 1G".to_owned())
 }
 
@@ -35,7 +40,7 @@ mod tests {
         for text in ["", "xyz", "5 parsecs", "-1s", "0s", "99999999999999999999s"] {
             assert!(time(text).unwrap_err().contains("90s"), "{text}");
         }
-        for text in ["", "abc", "5q", "-1M", "0"] {
+        for text in ["", "abc", "5q", "-1M", "0", "0K", "5"] {
             assert!(size(text).unwrap_err().contains("20M"), "{text}");
         }
     }

@@ -50,7 +50,8 @@ pub(super) struct Arguments {
     /// Record no longer than this (90s, 5m, 1h30m); the program goes on
     #[arg(long = "for", value_name = "TIME", value_parser = limits::time)]
     time: Option<Duration>,
-    /// Record until the traces have about this size (500K, 20M, 1G); the program goes on
+    /// Record until the traces have about this size (500K, 20M, 1G); the program goes on. (What is under way is still
+    /// written: some 100K at most)
     #[arg(long, value_name = "SIZE", value_parser = limits::size)]
     max_size: Option<ByteSize>,
     /// Record the interpreters that it forks and starts, too, each in a trace of its own (FILE-1, FILE-2, … or
@@ -74,7 +75,7 @@ enum TierChoice {
 }
 
 /// Exit statuses of commands that run commands, as shells and `env` have them.
-const FAILED: u8 = 125;
+pub(super) const FAILED: u8 = 125;
 const NOT_EXECUTABLE: u8 = 126;
 const NOT_FOUND: u8 = 127;
 

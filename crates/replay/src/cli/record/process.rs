@@ -137,6 +137,13 @@ fn judge(consumer: &Consumer, header: &Header, end: End) -> Result<(), Failure> 
             "nothing was recorded: the interpreter ended before it had started".to_owned(),
         ));
     }
+    if end == End::Finished && !status.initialized && !status.hooks_lost {
+        return Err(Failure::Worthless(
+            "nothing was recorded: the interpreter ended before it ran a program, as with --version or an option that it \
+             does not know (options of replay come before the command)"
+                .to_owned(),
+        ));
+    }
     if status.hooks_lost || !status.initialized {
         return Err(Failure::Worthless(
             "the interpreter does not use its pools, or never started: record without PYTHONMALLOC and without -X \

@@ -62,8 +62,8 @@ impl Program {
         let path = self.path.display();
         self.why_unreachable().unwrap_or_else(|| {
             format!(
-                "{path} is no CPython, and if it started one the recorder could not reach it (env -i and sudo belong \
-                 in front of replay; a CPython that is linked statically cannot be reached)"
+                "{path} is no CPython, or none that the recorder could reach: env -i and sudo belong in front of replay, \
+                 and one that is linked statically cannot be reached"
             )
         })
     }
