@@ -54,7 +54,13 @@ fn allocators(python: &Python, place: &Place, rows: &mut Rows) {
     place.check("python -X dev", &words(&[p, "-X", "dev", "app.py"]), None, is);
     rows.made("python -X dev");
     let row = "python --version";
-    place.check(row, &words(&[p, "--version"]), None, Is::Refused("ended before it ran a program"));
+    // 3.6 takes the hooks out first, and would put them back when it starts.
+    let why = if (3, 6) == (python.version.0, python.version.1) {
+        "or never started"
+    } else {
+        "ended before it ran"
+    };
+    place.check(row, &words(&[p, "--version"]), None, Is::Refused(why));
     rows.made(row);
     linked_with_the_interpreter(python, place, rows);
 }
