@@ -6,6 +6,7 @@ mod blind;
 mod command;
 mod corpus;
 mod damage;
+mod deaths;
 mod endings;
 mod jobs;
 mod kills;

@@ -12,6 +12,8 @@ use crate::rules::{Finalizers, Part, Rules, Trashcan};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
 pub enum Death<I> {
+    /// This object is about to die. Only told if the heap asks for it ([`Heap::announces`]).
+    Begin(I),
     /// Run the finalizer of this object, which counts one reference meanwhile; then say
     /// [`finished`](Deaths::finished).
     Finalize(I),
@@ -94,6 +96,8 @@ enum Phase {
     Enter,
     /// To begin; out of the trashcan, so never deposited again.
     Resume,
+    /// To begin; the driver was told.
+    Announced,
     Finalizer,
     /// The driver runs the finalizer.
     Finalizing,
@@ -218,7 +222,12 @@ impl<I: Copy + Eq> Deaths<I> {
         while let Some(frame) = self.frames.last_mut() {
             let object = frame.object;
             match frame.phase {
-                Phase::Enter | Phase::Resume => self.enter(heap),
+                Phase::Enter | Phase::Resume => {
+                    if let Some(object) = self.enter(heap) {
+                        return Ok(Some(Death::Begin(object)));
+                    }
+                }
+                Phase::Announced => self.begin(heap),
                 Phase::Finalizer => {
                     frame.phase = Phase::Finalizing;
                     if heap.take_finalizer(object) {
@@ -306,11 +315,9 @@ impl<I: Copy + Eq> Deaths<I> {
         self.frames.push(Frame { object, phase, part: Part::None });
     }
 
-    /// Begins the death on top, or deposits it.
-    fn enter<H: Heap<Id = I>>(&mut self, heap: &mut H) {
-        let Some(&Frame { object, phase, .. }) = self.frames.last() else {
-            return;
-        };
+    /// Begins the death on top, or deposits it; or answers whose death the driver is to be told of before.
+    fn enter<H: Heap<Id = I>>(&mut self, heap: &mut H) -> Option<I> {
+        let &Frame { object, phase, .. } = self.frames.last()?;
         let part = heap.part(object);
         if part != Part::None {
             // Never what was just taken up: a limit of 0 would deposit it for ever.
@@ -328,19 +335,30 @@ impl<I: Copy + Eq> Deaths<I> {
                 if self.frames.is_empty() && matches!(self.rules.trashcan, Trashcan::Nesting { .. }) {
                     self.drain();
                 }
-                return;
+                return None;
             }
             self.nesting += 1;
         }
+        let frame = self.frames.last_mut()?;
+        frame.part = part;
+        if heap.announces() {
+            frame.phase = Phase::Announced;
+            return Some(object);
+        }
+        self.begin(heap);
+        None
+    }
+
+    /// The death on top begins.
+    fn begin<H: Heap<Id = I>>(&mut self, heap: &mut H) {
         let Some(frame) = self.frames.last_mut() else {
             return;
         };
-        frame.part = part;
         frame.phase = match self.rules.finalizers {
             Finalizers::First => Phase::Finalizer,
             Finalizers::AfterWeak => Phase::Weak,
         };
-        heap.note(Note::Begin(object));
+        heap.note(Note::Begin(frame.object));
     }
 
     /// By how much the nesting is higher where an object's death begins and ends.

@@ -101,6 +101,12 @@ pub trait Heap {
         true
     }
 
+    /// Whether the driver is told before each death begins ([`Death::Begin`](crate::Death::Begin)): for heaps that learn
+    /// only then what the object owns.
+    fn announces(&self) -> bool {
+        false
+    }
+
     /// Told what happens.
     fn note(&mut self, note: Note<Self::Id>) {
         let _ = note;
@@ -144,6 +150,10 @@ impl<H: Heap + ?Sized> Heap for &mut H {
 
     fn drains(&mut self) -> bool {
         (**self).drains()
+    }
+
+    fn announces(&self) -> bool {
+        (**self).announces()
     }
 
     fn note(&mut self, note: Note<Self::Id>) {

@@ -28,7 +28,7 @@ fn main() -> Result<ExitCode, Box<dyn std::error::Error>> {
             Event::Resize { .. } => 1,
             Event::Release { .. } => 2,
             Event::ArenaAcquired { .. } | Event::ArenaReleased { .. } => 3,
-            Event::Mark { .. } | Event::Forked { .. } => 4,
+            Event::Mark { .. } | Event::Forked { .. } | Event::Object(_) => 4,
         };
         counts[kind] += 1;
     };

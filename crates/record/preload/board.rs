@@ -21,7 +21,9 @@ pub struct Board {
     pub reader: AtomicU32,
     /// 1 if what interpreters fork and start is recorded, too; 0: that is only counted.
     pub follows: AtomicU32,
-    _written_once: [AtomicU32; 11],
+    /// 1 if births and deaths of objects are to be recorded where they can be.
+    pub objects: AtomicU32,
+    _written_once: [AtomicU32; 10],
 
     /// Number of the ring that the next interpreter may take, counted from 1. Who finds it taken sleeps on this word.
     pub offered: AtomicU32,

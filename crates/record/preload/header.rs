@@ -9,7 +9,7 @@ use core::sync::atomic::{AtomicU8, AtomicU32, AtomicU64};
 pub const MAGIC: u64 = u64::from_le_bytes(*b"vivring\0");
 /// Raised with every change of the header or the slots; library and reader come from one build, but a file left in
 /// a cache folder might not.
-pub const LAYOUT: u32 = 3;
+pub const LAYOUT: u32 = 4;
 /// Offset of the first slot from the start of the file, in bytes.
 pub const HEADER_BYTES: usize = 4096;
 
@@ -38,6 +38,9 @@ pub const FLAG_CONCURRENT: u32 = 1 << 3;
 pub const FLAG_STATISTICS: u32 = 1 << 4;
 /// An arena was acquired while the process had more than one interpreter: the pools may be several.
 pub const FLAG_SEVERAL_INTERPRETERS: u32 = 1 << 5;
+
+/// Births and deaths of objects are recorded.
+pub const FLAG_OBJECTS: u32 = 1 << 6;
 
 /// The reason of a refusal: this build has no global lock, so its allocations have no order.
 pub const REASON_FREE_THREADED: u32 = 1;

@@ -7,6 +7,7 @@ use core::cell::UnsafeCell;
 use core::ffi::{c_int, c_void};
 
 use super::interpreter::{self, Interpreter};
+use super::nesting;
 use super::producer::Producer;
 use super::slot;
 
@@ -209,6 +210,7 @@ pub unsafe extern "C" fn malloc<const DOMAIN: u8>(context: *mut c_void, size: us
     if !producer.enter() {
         return call();
     }
+    nesting::settle(producer);
     let block = call();
     producer.leave();
     write(producer, op::<DOMAIN>(slot::ALLOCATE), size as u64, block);
@@ -228,6 +230,7 @@ unsafe extern "C" fn calloc<const DOMAIN: u8>(
     if !producer.enter() {
         return call();
     }
+    nesting::settle(producer);
     let block = call();
     producer.leave();
     write(producer, op::<DOMAIN>(slot::ALLOCATE_ZEROED), count.saturating_mul(size) as u64, block);
@@ -247,6 +250,7 @@ pub unsafe extern "C" fn realloc<const DOMAIN: u8>(
     if !producer.enter() {
         return call();
     }
+    nesting::settle(producer);
     let block = call();
     producer.leave();
     if old.is_null() {
@@ -270,6 +274,7 @@ pub unsafe extern "C" fn free<const DOMAIN: u8>(context: *mut c_void, block: *mu
     if block.is_null() || !producer.enter() {
         return call();
     }
+    nesting::settle(producer);
     write(producer, op::<DOMAIN>(slot::RELEASE), 0, block);
     call();
     producer.leave();

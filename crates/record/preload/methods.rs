@@ -120,6 +120,16 @@ unsafe fn find(symbol: *const c_void, name: &[u8], flags: c_int) -> Option<*mut 
     unsafe { search.find(name, flags) }
 }
 
+/// Where the code of the module lies that contains `symbol`: from, to.
+pub fn code_around(symbol: *const c_void) -> Option<(usize, usize)> {
+    let mut search = Search::new(symbol.addr());
+    // SAFETY: `visit` takes a `Search`, which outlives the call.
+    unsafe { sys::dl_iterate_phdr(visit, (&raw mut search).cast()) };
+    let pieces = search.pieces.get(..search.count)?;
+    let code = pieces.iter().find(|piece| (piece.start..piece.end).contains(&symbol.addr()))?;
+    (code.flags & EXECUTABLE != 0).then_some((code.start, code.end))
+}
+
 impl Search {
     /// For the module that contains `symbol`.
     pub fn new(symbol: usize) -> Self {

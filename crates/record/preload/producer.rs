@@ -48,6 +48,10 @@ pub struct Producer {
     turning: AtomicU32,
     /// 1 once a hook was called in an initialised interpreter.
     initialized: AtomicU32,
+    /// 1 if births and deaths of objects are recorded.
+    objects: AtomicU32,
+    /// How many deallocations are going on.
+    pub open: AtomicUsize,
     slots: AtomicPtr<AtomicU64>,
     capacity: AtomicUsize,
     /// Slots of all finished laps.
@@ -144,6 +148,17 @@ impl Producer {
     pub fn set_initialized(&self) {
         self.initialized.store(1, Relaxed);
         self.raise(header::FLAG_INITIALIZED);
+    }
+
+    /// Are births and deaths of objects recorded?
+    #[inline(always)]
+    pub fn records_objects(&self) -> bool {
+        self.objects.load(Relaxed) != 0
+    }
+
+    /// Says whether births and deaths of objects are recorded.
+    pub fn record_objects(&self, record: bool) {
+        self.objects.store(record.into(), Relaxed);
     }
 
     /// Enters a block allocator. False: nothing is recorded, call the original and no more.

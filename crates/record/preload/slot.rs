@@ -37,6 +37,45 @@ pub const MARK: u8 = 12;
 /// A fork is about to happen; its number is in the address field.
 pub const FORK: u8 = 13;
 
+/// Something about objects: what is in the size field, see below; the address is the object's unless that says
+/// otherwise.
+pub const OBJECT: u8 = 14;
+/// One that a dying object refers to: its address, and in the size field its count.
+pub const EDGE: u8 = 15;
+
+/// In an [`OBJECT`] event: an object was born; its type follows.
+pub const OBJECT_BORN: u64 = 1;
+/// The address of its type.
+pub const OBJECT_TYPE: u64 = 2;
+/// Its deallocation begins. What it refers to follows.
+pub const OBJECT_DIES: u64 = 3;
+/// That was all that it refers to.
+pub const OBJECT_EDGES: u64 = 4;
+/// Its deallocation, and so all inside of it, is over.
+pub const OBJECT_ENDED: u64 = 5;
+/// It is about to be resized, and goes on with what seems to be a birth.
+pub const OBJECT_MOVES: u64 = 6;
+/// The next death's end will not be told.
+pub const OBJECT_UNNESTED: u64 = 7;
+/// From here on nobody tells of births and deaths any more.
+pub const OBJECTS_LOST: u64 = 8;
+/// A type is described, by what follows: flags, and pieces of its name up to one with a zero in it.
+pub const TYPE: u64 = 9;
+/// Its `tp_flags`; bit 32: it has a finalizer; bit 33: its objects can have weak references.
+pub const TYPE_FLAGS: u64 = 10;
+/// Bytes of its name, the first one lowest.
+pub const TYPE_NAME: u64 = 11;
+/// How many entries the dictionary has that dies; what it refers to follows.
+pub const OBJECT_LENGTH: u64 = 12;
+/// Bytes of a piece, and the most pieces that a name has.
+pub const NAME_BYTES: usize = 6;
+pub const NAME_PIECES: usize = 24;
+
+/// In an [`EDGE`]: at least so many references.
+pub const COUNT_MANY: u64 = 1021;
+/// In an [`EDGE`]: the object is immortal.
+pub const COUNT_IMMORTAL: u64 = 1022;
+
 const OP_SHIFT: u32 = 1;
 const SIZE_SHIFT: u32 = 5;
 const ADDRESS_SHIFT: u32 = 15;

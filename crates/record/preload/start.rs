@@ -21,7 +21,7 @@ use super::hooks::{self, Interface};
 use super::interpreter::{Interpreter, find};
 use super::producer::Producer;
 use super::ring::{self, Ring};
-use super::{environment, exec, family, methods, reader, reset, sys, text};
+use super::{environment, exec, family, methods, objects, reader, reset, slot, sys, text};
 
 /// The page of the [`Producer`]; null if this process was not claimed.
 static PRODUCER: AtomicPtr<Producer> = AtomicPtr::new(null_mut());
@@ -89,6 +89,9 @@ pub fn destructor() {
         // Hooks that worked after the interpreter's start were not dropped by it: something wraps them.
         let worked = producer.is_initialized();
         producer.raise(if worked { header::FLAG_HOOKS_WRAPPED } else { header::FLAG_HOOKS_LOST });
+    }
+    if producer.records_objects() && !objects::is_installed() {
+        objects::put(producer, slot::OBJECTS_LOST, 0);
     }
     producer.stop();
 }
@@ -164,6 +167,10 @@ unsafe fn start(board: &'static Board, ring: &Ring, symbols: &Symbols) {
         if let Allocators::Hooked { interface, get_arena, set_arena } = symbols.allocators {
             hooks::install(interface, page);
             arena::install(get_arena, set_arena, page);
+            if board.objects.load(Relaxed) != 0 && objects::install(version, page) {
+                (*page).record_objects(true);
+                (*page).raise(header::FLAG_OBJECTS);
+            }
             if methods::wrap_debug_malloc_stats(module, page) {
                 (*page).raise(header::FLAG_STATISTICS);
             }

@@ -319,6 +319,7 @@ impl Consumer {
             concurrent: flags & header::FLAG_CONCURRENT != 0,
             several_interpreters: flags & header::FLAG_SEVERAL_INTERPRETERS != 0,
             statistics: flags & header::FLAG_STATISTICS != 0,
+            objects: flags & header::FLAG_OBJECTS != 0,
         }
     }
 

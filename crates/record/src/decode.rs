@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use crate::preload::slot::{self, PHASE};
-use crate::{Domain, Event};
+use crate::{Domain, Event, ObjectEvent, ReferentCount};
 
 /// What stands at a place of the ring.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,11 +32,41 @@ pub(crate) fn decode_narrow(word: u64) -> Option<Event> {
     }
 }
 
-#[cold]
+fn decode_object(what: u64, address: u64) -> Option<ObjectEvent> {
+    Some(match what {
+        slot::OBJECT_BORN => ObjectEvent::Born(address),
+        slot::OBJECT_TYPE => ObjectEvent::OfType(address),
+        slot::OBJECT_DIES => ObjectEvent::Dies(address),
+        slot::OBJECT_LENGTH => ObjectEvent::Length(address),
+        slot::OBJECT_EDGES => ObjectEvent::EdgesEnd,
+        slot::OBJECT_ENDED => ObjectEvent::Ended(address),
+        slot::OBJECT_MOVES => ObjectEvent::Moves(address),
+        slot::OBJECT_UNNESTED => ObjectEvent::Unnested,
+        slot::OBJECTS_LOST => ObjectEvent::Lost,
+        slot::TYPE => ObjectEvent::Type(address),
+        slot::TYPE_FLAGS => ObjectEvent::TypeFlags(address),
+        slot::TYPE_NAME => {
+            let [bytes @ .., _, _] = address.to_le_bytes();
+            ObjectEvent::TypeName(bytes)
+        }
+        _ => return None,
+    })
+}
+
+#[inline(never)]
 fn decode_rare(op: u8, address: u64, size: u64) -> Option<Event> {
     match op {
         slot::ARENA_ACQUIRED => Some(Event::ArenaAcquired { base: address, size }),
         slot::ARENA_RELEASED => Some(Event::ArenaReleased { base: address, size }),
+        slot::OBJECT => decode_object(size, address).map(Event::Object),
+        slot::EDGE => Some(Event::Object(ObjectEvent::Edge {
+            referent: address,
+            count: match size {
+                slot::COUNT_IMMORTAL => ReferentCount::Immortal,
+                slot::COUNT_MANY => ReferentCount::Many,
+                count => ReferentCount::Exactly(u16::try_from(count).ok()?),
+            },
+        })),
         slot::FORK if size == 0 => Some(Event::Forked { fork: address }),
         // The size field has ten bits.
         slot::MARK if address == 0 => u16::try_from(size).ok().map(|code| Event::Mark { code }),

@@ -70,9 +70,58 @@ pub enum Event {
         /// Which fork of this process it is, counted from 1; [`Origin::Forked`](crate::Origin::Forked) has it in the child.
         fork: u64,
     },
+    /// Something about objects: see [`ObjectEvent`].
+    Object(ObjectEvent),
     /// The program reached a place of interest.
     Mark {
         /// Which; see [`MARK_DEBUG_MALLOC_STATS`](crate::MARK_DEBUG_MALLOC_STATS).
         code: u16,
     },
+}
+
+/// What is told of objects, if that is recorded: see [`SessionOptions::objects`](crate::SessionOptions::objects).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ObjectEvent {
+    /// An object was born at this address; its type follows.
+    Born(u64),
+    /// The type of the object that was born, by its address.
+    OfType(u64),
+    /// The deallocation of this object begins. What it refers to follows, as its type tells it.
+    Dies(u64),
+    /// How many entries the dictionary has that dies.
+    Length(u64),
+    /// One that the dying object refers to.
+    Edge {
+        /// Its address.
+        referent: u64,
+        /// How many references to it there are.
+        count: ReferentCount,
+    },
+    /// The dying object refers to nothing else.
+    EdgesEnd,
+    /// The deallocation of this object, and with it all that happened inside, is over.
+    Ended(u64),
+    /// This object is about to be resized: what is told next of a birth is where it goes on.
+    Moves(u64),
+    /// When the next deallocation is over will not be told: what happens inside of it is not known.
+    Unnested,
+    /// Nobody tells of births and deaths any more: the program has taken the tracer away.
+    Lost,
+    /// A type is described, which is at this address: its flags and the pieces of its name follow.
+    Type(u64),
+    /// The type's `tp_flags`; bit 32 if it has a finalizer, bit 33 if its objects can have weak references.
+    TypeFlags(u64),
+    /// The next bytes of the type's name; the last piece has a zero in it.
+    TypeName([u8; 6]),
+}
+
+/// How many references to an object there are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ReferentCount {
+    /// So many.
+    Exactly(u16),
+    /// More than are told.
+    Many,
+    /// The object is immortal.
+    Immortal,
 }

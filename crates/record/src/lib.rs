@@ -77,7 +77,7 @@ mod unsupported;
 mod tests;
 
 pub use error::Error;
-pub use event::{Domain, Event};
+pub use event::{Domain, Event, ObjectEvent, ReferentCount};
 pub use options::{Claim, Drained, End, LibraryPlace, Origin, Refusal, SessionOptions, State, Status};
 
 #[cfg(not(target_os = "linux"))]

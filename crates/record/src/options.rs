@@ -12,12 +12,15 @@ pub struct SessionOptions {
     /// Record what interpreters fork and start, each with a ring of its own: see
     /// [`Session::accept`](crate::Session::accept). Otherwise they are counted.
     pub children: bool,
+    /// Record births and deaths of objects, too, where that can be done (CPython 3.13.3 and later patches of 3.13, on
+    /// x86-64): see [`ObjectEvent`](crate::ObjectEvent).
+    pub objects: bool,
 }
 
 impl Default for SessionOptions {
     /// A ring of 2 MiB, the library in the cache folder if that is possible; no children.
     fn default() -> Self {
-        Self { ring_bytes: 2 << 20, library: LibraryPlace::Automatic, children: false }
+        Self { ring_bytes: 2 << 20, library: LibraryPlace::Automatic, children: false, objects: false }
     }
 }
 
@@ -124,6 +127,8 @@ pub struct Status {
     pub several_interpreters: bool,
     /// `sys._debugmallocstats` prints what it prints unrecorded, and leaves a mark.
     pub statistics: bool,
+    /// Births and deaths of objects are recorded.
+    pub objects: bool,
 }
 
 /// What one call of [`Consumer::drain`](crate::Consumer::drain) did.

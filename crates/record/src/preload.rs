@@ -35,6 +35,12 @@ mod interpreter;
 #[path = "../preload/methods.rs"]
 pub(crate) mod methods;
 #[cfg(test)]
+#[path = "../preload/nesting.rs"]
+mod nesting;
+#[cfg(test)]
+#[path = "../preload/objects.rs"]
+mod objects;
+#[cfg(test)]
 #[path = "../preload/producer.rs"]
 pub(crate) mod producer;
 #[cfg(test)]
@@ -43,6 +49,9 @@ mod reader;
 #[cfg(test)]
 #[path = "../preload/reset.rs"]
 mod reset;
+#[cfg(test)]
+#[path = "../preload/returns.rs"]
+pub(crate) mod returns;
 #[cfg(test)]
 #[path = "../preload/ring.rs"]
 pub(crate) mod ring;

@@ -83,7 +83,7 @@ pub(crate) struct BoardFile {
 
 impl BoardFile {
     /// Makes a board on which nothing is offered yet.
-    pub(crate) fn new(follows: bool) -> Result<Self, Error> {
+    pub(crate) fn new(follows: bool, objects: bool) -> Result<Self, Error> {
         let (file, map) = shared("vivarium-board", BOARD_BYTES)?;
         let file = Self { file, map };
         let board = file.board();
@@ -91,6 +91,7 @@ impl BoardFile {
         board.layout.store(LAYOUT, Relaxed);
         board.reader.store(std::process::id(), Relaxed);
         board.follows.store(follows.into(), Relaxed);
+        board.objects.store(objects.into(), Relaxed);
         Ok(file)
     }
 

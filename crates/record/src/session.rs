@@ -50,7 +50,7 @@ impl Session {
             return Err(Error::Unsupported);
         }
         let slots = options.ring_bytes.max(4096) / size_of::<u64>();
-        let board = BoardFile::new(options.children)?;
+        let board = BoardFile::new(options.children, options.objects)?;
         // Programs will have to.
         File::open(board.path())
             .map_err(Error::system("finding the recorder's memory through /proc (is it mounted?)"))?;

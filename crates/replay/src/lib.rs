@@ -23,4 +23,5 @@ mod diagnose;
 pub mod drain;
 #[allow(unsafe_code, reason = "it gives blocks back to the pool that it took them from")]
 pub mod engine;
+mod kinds;
 pub mod verify;

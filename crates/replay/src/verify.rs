@@ -10,12 +10,12 @@ use std::thread;
 use std::time::Instant;
 
 use serde::{Serialize, Serializer};
-use trace::{Frame, Header, Lineage, Resolver, Tier, Trailer};
+use trace::{Fetched, Frame, Header, Lineage, Resolver, Tier, Trailer};
 use xxhash_rust::xxh3::Xxh3Default;
 
-use crate::compare::{Arenas, Check, CheckReport, Placement};
+use crate::compare::{Arenas, Check, CheckReport, Deaths, Placement};
 use crate::diagnose;
-use crate::engine::{Engine, Predictions};
+use crate::engine::{DeathEngine, DeathPredictions, Engine, Given, Predictions, Stopped};
 
 /// What verifying a trace came to.
 #[derive(Clone, Debug, Serialize)]
@@ -107,6 +107,10 @@ pub struct Outcome {
     pub placement: Placement,
     /// The checks.
     pub arenas: Arenas,
+    /// The checks.
+    pub deaths: Deaths,
+    /// Why the replay of deaths ended before its time.
+    pub deaths_stopped: Option<Stopped>,
 }
 
 /// Frames on their way between the threads; enough that neither waits for the other's hiccups.
@@ -117,6 +121,7 @@ const FRAMES: usize = 3;
 struct Work {
     frame: Frame,
     predictions: Predictions,
+    deaths: DeathPredictions,
     /// Bytes of the trace read up to here.
     bytes: u64,
     /// The event at which the engine gave up: only what was before it is predicted.
@@ -138,6 +143,15 @@ pub fn replay<R: Read + Send>(trace: Lineage<R>, mut progress: impl FnMut(u64)) 
         Ok(engine) => engine,
         Err(error) => return Outcome { error: Some(error.to_string()), ..Outcome::default() },
     };
+    let mut deaths = match trace.header().tier {
+        Tier::Blocks => None,
+        _ => match DeathEngine::new(&trace.header().allocator, &trace.header().interpreter.version) {
+            Ok(engine) => Some(engine),
+            Err(error) => return Outcome { error: Some(error.to_string()), ..Outcome::default() },
+        },
+    };
+    let mut bases = Fetched::default();
+    let mut stopped = None;
     let mut failed: Option<String> = None;
     let mut fetched_in_past = 0;
     let (mut outcome, gave_up) = thread::scope(|scope| {
@@ -146,7 +160,11 @@ pub fn replay<R: Read + Send>(trace: Lineage<R>, mut progress: impl FnMut(u64)) 
         let (back, predicted) = mpsc::sync_channel::<Work>(FRAMES);
         let comparing = scope.spawn(move || compare(trace, to_engine, &predicted));
         for mut work in inputs {
-            let Work { frame, predictions, bytes, stopped_at, in_past } = &mut work;
+            let Work { frame, predictions, deaths: predicted_deaths, bytes, stopped_at, in_past } = &mut work;
+            if let Some(deaths) = &mut deaths {
+                bases.append(&mut frame.fetched.clone());
+                stopped = deaths.run(&mut frame.objects, &mut bases, predicted_deaths).err();
+            }
             if let Err(error) = engine.run(frame.first_event, &frame.inputs, &mut frame.fetched, predictions)
             {
                 *stopped_at = Some(error.event().unwrap_or(frame.first_event));
@@ -171,6 +189,8 @@ pub fn replay<R: Read + Send>(trace: Lineage<R>, mut progress: impl FnMut(u64)) 
         outcome.error = Some(error);
     }
     outcome.fetched = engine.fetched() - fetched_in_past;
+    outcome.deaths.finish(stopped.as_ref());
+    outcome.deaths_stopped = stopped;
     outcome
 }
 
@@ -209,7 +229,7 @@ fn compare<R: Read>(
             outcome.leave_past();
         }
         let Work { frame, predictions, .. } = &work;
-        digest_frame(&mut digest, predictions);
+        digest_frame(&mut digest, predictions, &work.deaths);
         if let Some(event) = work.stopped_at {
             // A replay that has gone wrong may soon not be able to go on: whether it had, the frame's beginning tells.
             outcome.placement.beginning(&allocator, frame, predictions, &mut resolver);
@@ -222,6 +242,7 @@ fn compare<R: Read>(
             gave_up = true;
         }
         outcome.arenas.frame(frame, predictions);
+        outcome.deaths.frame(&frame.objects, &work.deaths, outcome.placement.observed());
         outcome.events += frame.inputs.len() as u64;
         idle.push(work);
     }
@@ -235,7 +256,10 @@ fn compare<R: Read>(
     (outcome, gave_up)
 }
 
-fn digest_frame(digest: &mut Xxh3Default, predictions: &Predictions) {
+fn digest_frame(digest: &mut Xxh3Default, predictions: &Predictions, deaths: &DeathPredictions) {
+    for death in &deaths.deaths {
+        digest.update(format!("{death:?}").as_bytes());
+    }
     // In pieces: the hash takes a few kilobytes at once far faster than eight bytes at a time.
     let mut bytes = [0; 512 * 8];
     for addresses in predictions.addresses().chunks(512) {
@@ -261,10 +285,15 @@ impl Outcome {
         report.events = self.events;
         report.bytes = self.bytes;
         report.predictions = self.predictions;
-        for &check in checks {
+        for &check in checks.iter().filter(|check| check.tier() <= header.tier) {
             report.checks.push(self.report(check, path, header));
         }
         report.error = self.error;
+        if report.checks.is_empty() {
+            let least = checks.iter().map(|check| check.tier()).min().map_or("none", Tier::name);
+            let why = format!("the trace is of tier {}; these checks need {least}", header.tier.name());
+            report.error.get_or_insert(why);
+        }
         let diverged = report.checks.iter().any(|check| check.first.is_some());
         // A forked process may end without ever needing an arena of its own, and then that check has nothing to say.
         let has_parent = header.parent.is_some();
@@ -273,7 +302,7 @@ impl Outcome {
             if has_parent && empty.clone().count() < report.checks.len() { None } else { empty.next() };
         report.verdict = if diverged {
             Verdict::Diverged
-        } else if report.error.is_some() || checks.is_empty() {
+        } else if report.error.is_some() {
             Verdict::Unreadable
         } else if let Some(check) = empty {
             report.error = Some(format!("the trace has no facts for the check {}", check.name.name()));
@@ -300,10 +329,33 @@ impl Outcome {
                 let first = self.arenas.first.map(|first| diagnose::arenas(path, header, first));
                 (self.arenas.tally, first, self.trailer.as_ref().map(|trailer| trailer.totals.arena_facts))
             }
+            Check::Deaths => {
+                let Given { outermost, unexplained, after_code, order, kept, uncounted } = self.deaths.given;
+                given.extend([
+                    ("outermost", outermost),
+                    ("unexplained", unexplained),
+                    ("after program code", after_code),
+                    ("order", order),
+                    ("kept", kept),
+                    ("uncounted", uncounted),
+                ]);
+                let (tally, first) = self.deaths.deaths();
+                let first = first.map(|first| diagnose::deaths(path, first));
+                (tally, first, self.trailer.as_ref().map(|trailer| trailer.totals.death_facts))
+            }
+            Check::PlacementFromDeaths => {
+                let (tally, first) = self.deaths.placement();
+                let first = first.map(|first| diagnose::placement_from_deaths(path, first));
+                (tally, first, self.trailer.as_ref().map(|trailer| trailer.totals.placement_facts))
+            }
         };
         assert!(tally.is_conserved(), "facts of {} are not conserved: {tally:?}", check.name());
         let why = match (&first, &self.error, tally.facts) {
             (Some(_), ..) if tally.unverified > 0 => Some("after divergence".to_owned()),
+            _ if check.tier() > Tier::Blocks && tally.unverified > 0 => Some(
+                "the recording ended in the middle of a death, or the blocks could not be replayed"
+                    .to_owned(),
+            ),
             (_, Some(error), _) => Some(format!("the replay ended early: {error}")),
             (_, _, 0) => Some("the trace has none".to_owned()),
             _ => None,

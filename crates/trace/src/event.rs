@@ -121,6 +121,12 @@ impl PackedInput {
         self
     }
 
+    /// The release of a block.
+    #[must_use]
+    pub fn release(block: Block) -> Self {
+        Self::new(Kind::Release, 0, block)
+    }
+
     /// Whether a block is born: an allocation that did not fail.
     #[inline]
     #[must_use]

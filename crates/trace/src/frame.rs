@@ -64,14 +64,43 @@ pub(crate) mod stream {
     pub(crate) const INPUTS: u8 = 0x01;
     pub(crate) const INPUT_SIZES: u8 = 0x02;
     pub(crate) const INPUT_BLOCKS: u8 = 0x03;
+    /// Objects: what happened to them, how many calls of the memory manager lie before each, and the numbers that belong
+    /// to births, deaths and types.
+    pub(crate) const OBJECTS: u8 = 0x04;
+    pub(crate) const OBJECT_RUNS: u8 = 0x05;
+    pub(crate) const OBJECT_BIRTHS: u8 = 0x06;
+    pub(crate) const OBJECT_DEATHS: u8 = 0x07;
+    pub(crate) const OBJECT_TYPES: u8 = 0x08;
     /// What the replay fetches after it has itself predicted that it is due: bases of arenas.
     pub(crate) const FETCHED: u8 = 0x10;
+    /// Of deaths that it has predicted: what lies between, and edges.
+    pub(crate) const FETCHED_DEATHS: u8 = 0x11;
+    pub(crate) const FETCHED_EDGES: u8 = 0x12;
     /// What was observed: addresses.
     pub(crate) const ADDRESSES: u8 = 0x20;
     /// What was observed: arenas.
     pub(crate) const ARENAS: u8 = 0x21;
+    /// What was observed: deaths, and which releases were theirs.
+    pub(crate) const DEATHS: u8 = 0x22;
+    pub(crate) const RELEASES_BY_DEATH: u8 = 0x23;
     /// All that a frame of events may have.
-    pub(crate) const OF_EVENTS: [u8; 6] = [INPUTS, INPUT_SIZES, INPUT_BLOCKS, FETCHED, ADDRESSES, ARENAS];
+    pub(crate) const OF_EVENTS: [u8; 15] = [
+        INPUTS,
+        INPUT_SIZES,
+        INPUT_BLOCKS,
+        FETCHED,
+        ADDRESSES,
+        ARENAS,
+        OBJECTS,
+        OBJECT_RUNS,
+        OBJECT_BIRTHS,
+        OBJECT_DEATHS,
+        OBJECT_TYPES,
+        FETCHED_DEATHS,
+        FETCHED_EDGES,
+        DEATHS,
+        RELEASES_BY_DEATH,
+    ];
 }
 
 /// The fixed part of a frame.
@@ -327,7 +356,7 @@ impl<R: Read> FrameReader<R> {
         if header.number != self.next_number {
             return Err(self.corrupt(Corruption::Number { found: header.number }));
         }
-        if header.events > MAX_EVENTS || (header.kind == kind::EVENTS && header.events == 0) {
+        if header.events > MAX_EVENTS {
             return Err(self.corrupt(Corruption::Length));
         }
         let known = if header.kind == kind::EVENTS { &stream::OF_EVENTS[..] } else { &[stream::DOCUMENT] };

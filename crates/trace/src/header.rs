@@ -133,12 +133,14 @@ pub enum EmptyArenas {
 }
 
 /// How much a trace holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Tier {
     /// Blocks and arenas.
     Blocks,
+    /// And births and deaths of objects, with what they refer to when they die.
+    Objects,
 }
 
 impl Tier {
@@ -147,6 +149,7 @@ impl Tier {
     pub fn name(self) -> &'static str {
         match self {
             Self::Blocks => "blocks",
+            Self::Objects => "objects",
         }
     }
 }
@@ -187,6 +190,17 @@ pub struct Totals {
     pub placement_facts: u64,
     /// Observed facts: an arena acquired, refused or given back.
     pub arena_facts: u64,
+    /// Objects born.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub objects: u64,
+    /// Observed facts: a death inside another one, the end of a death.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub death_facts: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 /// How the recorded program ended.

@@ -123,27 +123,43 @@ pub(crate) struct Streams<'a> {
 }
 
 /// Reads a stream of numbers.
-struct Numbers<'a> {
+pub(crate) struct Numbers<'a> {
     bytes: &'a [u8],
     position: usize,
     id: u8,
 }
 
-impl Numbers<'_> {
+impl<'a> Numbers<'a> {
+    pub(crate) fn new(bytes: &'a [u8], id: u8) -> Self {
+        Self { bytes, position: 0, id }
+    }
+
+    /// The next so many bytes.
+    pub(crate) fn bytes(&mut self, length: usize) -> Result<&'a [u8], Malformed> {
+        let rest = self.bytes.get(self.position..).unwrap_or_default();
+        let bytes = rest.get(..length).ok_or(Malformed::StreamEnds { id: self.id })?;
+        self.position += length;
+        Ok(bytes)
+    }
+
+    pub(crate) fn is_at_end(&self) -> bool {
+        self.position == self.bytes.len()
+    }
+
     #[inline]
-    fn byte(&mut self) -> Result<u8, Malformed> {
+    pub(crate) fn byte(&mut self) -> Result<u8, Malformed> {
         let byte = *self.bytes.get(self.position).ok_or(Malformed::StreamEnds { id: self.id })?;
         self.position += 1;
         Ok(byte)
     }
 
     #[inline]
-    fn number(&mut self) -> Result<u64, Malformed> {
+    pub(crate) fn number(&mut self) -> Result<u64, Malformed> {
         varint::read(self.bytes, &mut self.position).ok_or(Malformed::StreamEnds { id: self.id })
     }
 
     fn size(&mut self) -> Result<u64, Malformed> {
-        self.number().and_then(|size| if size <= MAX_SIZE { Ok(size) } else { self.out_of_range() })
+        self.number().and_then(|size| if size <= MAX_SIZE { Ok(size) } else { Err(self.out_of_range()) })
     }
 
     /// A block named relative to another one; it was born before `born`.
@@ -152,20 +168,16 @@ impl Numbers<'_> {
         let distance = varint::unfold(self.number()?);
         match last.checked_add_signed(distance) {
             Some(block) if block < born => Ok(block),
-            _ => self.out_of_range(),
+            _ => Err(self.out_of_range()),
         }
     }
 
-    fn out_of_range<T>(&self) -> Result<T, Malformed> {
-        Err(Malformed::OutOfRange { id: self.id })
+    pub(crate) fn out_of_range(&self) -> Malformed {
+        Malformed::OutOfRange { id: self.id }
     }
 
-    fn end(&self) -> Result<(), Malformed> {
-        if self.position == self.bytes.len() {
-            Ok(())
-        } else {
-            Err(Malformed::StreamContinues { id: self.id })
-        }
+    pub(crate) fn end(&self) -> Result<(), Malformed> {
+        if self.is_at_end() { Ok(()) } else { Err(Malformed::StreamContinues { id: self.id }) }
     }
 }
 
@@ -194,9 +206,9 @@ pub(crate) fn decode(
 ) -> Result<Counts, (usize, Malformed)> {
     // Not cleared: every element is written below, and frames mostly have the same length.
     out.resize(events as usize, PackedInput { head: 0, block: 0 });
-    let mut codes = Numbers { bytes: streams.codes, position: 0, id: stream::INPUTS };
-    let mut sizes = Numbers { bytes: streams.sizes, position: 0, id: stream::INPUT_SIZES };
-    let mut blocks = Numbers { bytes: streams.blocks, position: 0, id: stream::INPUT_BLOCKS };
+    let mut codes = Numbers::new(streams.codes, stream::INPUTS);
+    let mut sizes = Numbers::new(streams.sizes, stream::INPUT_SIZES);
+    let mut blocks = Numbers::new(streams.blocks, stream::INPUT_BLOCKS);
     let mut last = Last { released: first, resized: first };
     let (mut index, mut born, mut placed) = (0, first, 0);
     while index < out.len() {

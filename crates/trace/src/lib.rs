@@ -51,6 +51,7 @@ mod frame;
 mod header;
 mod inputs;
 mod lineage;
+mod objects;
 mod read;
 mod resolve;
 mod varint;
@@ -67,6 +68,10 @@ pub use header::{
     Totals, Trailer,
 };
 pub use lineage::Lineage;
+pub use objects::{
+    Beginning, Begins, Death, Edge, Fate, FetchedDeaths, Object, ObjectFrame, STRANGER, Step, TypeInfo,
+    TypeNumber,
+};
 pub use read::{FOREIGN, Fetched, FetchedArena, Frame, Observations, Reader};
 pub use resolve::{Placed, Places, Resolver};
 pub use write::{Branch, LiveBlock, Writer};

@@ -6,8 +6,9 @@ use std::io::Read;
 use crate::error::{Error, Malformed};
 use crate::event::{ArenaChange, ArenaEvent, PackedInput};
 use crate::frame::{FrameHeader, FrameReader, Version, kind, stream};
-use crate::header::{Header, Parent, Totals, Trailer};
+use crate::header::{Header, Parent, Tier, Totals, Trailer};
 use crate::inputs::{self, Streams};
+use crate::objects::{self, Known, ObjectFrame};
 use crate::varint;
 
 /// In an [`Observations`]' addresses: the block lies outside all arenas.
@@ -28,11 +29,13 @@ pub struct Frame {
     pub fetched: Fetched,
     /// What CPython answered.
     pub observations: Observations,
+    /// What there is of objects; nothing at tier `blocks`.
+    pub objects: ObjectFrame,
 }
 
 /// What a replay fetches: each item exists only because CPython gave an answer, so it may be had only in its turn
 /// and only by who has predicted that its turn has come. How many there are shows only when they run out.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Fetched {
     arenas: VecDeque<Option<u64>>,
 }
@@ -91,6 +94,7 @@ pub struct Reader<R> {
     /// Of the parent's trace, up to where this one goes on.
     past: Totals,
     counted: Totals,
+    known: Known,
     trailer: Option<Trailer>,
 }
 
@@ -114,7 +118,7 @@ impl<R: Read> Reader<R> {
         if [past.events, past.blocks, past.arenas].into_iter().any(|count| count >> 48 != 0) {
             return Err(frames.malformed(None, Malformed::Numbering));
         }
-        Ok(Self { frames, header, past, counted: Totals::default(), trailer: None })
+        Ok(Self { frames, header, past, counted: Totals::default(), known: Known::default(), trailer: None })
     }
 
     /// The trace's header.
@@ -165,6 +169,7 @@ impl<R: Read> Reader<R> {
         frame.observations.codes.clear();
         frame.observations.placed = 0;
         frame.observations.arenas.clear();
+        frame.objects.clear();
         let read = self.read_next(frame);
         if !matches!(read, Ok(true)) {
             frame.inputs.clear();
@@ -220,6 +225,8 @@ impl<R: Read> Reader<R> {
             ("arenas", totals.arenas, counted.arenas),
             ("placement facts", totals.placement_facts, counted.placement_facts),
             ("arena facts", totals.arena_facts, counted.arena_facts),
+            ("objects", totals.objects, counted.objects),
+            ("death facts", totals.death_facts, counted.death_facts),
         ] {
             if declared != counted {
                 return Err(self.frames.malformed(None, Malformed::Totals { name, declared, counted }));
@@ -253,6 +260,21 @@ impl<R: Read> Reader<R> {
             .filter(|event| !matches!(event.change, ArenaChange::Released(_)));
         self.fetched(requests.count(), &mut frame.fetched)?;
         frame.observations.codes.extend_from_slice(self.frames.stream(stream::ADDRESSES));
+        if self.header.tier >= Tier::Objects {
+            let frames = &self.frames;
+            objects::decode(
+                |id| frames.stream(id),
+                &frame.inputs,
+                header.first_block,
+                &mut self.known,
+                &mut frame.objects,
+            )
+            .map_err(|what| frames.malformed(None, what))?;
+            self.counted.objects = self.known.objects;
+            self.counted.death_facts = self.known.deaths;
+        } else if header.events == 0 {
+            return Err(self.frames.malformed(None, Malformed::Numbering));
+        }
         frame.number = self.frames.number();
         frame.observations.placed = counts.placed;
         let events = u64::from(header.events);

@@ -8,11 +8,14 @@ use crate::event::{Answer, ArenaChange, Block, Domain, Input};
 use crate::frame::{FrameHeader, FrameWriter, kind, stream};
 use crate::header::{Allocator, Ending, Header, Parent, Totals, Trailer};
 use crate::inputs::Encoder;
+use crate::objects::{self, Beginning, Begins, Death, Fate, Object, TypeInfo, TypeNumber};
 use crate::varint;
 
 /// A frame is closed after this many events: enough for the compressor to see the program's habits, few enough that
 /// a decoded frame stays in the processor's cache.
 const FRAME_EVENTS: u32 = 1 << 16;
+/// Or when so much is told of objects.
+const FRAME_OBJECTS: usize = 1 << 18;
 
 /// What the writer has to be told again of a live block; whoever holds the addresses keeps it.
 ///
@@ -68,6 +71,7 @@ pub struct Writer<W: Write> {
     /// The frame under construction, and its streams.
     frame: FrameHeader,
     inputs: Encoder,
+    objects: objects::Encoder,
     fetched: Vec<u8>,
     addresses: Vec<u8>,
     arenas: Vec<u8>,
@@ -116,6 +120,7 @@ impl<W: Write> Writer<W> {
             past,
             frame: FrameHeader::default(),
             inputs: Encoder::default(),
+            objects: objects::Encoder::default(),
             fetched: Vec::new(),
             addresses: Vec::new(),
             arenas: Vec::new(),
@@ -192,7 +197,7 @@ impl<W: Write> Writer<W> {
 
     /// Everything that comes before an event's own record.
     fn begin_event(&mut self) -> Result<(), Error> {
-        if self.frame.events == FRAME_EVENTS || (self.is_frame_due && self.frame.events > 0) {
+        if self.frame.events >= FRAME_EVENTS || (self.is_frame_due && self.frame.events > 0) {
             self.end_frame()?;
         }
         for (change, base) in std::mem::take(&mut self.pending) {
@@ -216,6 +221,7 @@ impl<W: Write> Writer<W> {
         self.inputs.push(input, self.totals.blocks);
         self.frame.events += 1;
         self.totals.events += 1;
+        self.objects.block();
     }
 
     fn observe(&mut self, size: u64, seen: Seen) -> u8 {
@@ -322,6 +328,82 @@ impl<W: Write> Writer<W> {
         Ok(())
     }
 
+    /// The release of a block because the object in it has just died: an answer, which only whoever replays blocks alone
+    /// is told of as an input.
+    ///
+    /// # Errors
+    /// If the sink refuses.
+    pub fn release_by_death(&mut self, live: LiveBlock, address: u64, domain: Domain) -> Result<(), Error> {
+        self.release(live, address, domain)?;
+        self.objects.released_by_death(u64::from(self.frame.events) - 1);
+        Ok(())
+    }
+
+    /// Everything that comes before what is told of an object.
+    fn begin_object(&mut self) -> Result<(), Error> {
+        if self.objects.size >= FRAME_OBJECTS { self.end_frame() } else { Ok(()) }
+    }
+
+    /// A type is described, and gets a number.
+    ///
+    /// # Errors
+    /// If the sink refuses.
+    pub fn described(&mut self, info: &TypeInfo) -> Result<TypeNumber, Error> {
+        self.begin_object()?;
+        Ok(self.objects.described(info))
+    }
+
+    /// An object is born, and gets a number.
+    ///
+    /// # Errors
+    /// If the sink refuses.
+    pub fn born(&mut self, of: TypeNumber, begins: Begins) -> Result<Object, Error> {
+        self.begin_object()?;
+        self.totals.objects += 1;
+        Ok(self.objects.born(of, begins, self.totals.blocks))
+    }
+
+    /// A number for an object whose birth was not seen.
+    pub fn stranger(&mut self) -> Object {
+        self.objects.stranger()
+    }
+
+    /// An object dies, for a reason that the trace does not hold.
+    ///
+    /// # Errors
+    /// If the sink refuses.
+    pub fn dies(&mut self, object: Object) -> Result<(), Error> {
+        self.begin_object()?;
+        self.objects.dies(object);
+        Ok(())
+    }
+
+    /// What a replay is to know of a death when it has predicted that it begins.
+    ///
+    /// # Errors
+    /// If the sink refuses.
+    pub fn begins(&mut self, object: Object, beginning: &Beginning) -> Result<(), Error> {
+        self.begin_object()?;
+        self.objects.begins(object, beginning);
+        Ok(())
+    }
+
+    /// The program has made so many steps inside of a death, since anything else happened to that.
+    pub fn steps(&mut self, object: Object, steps: u64) {
+        self.objects.steps(object, steps);
+    }
+
+    /// What becomes of the memory of an object whose death ends.
+    pub fn ends(&mut self, object: Object, fate: Fate) {
+        self.objects.ends(object, fate);
+    }
+
+    /// An answer: what happened to an object.
+    pub fn observed(&mut self, death: Death) {
+        self.totals.death_facts += 1;
+        self.objects.observe(death);
+    }
+
     /// A mark.
     ///
     /// # Errors
@@ -340,17 +422,16 @@ impl<W: Write> Writer<W> {
     }
 
     fn end_frame(&mut self) -> Result<(), Error> {
-        self.frames.write(
-            self.frame,
-            &[
-                (stream::INPUTS, &self.inputs.codes),
-                (stream::INPUT_SIZES, &self.inputs.sizes),
-                (stream::INPUT_BLOCKS, &self.inputs.blocks),
-                (stream::FETCHED, &self.fetched),
-                (stream::ADDRESSES, &self.addresses),
-                (stream::ARENAS, &self.arenas),
-            ],
-        )?;
+        let blocks = [
+            (stream::INPUTS, &self.inputs.codes[..]),
+            (stream::INPUT_SIZES, &self.inputs.sizes),
+            (stream::INPUT_BLOCKS, &self.inputs.blocks),
+            (stream::FETCHED, &self.fetched),
+            (stream::ADDRESSES, &self.addresses),
+            (stream::ARENAS, &self.arenas),
+        ];
+        let streams: Vec<_> = blocks.into_iter().chain(self.objects.streams()).collect();
+        self.frames.write(self.frame, &streams)?;
         // Whoever writes may be killed.
         self.frames.flush()?;
         self.is_frame_due = false;
@@ -360,6 +441,7 @@ impl<W: Write> Writer<W> {
 
     fn begin_frame(&mut self) {
         self.inputs.begin_frame(self.totals.blocks);
+        self.objects.begin_frame();
         for stream in [&mut self.fetched, &mut self.addresses, &mut self.arenas] {
             stream.clear();
         }
@@ -386,7 +468,7 @@ impl<W: Write> Writer<W> {
     /// # Errors
     /// If the sink refuses.
     pub fn finish(mut self, ending: Ending, microseconds: u64) -> Result<(Totals, u64), Error> {
-        if self.frame.events > 0 {
+        if self.frame.events > 0 || self.objects.size > 0 {
             self.end_frame()?;
         }
         let totals = Totals {

@@ -36,6 +36,7 @@ impl Stepped {
     pub(crate) fn run(&mut self) {
         while let Some(death) = self.deaths.next(&mut self.world).expect("counted") {
             match death {
+                Death::Begin(_) => unreachable!("the heap does not ask for it"),
                 Death::Finalize(object) => {
                     self.world.log.push(Event::Finalize(object));
                     assert_eq!(self.world.count(object), 1);
@@ -322,4 +323,53 @@ fn a_finalizer_that_gives_up_too_much_is_an_error() {
         assert_eq!(deaths.next(&mut world), Ok(Some(Death::Free(0))));
         assert!(deaths.is_idle() || deaths.next(&mut world) == Ok(None));
     }
+}
+
+/// A heap that learns only when an object dies what it owns.
+struct Late {
+    counts: Vec<u64>,
+    owned: Vec<Vec<usize>>,
+    told: Vec<usize>,
+}
+
+impl Heap for Late {
+    type Id = usize;
+
+    fn count(&self, object: usize) -> u64 {
+        self.counts[object]
+    }
+
+    fn set_count(&mut self, object: usize, word: u64) {
+        self.counts[object] = word;
+    }
+
+    fn release_next(&mut self, object: usize) -> Option<usize> {
+        assert!(self.told.contains(&object), "its death was announced");
+        self.owned[object].pop()
+    }
+
+    fn announces(&self) -> bool {
+        true
+    }
+}
+
+#[test]
+fn deaths_are_announced_before_anything_is_asked_of_the_object() {
+    let mut heap = Late { counts: vec![1, 1, 1], owned: vec![Vec::new(); 3], told: Vec::new() };
+    let mut deaths = Deaths::new(Rules::for_cpython(3, 13).expect("rules"));
+    assert_eq!(deaths.decrement(&mut heap, 0), Ok(true));
+    let mut order = Vec::new();
+    while let Some(death) = deaths.next(&mut heap).expect("counted") {
+        if let Death::Begin(object) = death {
+            heap.told.push(object);
+            if object == 0 {
+                heap.owned[0] = vec![1, 2];
+            }
+        }
+        order.push(death);
+    }
+    let begin = Death::Begin;
+    let free = Death::Free;
+    assert_eq!(order, [begin(0), begin(2), free(2), begin(1), free(1), free(0)]);
+    assert!(deaths.is_idle());
 }

@@ -3,6 +3,7 @@
 mod interpreter;
 mod opening;
 mod packing;
+mod returns;
 mod two_sides;
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -10,7 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use crate::preload::producer::Producer;
 use crate::preload::slot;
 use crate::ring::Ring;
-use crate::{Domain, Event};
+use crate::{Domain, Event, ObjectEvent, ReferentCount};
 
 /// A producer that writes to `ring`.
 fn attach(ring: &Ring) -> Producer {
@@ -21,6 +22,35 @@ fn attach(ring: &Ring) -> Producer {
     // and slots are atomic, so that writing to them through a pointer made from a reference is allowed.
     unsafe { producer.attach(header, slots.as_ptr().cast::<AtomicU64>().cast_mut(), slots.len()) };
     producer
+}
+
+/// What is told of objects, as operation, what is in the size field, and in the address.
+fn object(event: ObjectEvent) -> (u8, u64, u64) {
+    let (what, address) = match event {
+        ObjectEvent::Born(object) => (slot::OBJECT_BORN, object),
+        ObjectEvent::OfType(of) => (slot::OBJECT_TYPE, of),
+        ObjectEvent::Dies(object) => (slot::OBJECT_DIES, object),
+        ObjectEvent::Length(length) => (slot::OBJECT_LENGTH, length),
+        ObjectEvent::Edge { referent, count } => {
+            let count = match count {
+                ReferentCount::Exactly(count) => count.into(),
+                ReferentCount::Many => slot::COUNT_MANY,
+                ReferentCount::Immortal => slot::COUNT_IMMORTAL,
+            };
+            return (slot::EDGE, count, referent);
+        }
+        ObjectEvent::EdgesEnd => (slot::OBJECT_EDGES, 0),
+        ObjectEvent::Ended(object) => (slot::OBJECT_ENDED, object),
+        ObjectEvent::Moves(object) => (slot::OBJECT_MOVES, object),
+        ObjectEvent::Unnested => (slot::OBJECT_UNNESTED, 0),
+        ObjectEvent::Lost => (slot::OBJECTS_LOST, 0),
+        ObjectEvent::Type(of) => (slot::TYPE, of),
+        ObjectEvent::TypeFlags(flags) => (slot::TYPE_FLAGS, flags),
+        ObjectEvent::TypeName([a, b, c, d, e, f]) => {
+            (slot::TYPE_NAME, u64::from_le_bytes([a, b, c, d, e, f, 0, 0]))
+        }
+    };
+    (slot::OBJECT, what, address)
 }
 
 /// Writes an event as the hooks do.
@@ -35,6 +65,10 @@ fn write(producer: &Producer, event: Event) {
         Event::ArenaAcquired { base, size } => (slot::ARENA_ACQUIRED, size, base, None),
         Event::ArenaReleased { base, size } => (slot::ARENA_RELEASED, size, base, None),
         Event::Forked { fork } => (slot::FORK, 0, fork, None),
+        Event::Object(event) => {
+            let (op, what, address) = object(event);
+            (op, what, address, None)
+        }
         Event::Mark { code } => (slot::MARK, u64::from(code), 0, None),
     };
     if old.is_none() && slot::is_narrow(size, address) {

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use super::pack;
 use crate::decode::{Found, decode_any, decode_narrow};
 use crate::preload::slot;
-use crate::{Domain, Event};
+use crate::{Domain, Event, ObjectEvent, ReferentCount};
 
 fn domains() -> impl Strategy<Value = Domain> {
     prop_oneof![Just(Domain::Mem), Just(Domain::Obj)]
@@ -26,6 +26,30 @@ fn sizes() -> impl Strategy<Value = u64> {
     prop_oneof![4 => 0..1030_u64, 1 => 0..1_u64 << 40, 1 => 0..=slot::MAX_PAYLOAD]
 }
 
+fn objects() -> impl Strategy<Value = ObjectEvent> {
+    let count = prop_oneof![
+        (0..1021_u16).prop_map(ReferentCount::Exactly),
+        Just(ReferentCount::Many),
+        Just(ReferentCount::Immortal),
+    ];
+    let address = || 0..1_u64 << slot::ADDRESS_BITS;
+    prop_oneof![
+        address().prop_map(ObjectEvent::Born),
+        address().prop_map(ObjectEvent::OfType),
+        address().prop_map(ObjectEvent::Dies),
+        address().prop_map(ObjectEvent::Length),
+        (address(), count).prop_map(|(referent, count)| ObjectEvent::Edge { referent, count }),
+        Just(ObjectEvent::EdgesEnd),
+        address().prop_map(ObjectEvent::Ended),
+        address().prop_map(ObjectEvent::Moves),
+        Just(ObjectEvent::Unnested),
+        Just(ObjectEvent::Lost),
+        address().prop_map(ObjectEvent::Type),
+        address().prop_map(ObjectEvent::TypeFlags),
+        any::<[u8; 6]>().prop_map(ObjectEvent::TypeName),
+    ]
+}
+
 pub(super) fn events() -> impl Strategy<Value = Event> {
     prop_oneof![
         (domains(), any::<bool>(), addresses(), sizes())
@@ -36,6 +60,7 @@ pub(super) fn events() -> impl Strategy<Value = Event> {
         (addresses(), sizes()).prop_map(|(base, size)| Event::ArenaAcquired { base, size }),
         (addresses(), sizes()).prop_map(|(base, size)| Event::ArenaReleased { base, size }),
         (0..1023_u16).prop_map(|code| Event::Mark { code }),
+        objects().prop_map(Event::Object),
     ]
 }
 

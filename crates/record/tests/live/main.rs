@@ -8,6 +8,7 @@ mod invisible;
 mod lifecycle;
 mod linking;
 mod model;
+mod objects;
 mod pythons;
 mod recorded;
 mod stream;

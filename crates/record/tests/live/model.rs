@@ -58,7 +58,7 @@ impl Model {
                 self.released += 1;
                 self.blocks.remove(&address).map(drop).ok_or("the block is not alive")
             }
-            Event::Forked { .. } => Ok(()),
+            Event::Forked { .. } | Event::Object(_) => Ok(()),
             Event::ArenaAcquired { base, size } => {
                 self.arenas_acquired += 1;
                 if ![256 << 10, 1 << 20, 2 << 20].contains(&size) {

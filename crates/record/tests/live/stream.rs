@@ -59,6 +59,7 @@ fn the_same_program_makes_the_same_calls() {
                 Event::ArenaReleased { size, .. } => (8, size),
                 Event::Mark { code } => (9, code.into()),
                 Event::Forked { fork } => (10, fork),
+                Event::Object(_) => (11, 0),
             };
             let events = record(command(python, "print(1)")).events;
             events.into_iter().map(shape).collect::<Vec<_>>()

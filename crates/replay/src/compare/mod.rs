@@ -5,28 +5,35 @@
 //! more, so all its later facts are unverified.
 
 mod arenas;
+mod deaths;
 mod placement;
 
 use std::collections::BTreeMap;
 
 use serde::Serialize;
+use trace::Tier;
 
 pub use arenas::{ArenaDivergence, Arenas};
+pub use deaths::{Deaths, ListDivergence};
 pub use placement::{Placement, PlacementDivergence};
 
 /// The checks, by the names they have on the command line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, clap::ValueEnum)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "kebab-case")]
 pub enum Check {
     /// The address of each block that pools serve.
     Placement,
     /// Arenas are acquired and released when predicted.
     Arenas,
+    /// Who dies inside of which death, in which order, and whose memory is released.
+    Deaths,
+    /// The address of each block, when deaths that are predicted release objects.
+    PlacementFromDeaths,
 }
 
 impl Check {
     /// All of them, in the order in which they are shown.
-    pub const ALL: [Self; 2] = [Self::Placement, Self::Arenas];
+    pub const ALL: [Self; 4] = [Self::Placement, Self::Arenas, Self::Deaths, Self::PlacementFromDeaths];
 
     /// The check's name.
     #[must_use]
@@ -34,6 +41,17 @@ impl Check {
         match self {
             Self::Placement => "placement",
             Self::Arenas => "arenas",
+            Self::Deaths => "deaths",
+            Self::PlacementFromDeaths => "placement-from-deaths",
+        }
+    }
+
+    /// From which tier on there is something to check.
+    #[must_use]
+    pub fn tier(self) -> Tier {
+        match self {
+            Self::Placement | Self::Arenas => Tier::Blocks,
+            Self::Deaths | Self::PlacementFromDeaths => Tier::Objects,
         }
     }
 }
@@ -96,6 +114,14 @@ impl Tally {
     /// Forgets the facts so far, which count elsewhere, but not that one differed.
     fn leave_past(&mut self) {
         *self = Self { broken: self.broken, ..Self::default() };
+    }
+
+    /// Counts facts of which the first is predicted otherwise, or something is predicted that never happens.
+    fn fail(&mut self, facts: u64) {
+        self.broken = true;
+        self.facts += facts;
+        self.diverged += facts.min(1);
+        self.unverified += facts.saturating_sub(1);
     }
 
     /// Counts facts that could not be compared.

@@ -86,6 +86,12 @@ impl Placement {
         self.tally.leave(facts - known as u64);
     }
 
+    /// Where the blocks of the last frame were observed to lie, up to the first divergence.
+    #[must_use]
+    pub fn observed(&self) -> &[u64] {
+        if self.first.is_none() { &self.observed } else { &[] }
+    }
+
     /// What was compared so far counts elsewhere; only that something differed stands.
     pub fn leave_past(&mut self) {
         self.tally.leave_past();

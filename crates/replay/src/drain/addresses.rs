@@ -53,6 +53,13 @@ impl Addresses {
         before
     }
 
+    /// The block at an address.
+    #[inline]
+    pub(super) fn get(&self, address: u64) -> Option<LiveBlock> {
+        let Some(index) = self.index(address) else { return self.odd.get(&address).copied() };
+        self.pages.get(&(address >> PAGE_SHIFT))?.blocks[index]
+    }
+
     /// Takes a block out.
     #[inline]
     pub(super) fn remove(&mut self, address: u64) -> Option<LiveBlock> {

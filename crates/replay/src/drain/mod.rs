@@ -5,6 +5,7 @@
 
 mod addresses;
 mod allocator;
+mod objects;
 
 use std::fmt;
 use std::io::Write;
@@ -17,6 +18,7 @@ use trace::{
 use addresses::{Addresses, Arenas};
 pub use allocator::UnknownAllocator;
 pub(crate) use allocator::by_version;
+use objects::Objects;
 
 /// Raw events are held back until this many small blocks tell how the allocator was built.
 const EVIDENCE: usize = 4096;
@@ -89,6 +91,7 @@ struct Recording<W: Write> {
     allocator: Allocator,
     addresses: Addresses,
     arenas: Arenas,
+    objects: Objects,
     /// Arenas given back inside the call that is under way; it is known only later whether that is a resize.
     released: Vec<u64>,
 }
@@ -114,7 +117,14 @@ impl<W: Write> Drain<W> {
         let Fork { branch, allocator, addresses, arenas } = fork;
         header.allocator = allocator;
         let writer = Writer::resume(open()?, &header, branch, parent)?;
-        let recording = Recording { writer, allocator, addresses, arenas, released: Vec::new() };
+        let recording = Recording {
+            writer,
+            allocator,
+            addresses,
+            arenas,
+            objects: Objects::default(),
+            released: Vec::new(),
+        };
         Ok(Self { waiting: None, held_back: Vec::new(), small: 0, recording: Some(recording) })
     }
 
@@ -170,6 +180,7 @@ impl<W: Write> Drain<W> {
             allocator: header.allocator,
             addresses: Addresses::new(header.allocator.alignment),
             arenas: Arenas::default(),
+            objects: Objects::new(&header.interpreter.version),
             released: Vec::new(),
             writer: Writer::new(open()?, &header)?,
         });
@@ -180,6 +191,12 @@ impl<W: Write> Drain<W> {
     #[must_use]
     pub fn has_begun(&self) -> bool {
         self.recording.is_some()
+    }
+
+    /// Whether births and deaths of objects were recorded to some point only: the program took the tracer away.
+    #[must_use]
+    pub fn lost_objects(&self) -> bool {
+        self.recording.as_ref().is_some_and(|recording| recording.objects.is_lost)
     }
 
     /// Bytes written so far; the last frame is not among them.
@@ -209,6 +226,7 @@ impl<W: Write> Drain<W> {
         self.begin()?;
         let Some(mut recording) = self.recording else { return Ok((Totals::default(), 0)) };
         recording.settle_released(None);
+        recording.objects.end(&mut recording.writer);
         if cut_short {
             recording.writer.cut_short();
         }
@@ -249,6 +267,7 @@ impl<W: Write> Recording<W> {
             Event::Allocate { domain: through, zeroed, address, size } => {
                 let answer = self.answer(size, address);
                 self.settle_released(None);
+                self.objects.call(&mut self.writer);
                 if let Some(live) = self.writer.allocate(domain(through), size, zeroed, answer)? {
                     self.place(address, live)?;
                 }
@@ -258,11 +277,17 @@ impl<W: Write> Recording<W> {
                 let Some(live) = self.addresses.remove(address) else {
                     return Err(self.gap(address, "releases a block that is not live,"));
                 };
-                self.writer.release(live, address, domain(through))?;
+                if self.objects.release(live.block(), address, &mut self.writer)? {
+                    self.writer.release_by_death(live, address, domain(through))?;
+                    self.objects.released(live.block(), &mut self.writer);
+                } else {
+                    self.writer.release(live, address, domain(through))?;
+                }
             }
             Event::Resize { domain: through, old, new, size } => {
                 let answer = self.answer(size, new);
                 self.settle_released(Some(old));
+                self.objects.call(&mut self.writer);
                 let Some(live) = self.addresses.remove(old) else {
                     return Err(self.gap(old, "resizes a block that is not live,"));
                 };
@@ -289,8 +314,10 @@ impl<W: Write> Recording<W> {
             }
             // Whoever follows the child asks for what it takes over: see `Drain::fork`.
             Event::Forked { .. } => self.settle_released(None),
+            Event::Object(event) => self.objects.push(event, &self.addresses, &mut self.writer)?,
             Event::Mark { code } => {
                 self.settle_released(None);
+                self.objects.call(&mut self.writer);
                 self.writer.mark(match code {
                     record::MARK_DEBUG_MALLOC_STATS => MARK_DEBUGMALLOCSTATS,
                     code => code.into(),

@@ -8,6 +8,8 @@ use std::fmt;
 pub enum EngineError {
     /// The trace's allocator cannot be built.
     Allocator(pool::GeometryError),
+    /// The interpreter's version is not known here.
+    Version(String),
     /// An input touches a block that is not live.
     NotLive {
         /// The event.
@@ -34,7 +36,7 @@ impl EngineError {
     #[must_use]
     pub fn event(&self) -> Option<u64> {
         match *self {
-            Self::Allocator(_) => None,
+            Self::Allocator(_) | Self::Version(_) => None,
             Self::NotLive { event, .. } | Self::TooLarge { event } | Self::NoArena { event, .. } => {
                 Some(event)
             }
@@ -46,6 +48,7 @@ impl fmt::Display for EngineError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Allocator(why) => write!(f, "the trace's allocator cannot be built: {why}"),
+            Self::Version(version) => write!(f, "it is not known how CPython {version} counts references"),
             Self::NotLive { event, block } => {
                 write!(f, "event {event} touches block {block}, which is not live: the recording has a gap")
             }

@@ -3,6 +3,7 @@
 //! It is given inputs, and may fetch the base of an arena at the moment at which its own pool asks for one. It never
 //! holds an observation: neither this module nor anything that it uses imports that type.
 
+mod deaths;
 mod error;
 mod geometry;
 mod live;
@@ -15,6 +16,7 @@ use std::rc::Rc;
 use pool::{Pool, Refusal, SizeClass, Unbacked};
 use trace::{Allocator, ArenaChange, ArenaEvent, BlockTable, Fetched, FetchedArena, Kind, PackedInput};
 
+pub use deaths::{DeathEngine, DeathPredictions, Given, Stopped};
 pub use error::EngineError;
 use geometry::geometry;
 use live::Live;

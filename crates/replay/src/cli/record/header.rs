@@ -70,7 +70,12 @@ pub(super) fn is_program(pid: u32, command: &[OsString]) -> bool {
 }
 
 /// The header of the trace of an interpreter that was started by `command`.
-pub(super) fn header(claim: &Claim, command: &[OsString], arguments: &Arguments) -> Result<Header, String> {
+pub(super) fn header(
+    claim: &Claim,
+    command: &[OsString],
+    arguments: &Arguments,
+    tells_objects: bool,
+) -> Result<Header, String> {
     // Older versions break the line before the compiler's name.
     let build = claim.version.split_whitespace().collect::<Vec<_>>().join(" ");
     let version = build.split_whitespace().next().unwrap_or_default().trim_end_matches('+').to_owned();
@@ -95,10 +100,13 @@ pub(super) fn header(claim: &Claim, command: &[OsString], arguments: &Arguments)
                 .map_or(1, |processors| u32::try_from(processors.get()).unwrap_or(u32::MAX)),
         },
         allocator,
-        tier: Tier::Blocks,
+        tier: if tells_objects { Tier::Objects } else { Tier::Blocks },
         tier_reason: match arguments.tier {
-            TierChoice::Blocks => "no more was asked for",
-            TierChoice::Auto => "this version records no more",
+            TierChoice::Blocks => "births and deaths of objects were not asked for (--tier objects)",
+            TierChoice::Objects if tells_objects => "changes of counts are not told by this interpreter",
+            TierChoice::Objects => {
+                "births and deaths of objects are recorded of CPython 3.13.3 and later patches of 3.13"
+            }
         }
         .to_owned(),
         parent: None,

@@ -42,7 +42,7 @@ pub(super) struct Arguments {
     #[arg(short, long)]
     force: bool,
     /// How much of what happens to record: what a trace holds decides which checks `verify` can make
-    #[arg(long, value_enum, default_value_t = TierChoice::Auto)]
+    #[arg(long, value_enum, default_value_t = TierChoice::Blocks)]
     tier: TierChoice,
     /// Leave the command line and the interpreter's place out of the trace
     #[arg(long)]
@@ -68,10 +68,11 @@ pub(super) struct Arguments {
 
 #[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum TierChoice {
-    /// As much as the interpreter lets be seen (for now, blocks)
-    Auto,
     /// Every call of the allocators and every arena: checks `placement` and `arenas`
     Blocks,
+    /// Births and deaths of objects as well, with what they refer to when they die, where that can be seen (CPython 3.13.3
+    /// and later patches of 3.13, on x86-64): checks `deaths` and `placement-from-deaths`, too
+    Objects,
 }
 
 /// Exit statuses of commands that run commands, as shells and `env` have them.
@@ -92,7 +93,11 @@ pub(super) fn run(arguments: Arguments) -> ExitCode {
         complain(why);
         return ExitCode::from(FAILED);
     }
-    let options = SessionOptions { children: arguments.follow, ..SessionOptions::default() };
+    let options = SessionOptions {
+        children: arguments.follow,
+        objects: arguments.tier == TierChoice::Objects,
+        ..SessionOptions::default()
+    };
     let signals = Signals::begin(arguments.behind.as_deref());
     let session = Session::new(&options)
         .map_err(|error| complain(format_args!("{error}: the program runs unrecorded")))

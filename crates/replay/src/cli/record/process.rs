@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use record::{Consumer, Origin};
-use trace::{Ending, Header, Totals};
+use trace::{Ending, Header, Tier, Totals};
 
 use super::family::{Family, Past};
 use super::follow::{End, Failure, drain_all, introduced};
@@ -54,19 +54,22 @@ fn follow(consumer: &mut Consumer, family: &Family<'_>) -> Result<Recorded, Stri
         family.signals.recorded(&claim);
     }
     family.begin();
+    let tells_objects = consumer.status().objects;
     let (header, past) = match claim.origin {
         Origin::Started if family.is_first(number) => {
-            (header(&claim, &family.arguments.command, family.arguments)?, None)
+            (header(&claim, &family.arguments.command, family.arguments, tells_objects)?, None)
         }
         Origin::Started => {
             let command = command_of(claim.pid).unwrap_or_else(|| vec![claim.executable.clone().into()]);
-            (header(&claim, &command, family.arguments)?, None)
+            (header(&claim, &command, family.arguments, tells_objects)?, None)
         }
         Origin::Forked { parent, fork } => {
             let past = family.past(parent, fork).ok_or(
                 "it was forked from a process whose recording did not come as far, and is not recorded",
             )?;
-            (Header { started: now(), ..past.header.clone() }, Some(past))
+            let tier_reason =
+                "births and deaths of objects are recorded of processes that were started".to_owned();
+            (Header { started: now(), tier: Tier::Blocks, tier_reason, ..past.header.clone() }, Some(past))
         }
     };
     let path = family.name(number, &header.program.name, claim.pid);
@@ -181,6 +184,7 @@ impl Recorded {
     /// Completes the trace and tells where it is.
     pub(super) fn finish(self, family: &Family<'_>, ending: Ending) -> Result<(), String> {
         let microseconds = u64::try_from(self.duration.as_micros()).unwrap_or(u64::MAX);
+        let lost_objects = self.drain.lost_objects();
         let finished = self.drain.finish(ending, microseconds, self.end != End::Finished);
         let (Totals { events, .. }, bytes) = finished.map_err(|error| {
             family.fail();
@@ -197,6 +201,12 @@ impl Recorded {
             numbers::bytes(bytes),
             numbers::ratio(bytes, events),
         ));
+        if lost_objects {
+            complain(
+                "the program took the interpreter's reference tracer away, as tracemalloc does: births and deaths of \
+                 objects are recorded up to there",
+            );
+        }
         family.complete(self.number, self.path);
         Ok(())
     }

@@ -4,12 +4,16 @@
 //! is too much to keep while replaying. So the trace is replayed once more, up to the divergence, and this time
 //! somebody takes notes.
 
+mod deaths;
+
 use std::path::Path;
 
 use trace::{ArenaChange, ArenaEvent, BlockTable, FOREIGN, Frame, Header, Kind, Lineage};
 
 use crate::compare::{ArenaDivergence, Divergence, PlacementDivergence};
 use crate::engine::{Engine, Predictions};
+
+pub(crate) use deaths::{deaths, placement_from_deaths};
 
 /// What is known of one pool.
 struct Watched {

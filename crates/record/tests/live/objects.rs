@@ -1,0 +1,115 @@
+//! Births and deaths of objects.
+
+use std::collections::HashMap;
+
+use record::{Event, ObjectEvent, ReferentCount, SessionOptions};
+
+use crate::pythons::{each, each_from};
+use crate::recorded;
+
+/// 500 objects of a class, of which 100 die with the list that they are in, one with its last name, the others at the end
+/// of the function.
+const PROGRAM: &str = "
+class Watched:
+    __slots__ = ('other',)
+def work():
+    many = [Watched() for n in range(100)]
+    one = Watched()
+    one.other = Watched()
+    others = tuple(Watched() for n in range(398))
+    del many
+    del one
+work()
+";
+
+/// Objects of one class, as the tracer tells of them.
+#[derive(Default)]
+struct Watched {
+    born: usize,
+    /// How many deaths were going on when each of them died.
+    depths: Vec<usize>,
+    /// References that they had, all in all, that nobody else had.
+    owned: usize,
+}
+
+fn watch(events: &[Event], class: &str) -> Watched {
+    let mut watched = Watched::default();
+    let (mut name, mut described, mut born) = (Vec::new(), 0, 0);
+    let (mut types, mut live) = (HashMap::new(), HashMap::new());
+    let mut open = Vec::new();
+    let (mut dying, mut is_unnested) = (None, false);
+    for event in events {
+        let Event::Object(event) = *event else { continue };
+        match event {
+            ObjectEvent::Type(address) => {
+                described = address;
+                name.clear();
+            }
+            ObjectEvent::TypeName(bytes) => {
+                name.extend(bytes.iter().take_while(|byte| **byte != 0));
+                types.insert(described, String::from_utf8_lossy(&name).into_owned());
+            }
+            ObjectEvent::Born(object) => born = object,
+            ObjectEvent::OfType(of) => {
+                live.insert(born, of);
+                watched.born += usize::from(types[&of] == class);
+            }
+            ObjectEvent::Dies(object) => {
+                dying = live.remove(&object).map(|of| types[&of] == class);
+                if dying == Some(true) {
+                    watched.depths.push(open.len());
+                }
+                open.push(object);
+            }
+            ObjectEvent::Edge { count, .. } if dying == Some(true) => {
+                watched.owned += usize::from(count == ReferentCount::Exactly(1));
+            }
+            ObjectEvent::Ended(object) => assert_eq!(open.pop(), Some(object), "from the inside out"),
+            // Nobody will tell when that is over.
+            ObjectEvent::Unnested => is_unnested = true,
+            ObjectEvent::EdgesEnd if std::mem::take(&mut is_unnested) => {
+                open.pop();
+            }
+            _ => {}
+        }
+    }
+    watched
+}
+
+#[test]
+fn objects_are_told_from_their_births_to_their_deaths() {
+    each(|python| {
+        let options = SessionOptions { objects: true, ..SessionOptions::default() };
+        let recording = recorded::record_with(recorded::command(python, PROGRAM), &options);
+        assert!(recording.seen.status.success(), "{python:?} {:?}", recording.seen);
+        let version = recording.claim.expect("it is recorded").version;
+        let patch =
+            version.strip_prefix("3.13.").and_then(|rest| rest.split(|c: char| !c.is_ascii_digit()).next());
+        let tells = patch.and_then(|patch| patch.parse::<u32>().ok()) >= Some(3);
+        assert_eq!(recording.status.objects, tells && cfg!(target_arch = "x86_64"), "{python:?}");
+        let told = recording.events.iter().any(|event| matches!(event, Event::Object(_)));
+        assert_eq!(told, recording.status.objects, "{python:?}");
+        if !told {
+            return;
+        }
+        let watched = watch(&recording.events, "Watched");
+        assert_eq!((watched.born, watched.depths.len()), (500, 500), "{python:?}");
+        let inside = watched.depths.iter().filter(|depth| **depth > 0).count();
+        // All but the one with a name of its own.
+        assert_eq!(inside, 499, "{python:?} {:?}", watched.depths);
+        assert_eq!(watched.owned, 1, "{python:?}");
+    });
+}
+
+/// A tracer of the program's own takes the place of ours: that is told, and the program has its own.
+#[test]
+fn a_program_may_take_the_tracer_away() {
+    each_from((3, 13), |python| {
+        let options = SessionOptions { objects: true, ..SessionOptions::default() };
+        let program = "import tracemalloc; tracemalloc.start(); print(tracemalloc.is_tracing())";
+        let recording = recorded::record_with(recorded::command(python, program), &options);
+        assert_eq!(recording.seen.stdout, "True\n", "{python:?}");
+        let lost = recording.events.contains(&Event::Object(ObjectEvent::Lost));
+        assert_eq!(lost, recording.status.objects, "{python:?}");
+    });
+}

@@ -1,0 +1,191 @@
+//! Births and deaths of objects, recorded live: every death that another one explains is predicted, and what is wrong is
+//! found where it is.
+
+use std::path::PathBuf;
+
+use replay::compare::Deaths;
+use replay::engine::{DeathEngine, DeathPredictions};
+use trace::{Death, Fetched, Frame, Reader, Step};
+
+use crate::support::pythons::{Python, recordable};
+use crate::support::{replay, stderr, verify_json};
+
+/// Cascades of all kinds: containers in each other, instances with and without slots, finalizers that revive, weak
+/// references that call back, generators, closures, tracebacks, chains, threads.
+const PROGRAM: &str = r#"
+import json, re, threading, weakref
+class Plain: pass
+class Slotted:
+    __slots__ = ("one", "two", "__weakref__")
+class Last:
+    kept = []
+    def __del__(self):
+        if len(Last.kept) < 5: Last.kept.append(self)
+def chain(length):
+    link = None
+    for n in range(length): link = [link, str(n) * 2]
+    return link
+def numbers(n):
+    for i in range(n): yield [i + 1000]
+def fails():
+    try: {}["no"]
+    except KeyError as error: return error.__traceback__
+called = []
+def work(rounds):
+    for n in range(rounds):
+        plain = Plain(); plain.a = [n + 1000]; plain.b = {"k" + str(n): (n + 2000, [n + 3000])}
+        slotted = Slotted(); slotted.one = plain; slotted.two = {(n, "x"): [str(n) * 3]}
+        weak = weakref.ref(slotted, called.append)
+        last = Last(); last.things = [Plain() for _ in range(3)]
+        function = lambda x=[n + 1000], *, y={n: slotted}: (x, y, plain)
+        json.loads(json.dumps([{"a": [n, str(n)]} for n in range(20)]))
+        re.compile("a{%d}b|c(d+)" % (n % 50 + 1)).match("aab")
+        list(numbers(5)); next(numbers(5)); fails(); chain(200)
+work(60)
+thread = threading.Thread(target=work, args=(20,)); thread.start(); thread.join()
+print(len(called), len(Last.kept))
+"#;
+
+/// Interpreters that tell of deaths.
+fn tellers() -> Vec<Python> {
+    let tells = |python: &Python| ((3, 13, 3)..(3, 14, 0)).contains(&python.version);
+    let found: Vec<_> = recordable("deaths").into_iter().filter(tells).collect();
+    if found.is_empty() {
+        eprintln!(
+            "skipped: deaths: there is no CPython 3.13.3 or later of 3.13 (cargo xtask interpreters --fetch)"
+        );
+    }
+    found
+}
+
+fn record(python: &Python) -> (tempfile::TempDir, PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.viv");
+    let output = replay()
+        .args(["record", "--tier", "objects", "-o"])
+        .arg(&path)
+        .args([python.path.to_str().unwrap(), "-c", PROGRAM])
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{python:?} {}", stderr(&output));
+    (folder, path)
+}
+
+#[test]
+fn deaths_are_predicted_and_place_blocks() {
+    for python in tellers() {
+        let (_folder, path) = record(&python);
+        let (report, status) = verify_json(&path);
+        assert_eq!((report["verdict"].as_str(), status), (Some("identical"), 0), "{python:?} {report}");
+        assert_eq!(report["tier"], "objects");
+        let checks = report["checks"].as_array().unwrap();
+        let check = |name: &str| checks.iter().find(|check| check["name"] == name).unwrap();
+        let number = |check: &serde_json::Value, name: &str| check[name].as_u64().unwrap();
+        let deaths = check("deaths");
+        assert_eq!(number(deaths, "facts"), number(deaths, "verified"), "{python:?} {deaths}");
+        assert!(number(deaths, "facts") > 50_000, "{python:?} {deaths}");
+        // A death has an end; those that are not given are predicted.
+        let given = &deaths["given"];
+        let told = ["outermost", "unexplained", "after program code"].map(|kind| number(given, kind));
+        let ends = (number(deaths, "facts") + told.iter().sum::<u64>()) / 2;
+        let predicted = ends - told.iter().sum::<u64>();
+        assert!(predicted > 15_000 && told.iter().all(|told| *told > 0), "{python:?} {predicted} {given}");
+        assert_eq!(number(check("placement-from-deaths"), "facts"), number(check("placement"), "facts"));
+    }
+}
+
+/// What there is of a trace, frame by frame.
+fn frames(path: &PathBuf) -> (trace::Header, Vec<Frame>) {
+    let bytes = std::fs::read(path).unwrap();
+    let mut reader = Reader::new(&bytes[..]).unwrap();
+    let mut frames = Vec::new();
+    loop {
+        let mut frame = Frame::default();
+        if !reader.read(&mut frame).unwrap() {
+            return (reader.header().clone(), frames);
+        }
+        frames.push(frame);
+    }
+}
+
+/// Replays a trace after `change` has been at each frame, which it is given with the number of the first fact in it.
+/// Answers where the deaths differ first, and all that was predicted.
+fn replayed(path: &PathBuf, mut change: impl FnMut(u64, &mut Frame)) -> (Option<u64>, Vec<Death>) {
+    let (header, frames) = frames(path);
+    let mut engine = DeathEngine::new(&header.allocator, &header.interpreter.version).unwrap();
+    let (mut bases, mut predictions) = (Fetched::default(), DeathPredictions::default());
+    let (mut compared, mut all, mut at, mut stopped) = (Deaths::default(), Vec::new(), 0, None);
+    for mut frame in frames {
+        let facts = frame.objects.deaths.len() as u64;
+        change(at, &mut frame);
+        at += facts;
+        bases.append(&mut frame.fetched);
+        let said = engine.run(&mut frame.objects, &mut bases, &mut predictions);
+        compared.frame(&frame.objects, &predictions, &[]);
+        all.extend_from_slice(&predictions.deaths);
+        stopped = said.err();
+    }
+    compared.finish(stopped.as_ref());
+    let (tally, first) = compared.deaths();
+    assert!(tally.is_conserved());
+    (first.map(|first| first.at), all)
+}
+
+#[test]
+fn what_is_predicted_does_not_depend_on_what_was_observed_and_what_is_wrong_is_found() {
+    let Some(python) = tellers().pop() else { return };
+    let (_folder, path) = record(&python);
+    let (first, predicted) = replayed(&path, |_, _| {});
+    assert_eq!(first, None);
+    // Blanked, and turned around.
+    let (first, blind) = replayed(&path, |_, frame| frame.objects.deaths.clear());
+    assert!(first.is_none() && blind == predicted);
+    let (first, blind) = replayed(&path, |_, frame| frame.objects.deaths.reverse());
+    assert!(first.is_some() && blind == predicted);
+    // Two that follow each other change places; one's memory has another fate.
+    for wanted in [100, predicted.len() as u64 / 2, predicted.len() as u64 - 10] {
+        let swapped = replayed(&path, |at, frame| {
+            let index = wanted.checked_sub(at).and_then(|index| usize::try_from(index).ok());
+            if let Some(index) = index.filter(|index| index + 1 < frame.objects.deaths.len()) {
+                frame.objects.deaths.swap(index, index + 1);
+            }
+        });
+        assert_eq!(swapped.0, Some(wanted));
+    }
+    // A death that is given no longer is: what it would have released and killed is missing at once.
+    let mut forgotten = 0;
+    let (first, _) = replayed(&path, |_, frame| {
+        let steps = &mut frame.objects.steps;
+        if let Some(at) =
+            steps.iter().rposition(|step| matches!(step, Step::Dies(_))).filter(|_| forgotten == 0)
+        {
+            steps.remove(at);
+            forgotten += 1;
+        }
+    });
+    assert!(first.is_some() && forgotten == 1);
+}
+
+/// From then on nobody tells of births, and deaths show when memory is released.
+#[test]
+fn a_program_that_takes_the_tracer_away_is_recorded_and_told() {
+    let Some(python) = tellers().pop() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.viv");
+    let program = "import tracemalloc
+kept = [[n + 1000, str(n)] for n in range(3000)]
+tracemalloc.start()
+more = [[n + 1000, str(n)] for n in range(3000)]
+del kept
+tracemalloc.stop()
+print(len(more))";
+    let output = replay()
+        .args(["record", "--tier", "objects", "-o"])
+        .arg(&path)
+        .args([python.path.to_str().unwrap(), "-c", program])
+        .output()
+        .unwrap();
+    assert!(output.status.success() && stderr(&output).contains("tracer away"), "{}", stderr(&output));
+    let (report, status) = verify_json(&path);
+    assert_eq!((report["verdict"].as_str(), status), (Some("identical"), 0), "{report}");
+}
