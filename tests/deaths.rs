@@ -189,3 +189,32 @@ print(len(more))";
     let (report, status) = verify_json(&path);
     assert_eq!((report["verdict"].as_str(), status), (Some("identical"), 0), "{report}");
 }
+
+/// What was begun is predicted to begin, and nobody expects that it ends.
+#[test]
+fn a_program_may_end_in_the_middle_of_a_death() {
+    let Some(python) = tellers().pop() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.viv");
+    let program = "import os
+class Last:
+    def __del__(self):
+        more = [[n + 1000, str(n)] for n in range(300)]
+        del more
+        os._exit(3)
+things = [[n + 1000, str(n)] for n in range(300)]
+things[150] = [Last()]
+del things";
+    let output = replay()
+        .args(["record", "--tier", "objects", "-o"])
+        .arg(&path)
+        .args([python.path.to_str().unwrap(), "-c", program])
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(3), "{}", stderr(&output));
+    let (report, status) = verify_json(&path);
+    assert_eq!((report["verdict"].as_str(), status), (Some("identical"), 0), "{report}");
+    for check in report["checks"].as_array().unwrap() {
+        assert_eq!(check["unverified"], 0, "{check}");
+    }
+}

@@ -181,7 +181,7 @@ impl Objects {
         address: u64,
         writer: &mut Writer<W>,
     ) -> Result<bool, trace::Error> {
-        if self.open.iter().any(|open| open.block == Some(block)) {
+        if self.open.iter().rev().any(|open| open.block == Some(block)) {
             return Ok(true);
         }
         let is_it = |address: &u64| self.live.get(address).is_some_and(|live| live.block == Some(block));
@@ -255,10 +255,11 @@ impl Objects {
         }
     }
 
-    /// No further death will be told of: those that are going on end here.
+    /// There are no further events. Deaths that are not over then never end: the program did first.
     pub(super) fn end<W: Write>(&mut self, writer: &mut Writer<W>) {
-        while let Some(open) = self.open.pop() {
-            self.finish(open, Fate::Kept, writer);
+        self.leave(writer);
+        if let Some(open) = self.open.last().filter(|open| open.steps > 0) {
+            writer.steps(open.object, open.steps);
         }
     }
 
