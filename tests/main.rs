@@ -8,6 +8,7 @@ mod corpus;
 mod damage;
 mod deaths;
 mod endings;
+mod instrumented;
 mod jobs;
 mod kills;
 mod live;

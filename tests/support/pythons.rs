@@ -103,3 +103,15 @@ pub(crate) fn free_threaded() -> Option<PathBuf> {
     let builds = |folder: PathBuf| (13..=30).map(move |minor| folder.join(format!("python3.{minor}t")));
     folders.flat_map(builds).find(is_free)
 }
+
+/// Interpreters that report changes of reference counts, which `cargo xtask python` builds. They lie where those that
+/// everything runs on are not looked for.
+pub(crate) fn instrumented() -> Vec<Python> {
+    let folders = below_home(FETCHED, "bin").filter(|folder| {
+        let above = folder.parent().and_then(Path::file_name).and_then(|name| name.to_str());
+        above.is_some_and(|name| name.starts_with("instrumented-") && !name.ends_with(".partial"))
+    });
+    let mut pythons: Vec<_> = folders.filter_map(|folder| ask(folder.join("python3"))).collect();
+    pythons.sort_by_key(|python| python.version);
+    pythons
+}

@@ -8,6 +8,7 @@ mod corpus;
 mod fuzz;
 mod interpreters;
 mod kills;
+mod python;
 mod soak;
 mod traces;
 mod workspace;
@@ -30,6 +31,7 @@ enum Command {
     Interpreters(interpreters::Arguments),
     Fuzz(fuzz::Arguments),
     Kills(kills::Arguments),
+    Python(python::Arguments),
     Soak(soak::Arguments),
     Conformance(conformance::Arguments),
     #[command(subcommand)]
@@ -46,6 +48,7 @@ fn main() -> ExitCode {
         Command::Interpreters(arguments) => interpreters::run(&arguments),
         Command::Fuzz(arguments) => fuzz::run(&arguments),
         Command::Kills(arguments) => kills::run(&arguments),
+        Command::Python(arguments) => python::run(&arguments),
         Command::Soak(arguments) => soak::run(&arguments),
         Command::Conformance(arguments) => conformance::run(&arguments),
         Command::Bench(command) => bench::run(&command),

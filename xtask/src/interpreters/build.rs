@@ -11,9 +11,13 @@ use super::Interpreter;
 use super::fetch::{begin, perform};
 use crate::Result;
 
-/// The suite and the source package.
-const SUITE: &str = "trixie";
-const PACKAGE: &str = "python3.13";
+/// Sources that Debian ships.
+pub(crate) struct Package {
+    pub(crate) suite: &'static str,
+    pub(crate) name: &'static str,
+}
+
+const PACKAGE: Package = Package { suite: "trixie", name: "python3.13" };
 
 /// What is built.
 struct Build {
@@ -52,34 +56,16 @@ impl Build {
         let Some(partial) = begin(&folder)? else { return Ok(()) };
         let failed = |error: std::io::Error| format!("{}: {error}", partial.display());
         eprintln!(
-            "building {} from the source of {PACKAGE} in Debian's {SUITE} (some minutes)",
-            self.executable
+            "building {} from the source of {} in Debian's {} (some minutes)",
+            self.executable, PACKAGE.name, PACKAGE.suite
         );
-        let archive = download(&partial)?;
-        let sources = partial.join("sources");
-        fs::create_dir(&sources).map_err(failed)?;
-        let mut unpack = Command::new("tar");
-        unpack.arg("--extract").arg("--strip-components=1").arg("-C").arg(&sources).arg("-f").arg(&archive);
-        perform(&mut unpack)?;
-
+        let sources = unpack(&PACKAGE.download(&partial)?, &partial)?;
         let prefix = folder.join("usr");
-        let mut configure = Command::new("./configure");
-        configure.args(["--quiet", "--without-ensurepip"]).args(self.options);
-        configure.arg(format!("--prefix={}", prefix.display()));
-        configure.arg(format!("LDFLAGS=-Wl,-rpath,{}", prefix.join("lib").display()));
-        perform(configure.current_dir(&sources))?;
-        let jobs = std::thread::available_parallelism().map_or(1, usize::from);
-        perform(Command::new("make").args(["--quiet", &format!("--jobs={jobs}")]).current_dir(&sources))?;
-        let staged = partial.join("installed");
-        let mut install = Command::new("make");
-        install.args(["--quiet", "install", &format!("DESTDIR={}", staged.display())]);
-        perform(install.current_dir(&sources))?;
-        // Below the place where it was put lies the whole way to the place where it is to be.
-        let installed = staged.join(folder.strip_prefix("/").unwrap_or(&folder));
+        let installed = make(&sources, &prefix, self.options)?;
         for name in self.misleading {
-            fs::remove_file(installed.join("usr/bin").join(name)).map_err(failed)?;
+            fs::remove_file(installed.join("bin").join(name)).map_err(failed)?;
         }
-        fs::rename(&installed, &folder).map_err(failed)?;
+        fs::create_dir(&folder).and_then(|()| fs::rename(&installed, &prefix)).map_err(failed)?;
         fs::remove_dir_all(&partial).map_err(failed)?;
         let executable = prefix.join("bin").join(self.executable);
         let version = Interpreter::ask(&executable)
@@ -89,35 +75,65 @@ impl Build {
     }
 }
 
-/// Downloads the source package with an apt that looks at nothing but its suite, and says where the sources proper are.
-fn download(folder: &Path) -> Result<PathBuf> {
-    let failed = |error: std::io::Error| format!("{}: {error}", folder.display());
-    fs::create_dir_all(folder.join("lists/partial")).map_err(failed)?;
-    let list = folder.join("sources.list");
-    let keys = "signed-by=/usr/share/keyrings/debian-archive-keyring.gpg";
-    fs::write(&list, format!("deb-src [{keys}] http://deb.debian.org/debian {SUITE} main\n"))
-        .map_err(failed)?;
-    let options = [
-        format!("Dir::Etc::SourceList={}", list.display()),
-        "Dir::Etc::SourceParts=/dev/null".to_owned(),
-        format!("Dir::State={}", folder.display()),
-        "Dir::State::status=/dev/null".to_owned(),
-        format!("Dir::Cache={}", folder.join("cache").display()),
-        // Whether the lists are of today does not matter.
-        "Acquire::Check-Valid-Until=false".to_owned(),
-        // Who else would download has no right to write here.
-        "APT::Sandbox::User=root".to_owned(),
-    ];
-    for action in [&["update"][..], &["source", "--download-only", PACKAGE]] {
-        let mut apt = Command::new("apt-get");
-        apt.args(options.iter().flat_map(|option| ["-o", option]));
-        perform(apt.args(action).current_dir(folder))?;
+/// Unpacks an archive of sources into a folder of its own.
+pub(crate) fn unpack(archive: &Path, partial: &Path) -> Result<PathBuf> {
+    let sources = partial.join("sources");
+    fs::create_dir(&sources).map_err(|error| format!("{}: {error}", sources.display()))?;
+    let mut unpack = Command::new("tar");
+    unpack.arg("--extract").arg("--strip-components=1").arg("-C").arg(&sources).arg("-f").arg(archive);
+    perform(&mut unpack)?;
+    Ok(sources)
+}
+
+/// Builds sources that will be at `prefix`, and says where the tree lies that belongs there.
+pub(crate) fn make(sources: &Path, prefix: &Path, options: &[&str]) -> Result<PathBuf> {
+    let mut configure = Command::new("./configure");
+    configure.args(["--quiet", "--without-ensurepip"]).args(options);
+    configure.arg(format!("--prefix={}", prefix.display()));
+    configure.arg(format!("LDFLAGS=-Wl,-rpath,{}", prefix.join("lib").display()));
+    perform(configure.current_dir(sources))?;
+    let jobs = std::thread::available_parallelism().map_or(1, usize::from);
+    perform(Command::new("make").args(["--quiet", &format!("--jobs={jobs}")]).current_dir(sources))?;
+    let staged = sources.with_file_name("installed");
+    let mut install = Command::new("make");
+    install.args(["--quiet", "install", &format!("DESTDIR={}", staged.display())]);
+    perform(install.current_dir(sources))?;
+    // Below the place where it was put lies the whole way to the place where it is to be.
+    Ok(staged.join(prefix.strip_prefix("/").unwrap_or(prefix)))
+}
+
+impl Package {
+    /// Downloads it with an apt that looks at nothing but its suite, and says where the sources proper are.
+    pub(crate) fn download(&self, folder: &Path) -> Result<PathBuf> {
+        let Self { suite, name: package } = *self;
+        let failed = |error: std::io::Error| format!("{}: {error}", folder.display());
+        fs::create_dir_all(folder.join("lists/partial")).map_err(failed)?;
+        let list = folder.join("sources.list");
+        let keys = "signed-by=/usr/share/keyrings/debian-archive-keyring.gpg";
+        fs::write(&list, format!("deb-src [{keys}] http://deb.debian.org/debian {suite} main\n"))
+            .map_err(failed)?;
+        let options = [
+            format!("Dir::Etc::SourceList={}", list.display()),
+            "Dir::Etc::SourceParts=/dev/null".to_owned(),
+            format!("Dir::State={}", folder.display()),
+            "Dir::State::status=/dev/null".to_owned(),
+            format!("Dir::Cache={}", folder.join("cache").display()),
+            // Whether the lists are of today does not matter.
+            "Acquire::Check-Valid-Until=false".to_owned(),
+            // Who else would download has no right to write here.
+            "APT::Sandbox::User=root".to_owned(),
+        ];
+        for action in [&["update"][..], &["source", "--download-only", package]] {
+            let mut apt = Command::new("apt-get");
+            apt.args(options.iter().flat_map(|option| ["-o", option]));
+            perform(apt.args(action).current_dir(folder))?;
+        }
+        let is_original = |path: &PathBuf| {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            name.contains(".orig.tar.") && !name.ends_with(".asc")
+        };
+        let files = fs::read_dir(folder).map_err(failed)?;
+        let mut originals = files.flatten().map(|entry| entry.path()).filter(is_original);
+        originals.next().ok_or_else(|| format!("{package} of {suite} came without its original sources"))
     }
-    let is_original = |path: &PathBuf| {
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        name.contains(".orig.tar.") && !name.ends_with(".asc")
-    };
-    let files = fs::read_dir(folder).map_err(failed)?;
-    let mut originals = files.flatten().map(|entry| entry.path()).filter(is_original);
-    originals.next().ok_or_else(|| format!("{PACKAGE} of {SUITE} came without its original sources"))
 }

@@ -21,13 +21,14 @@ fn tests_of(package: &str) -> String {
 }
 
 /// Where they are kept, from one checkout to the next, and where the tests look for them.
-fn cache() -> Option<PathBuf> {
-    env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache/vivarium/interpreters"))
+pub(crate) fn cache() -> Result<PathBuf> {
+    let home = env::var_os("HOME").ok_or("there is no place to keep interpreters: set HOME")?;
+    Ok(PathBuf::from(home).join(".cache/vivarium/interpreters"))
 }
 
 /// The folders of executables in there.
 pub(super) fn folders() -> Vec<PathBuf> {
-    let fetched = cache().and_then(|cache| fs::read_dir(cache).ok());
+    let fetched = cache().ok().and_then(|cache| fs::read_dir(cache).ok());
     let mut folders: Vec<_> =
         fetched.into_iter().flatten().flatten().map(|entry| entry.path().join("usr/bin")).collect();
     folders.sort();
@@ -36,7 +37,7 @@ pub(super) fn folders() -> Vec<PathBuf> {
 
 /// Fetches the suites that are not there yet.
 pub(super) fn run() -> Result<()> {
-    let cache = cache().ok_or("there is no place to keep them: set HOME")?;
+    let cache = cache()?;
     for (name, suite, packages) in SUITES {
         let folder = cache.join(name);
         let Some(partial) = begin(&folder)? else { continue };
@@ -59,12 +60,14 @@ pub(super) fn run() -> Result<()> {
 }
 
 /// Makes an empty folder beside this one, which becomes this one when all is done; none if that has been done.
-pub(super) fn begin(folder: &Path) -> Result<Option<PathBuf>> {
+pub(crate) fn begin(folder: &Path) -> Result<Option<PathBuf>> {
     if folder.exists() {
         eprintln!("{} is there", folder.display());
         return Ok(None);
     }
-    let partial = folder.with_extension("partial");
+    let mut partial = folder.as_os_str().to_owned();
+    partial.push(".partial");
+    let partial = PathBuf::from(partial);
     let failed = |error: io::Error| format!("{}: {error}", partial.display());
     match fs::remove_dir_all(&partial) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
@@ -87,7 +90,7 @@ fn adapt(folder: &Path, package: &str) -> Result<()> {
     Ok(())
 }
 
-pub(super) fn perform(command: &mut Command) -> Result<()> {
+pub(crate) fn perform(command: &mut Command) -> Result<()> {
     let name = command.get_program().to_string_lossy().into_owned();
     // What it says is for who waits, not part of an answer.
     let output = command.output().map_err(|error| match error.kind() {

@@ -1,7 +1,7 @@
 //! The interpreters of this machine.
 
-mod build;
-mod fetch;
+pub(crate) mod build;
+pub(crate) mod fetch;
 
 use std::cmp::Reverse;
 use std::collections::HashSet;
@@ -12,7 +12,7 @@ use std::{env, fmt, fs};
 use comfy_table::{Table, presets};
 use serde::{Deserialize, Serialize};
 
-use crate::{Result, workspace};
+use crate::{Result, python, workspace};
 
 /// Show the CPython interpreters that are here, and how much each lets be recorded.
 ///
@@ -43,6 +43,9 @@ pub(crate) struct Interpreter {
     pub(crate) shared: bool,
     /// Whether it was built without the interpreter lock.
     pub(crate) free_threaded: bool,
+    /// Whether it reports changes of reference counts: see [`crate::python`].
+    #[serde(default)]
+    pub(crate) instrumented: bool,
 }
 
 /// Works on 2.7 too. Whether a library is shared is seen from what is mapped: what `sysconfig` says is true of one of
@@ -56,18 +59,20 @@ except IOError:
 try:
     import sysconfig
     free_threaded = bool(sysconfig.get_config_var("Py_GIL_DISABLED"))
+    instrumented = os.path.exists(os.path.join(sysconfig.get_paths()["include"], "vivarium.h"))
 except ImportError:
-    free_threaded = False
+    free_threaded = instrumented = False
 assert getattr(sys, "implementation", None) is None or sys.implementation.name == "cpython"
 print(json.dumps({
     "version": list(sys.version_info[:3]), "build": " ".join(sys.version.split()),
     "path": os.path.realpath(sys.executable), "shared": shared, "free_threaded": free_threaded,
+    "instrumented": instrumented,
 }))
 "#;
 
 impl Interpreter {
     /// Asks an executable; `None` if it is not an interpreter, or none that works.
-    fn ask(path: &Path) -> Option<Self> {
+    pub(crate) fn ask(path: &Path) -> Option<Self> {
         let mut command = Command::new(path);
         // Nothing of the caller's may change what it says.
         command.args(["-E", "-c", ASK]).stdin(Stdio::null()).stderr(Stdio::null());
@@ -87,6 +92,7 @@ impl Interpreter {
             self.path.components().any(|one| one.as_os_str().to_string_lossy().starts_with(part))
         };
         match self {
+            _ if self.instrumented => format!("{self} (instrumented)"),
             _ if is("debian-") => format!("{self} (Debian)"),
             _ if self.path.starts_with("/usr/bin") => format!("{self} (system)"),
             _ => self.to_string(),
@@ -123,6 +129,20 @@ pub(crate) fn find() -> Vec<Interpreter> {
     let mut found: Vec<_> = found.filter(|found| seen.insert(found.path.clone())).collect();
     // Of several builds of one version that of the system comes first: distributions optimise theirs.
     found.sort_by_key(|found| (found.version, Reverse(found.path.starts_with("/usr"))));
+    found
+}
+
+/// Those that report changes of reference counts. They lie beside the others where nobody looks for ordinary ones.
+pub(crate) fn instrumented() -> Vec<Interpreter> {
+    let folders = fetch::cache().ok().and_then(|cache| fs::read_dir(cache).ok());
+    let names = folders.into_iter().flatten().flatten().filter_map(|entry| {
+        let name = entry.file_name();
+        let version = name.to_str()?.strip_prefix(python::FOLDER)?;
+        let (minor, _) = version.rsplit_once('.')?;
+        Some(entry.path().join("bin").join(format!("python{minor}")))
+    });
+    let mut found: Vec<_> = names.filter_map(|path| Interpreter::ask(&path)).collect();
+    found.sort_by_key(|found| found.version);
     found
 }
 
@@ -165,7 +185,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     if arguments.fetch {
         fetch::run()?;
     }
-    let found = find();
+    let mut found = find();
+    found.extend(instrumented());
     if arguments.json {
         let list: Vec<_> = found
             .iter()
@@ -193,7 +214,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
             one.to_string(),
             workspace::shown(&one.path),
             if one.shared { "shared" } else { "static" }.to_owned(),
-            one.tier().unwrap_or_else(|why| why).to_owned(),
+            match one.tier() {
+                Ok(tier) if one.instrumented => format!("{tier}; instrumented"),
+                Ok(tier) => tier.to_owned(),
+                Err(why) => why.to_owned(),
+            },
         ]);
     }
     crate::answer(&format!("{table}\n"))
@@ -204,7 +229,14 @@ mod tests {
     use super::*;
 
     fn interpreter(version: (u32, u32, u32), path: &str) -> Interpreter {
-        Interpreter { version, build: String::new(), path: path.into(), shared: true, free_threaded: false }
+        Interpreter {
+            version,
+            build: String::new(),
+            path: path.into(),
+            shared: true,
+            free_threaded: false,
+            instrumented: false,
+        }
     }
 
     #[test]

@@ -123,6 +123,7 @@ mod tests {
             path: "/usr/bin/python3.11".into(),
             shared: false,
             free_threaded: false,
+            instrumented: false,
         };
         let open = |build: &str| Results::<u32>::open(folder.path(), "results.jsonl", build);
         let mut first = open("one");

@@ -1,0 +1,157 @@
+//! Checking it: programs run with `checker.c` preloaded, which follows every object's count by the reports alone.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use comfy_table::{Table, presets};
+
+use super::edits::HEADER;
+use crate::Result;
+use crate::corpus::{self, Manifest};
+use crate::interpreters::Interpreter;
+use crate::interpreters::fetch::perform;
+
+const CHECKER: &str = include_str!("checker.c");
+const WAYS: &str = include_str!("ways.py");
+
+/// CPython's own tests that run under it, apart from each other.
+const TESTS: &[&str] = &[
+    "test_list",
+    "test_dict",
+    "test_gc",
+    "test_generators",
+    "test_weakref",
+    "test_tuple",
+    "test_set",
+    "test_unicode",
+    "test_bytes",
+    "test_descr",
+    "test_io",
+    "test_threading",
+    "test_multiprocessing_fork",
+];
+
+struct Program {
+    name: String,
+    arguments: Vec<OsString>,
+}
+
+/// What the processes of a program said, added up.
+#[derive(Default)]
+struct Account {
+    processes: u64,
+    numbers: BTreeMap<String, u64>,
+    details: Vec<String>,
+}
+
+impl Account {
+    fn read(folder: &Path, prefix: &str) -> Result<Self> {
+        let failed = |error: std::io::Error| format!("{}: {error}", folder.display());
+        let mut account = Self::default();
+        for file in fs::read_dir(folder).map_err(failed)?.flatten() {
+            if file.file_name().to_string_lossy().starts_with(prefix) {
+                account.add(&fs::read_to_string(file.path()).map_err(failed)?);
+            }
+        }
+        Ok(account)
+    }
+
+    fn add(&mut self, text: &str) {
+        for line in text.lines() {
+            match line.split_once(' ') {
+                Some(("exception", detail)) => self.details.push(detail.to_owned()),
+                Some((key, number)) => {
+                    self.processes += u64::from(key == "events");
+                    *self.numbers.entry(key.to_owned()).or_default() += number.parse::<u64>().unwrap_or(0);
+                }
+                None => {}
+            }
+        }
+    }
+
+    fn get(&self, key: &str) -> u64 {
+        self.numbers.get(key).copied().unwrap_or(0)
+    }
+}
+
+/// Runs all programs; fails if a count is not as it was reported.
+pub(super) fn run(python: &Interpreter) -> Result<()> {
+    let folder = tempfile::tempdir().map_err(|error| format!("a folder for the check: {error}"))?;
+    let folder = folder.path();
+    let written = |name: &str, text: &str| -> Result<_> {
+        let path = folder.join(name);
+        fs::write(&path, text).map_err(|error| format!("{}: {error}", path.display()))?;
+        Ok(path)
+    };
+    written("vivarium.h", HEADER)?;
+    let source = written("checker.c", CHECKER)?;
+    let ways = written("ways.py", WAYS)?;
+    let checker = folder.join("checker.so");
+    let mut compile = Command::new("cc");
+    compile.args(["-O2", "-shared", "-fPIC", &format!("-DMINOR={}", python.version.1), "-o"]);
+    perform(compile.arg(&checker).arg(&source).args(["-ldl", "-lpthread"]))?;
+
+    let mut table = Table::new();
+    table.load_style(presets::UTF8_HORIZONTAL_ONLY);
+    table.set_header([
+        "program",
+        "processes",
+        "events",
+        "born",
+        "found",
+        "revived",
+        "alive at the end",
+        "exceptions",
+    ]);
+    let mut wrong = Vec::new();
+    for (number, program) in programs(&ways)?.iter().enumerate() {
+        eprintln!("{}", program.name);
+        let prefix = format!("account-{number}-");
+        let mut command = Command::new(&python.path);
+        command.args(&program.arguments).current_dir(folder).stdin(Stdio::null());
+        command.env("LD_PRELOAD", &checker).env("VIVARIUM_CHECK", folder.join(&prefix));
+        let ended = perform(&mut command);
+        let account = Account::read(folder, &prefix)?;
+        let keys = ["events", "born", "found", "revived", "alive", "exceptions"];
+        let mut row = vec![program.name.clone(), account.processes.to_string()];
+        row.extend(keys.map(|key| account.get(key).to_string()));
+        table.add_row(row);
+        let mut complain = |what: String| wrong.push(format!("{}: {what}", program.name));
+        if let Err(why) = ended {
+            complain(why);
+        }
+        if account.get("events") == 0 {
+            complain("nothing was reported".to_owned());
+        }
+        if account.get("exceptions") > 0 {
+            let first: Vec<_> = account.details.iter().take(10).map(|one| format!("\n  {one}")).collect();
+            complain(format!("{} exceptions{}", account.get("exceptions"), first.concat()));
+        }
+    }
+    crate::answer(&format!("{}\n{table}\n", python.label()))?;
+    if wrong.is_empty() { Ok(()) } else { Err(format!("the reports are not right:\n{}", wrong.join("\n"))) }
+}
+
+fn programs(ways: &Path) -> Result<Vec<Program>> {
+    let program = |name: &str, arguments: &[&str]| Program {
+        name: name.to_owned(),
+        arguments: arguments.iter().map(OsString::from).collect(),
+    };
+    let mut programs = vec![
+        program("nothing", &["-I", "-c", ""]),
+        program("the end without an end", &["-c", "import os, json; os._exit(0)"]),
+    ];
+    programs.push(Program { name: "ways.py".to_owned(), arguments: vec![ways.into()] });
+    for one in Manifest::load()?.programs {
+        let command = one.command(&one.arguments);
+        let mut arguments: Vec<OsString> = command.iter().map(OsString::from).collect();
+        // It is named from the folder of the corpus on.
+        arguments[1] = corpus::folder().join(&command[1]).into();
+        programs.push(Program { name: one.name, arguments });
+    }
+    programs.extend(TESTS.iter().map(|test| program(test, &["-m", "test", "-q", test])));
+    Ok(programs)
+}
