@@ -60,11 +60,16 @@ pub(super) fn run() -> Result<()> {
 }
 
 /// Makes an empty folder beside this one, which becomes this one when all is done; none if that has been done.
-pub(crate) fn begin(folder: &Path) -> Result<Option<PathBuf>> {
+pub(super) fn begin(folder: &Path) -> Result<Option<PathBuf>> {
     if folder.exists() {
         eprintln!("{} is there", folder.display());
         return Ok(None);
     }
+    fresh(folder).map(Some)
+}
+
+/// Makes that empty folder, whether the other is there or not.
+pub(crate) fn fresh(folder: &Path) -> Result<PathBuf> {
     let mut partial = folder.as_os_str().to_owned();
     partial.push(".partial");
     let partial = PathBuf::from(partial);
@@ -73,7 +78,7 @@ pub(crate) fn begin(folder: &Path) -> Result<Option<PathBuf>> {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
         _ => fs::create_dir_all(&partial).map_err(failed)?,
     }
-    Ok(Some(partial))
+    Ok(partial)
 }
 
 /// Lets an executable find the loader and the libraries that it came with.

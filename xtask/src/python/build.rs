@@ -7,7 +7,7 @@ use std::process::Command;
 use super::{Version, edits};
 use crate::Result;
 use crate::interpreters::build::{Package, make, unpack};
-use crate::interpreters::fetch::{begin, perform};
+use crate::interpreters::fetch::{fresh, perform};
 
 /// Versions whose sources Debian has.
 const PACKAGES: [(Version, Package); 2] = [
@@ -21,16 +21,16 @@ const OPTIONS: [&str; 2] = ["--enable-shared", "--without-static-libpython"];
 /// What says which edits a build has.
 const FINGERPRINT: &str = "edits";
 
-/// Builds it unless it is there.
+/// Builds it unless it is there with these edits. One with others stays until there is a new one.
 pub(super) fn run(version: Version, source: Option<&Path>, folder: &Path) -> Result<()> {
     let Version { minor, patch } = version;
     let failed = |error: std::io::Error| format!("{}: {error}", folder.display());
     let fingerprint = edits::fingerprint(minor);
-    if folder.exists() && fs::read_to_string(folder.join(FINGERPRINT)).ok().as_ref() != Some(&fingerprint) {
-        eprintln!("{} has other edits: it is built anew", folder.display());
-        fs::remove_dir_all(folder).map_err(failed)?;
+    if fs::read_to_string(folder.join(FINGERPRINT)).is_ok_and(|its| its == fingerprint) {
+        eprintln!("{} is there", folder.display());
+        return Ok(());
     }
-    let Some(partial) = begin(folder)? else { return Ok(()) };
+    let partial = fresh(folder)?;
     let sources = partial.join("sources");
     match (source, PACKAGES.iter().find(|(its, _)| *its == version)) {
         (Some(source), _) if source.is_dir() => copy(source, &sources)?,
@@ -55,6 +55,10 @@ pub(super) fn run(version: Version, source: Option<&Path>, folder: &Path) -> Res
     eprintln!("building an instrumented CPython {said} (some minutes)");
     let installed = make(&sources, folder, &OPTIONS)?;
     fs::write(installed.join(FINGERPRINT), fingerprint).map_err(failed)?;
+    if folder.exists() {
+        // It has other edits.
+        fs::remove_dir_all(folder).map_err(failed)?;
+    }
     fs::rename(&installed, folder).and_then(|()| fs::remove_dir_all(&partial)).map_err(failed)
 }
 

@@ -25,19 +25,28 @@ const TESTS: &[&str] = &[
     "test_generators",
     "test_weakref",
     "test_tuple",
-    "test_set",
-    "test_unicode",
-    "test_bytes",
     "test_descr",
-    "test_io",
+    "test_ordered_dict",
     "test_threading",
-    "test_multiprocessing_fork",
+    "test_fork1",
 ];
 
 struct Program {
     name: String,
     arguments: Vec<OsString>,
+    /// Whether it changes a count that nothing reports, so that the checker must say so.
+    cheats: bool,
 }
+
+/// A count is raised where nobody sees it, and lowered again.
+const CHEAT: &str = "
+import ctypes
+thing = object()
+count = ctypes.c_uint32.from_address(id(thing))
+count.value += 1
+again = thing
+count.value -= 1
+";
 
 /// What the processes of a program said, added up.
 #[derive(Default)]
@@ -78,7 +87,7 @@ impl Account {
 }
 
 /// Runs all programs; fails if a count is not as it was reported.
-pub(super) fn run(python: &Interpreter) -> Result<()> {
+pub(super) fn run(python: &Interpreter, also: &[String]) -> Result<()> {
     let folder = tempfile::tempdir().map_err(|error| format!("a folder for the check: {error}"))?;
     let folder = folder.path();
     let written = |name: &str, text: &str| -> Result<_> {
@@ -107,7 +116,7 @@ pub(super) fn run(python: &Interpreter) -> Result<()> {
         "exceptions",
     ]);
     let mut wrong = Vec::new();
-    for (number, program) in programs(&ways)?.iter().enumerate() {
+    for (number, program) in programs(&ways, also)?.iter().enumerate() {
         eprintln!("{}", program.name);
         let prefix = format!("account-{number}-");
         let mut command = Command::new(&python.path);
@@ -126,7 +135,11 @@ pub(super) fn run(python: &Interpreter) -> Result<()> {
         if account.get("events") == 0 {
             complain("nothing was reported".to_owned());
         }
-        if account.get("exceptions") > 0 {
+        if program.cheats {
+            if account.get("exceptions") == 0 {
+                complain("the checker does not notice a count that was not reported".to_owned());
+            }
+        } else if account.get("exceptions") > 0 {
             let first: Vec<_> = account.details.iter().take(10).map(|one| format!("\n  {one}")).collect();
             complain(format!("{} exceptions{}", account.get("exceptions"), first.concat()));
         }
@@ -135,23 +148,26 @@ pub(super) fn run(python: &Interpreter) -> Result<()> {
     if wrong.is_empty() { Ok(()) } else { Err(format!("the reports are not right:\n{}", wrong.join("\n"))) }
 }
 
-fn programs(ways: &Path) -> Result<Vec<Program>> {
+fn programs(ways: &Path, also: &[String]) -> Result<Vec<Program>> {
     let program = |name: &str, arguments: &[&str]| Program {
         name: name.to_owned(),
         arguments: arguments.iter().map(OsString::from).collect(),
+        cheats: false,
     };
     let mut programs = vec![
         program("nothing", &["-I", "-c", ""]),
         program("the end without an end", &["-c", "import os, json; os._exit(0)"]),
     ];
-    programs.push(Program { name: "ways.py".to_owned(), arguments: vec![ways.into()] });
+    programs.push(Program { cheats: true, ..program("a count behind its back", &["-c", CHEAT]) });
+    programs.push(Program { arguments: vec![ways.into()], ..program("ways.py", &[]) });
     for one in Manifest::load()?.programs {
         let command = one.command(&one.arguments);
         let mut arguments: Vec<OsString> = command.iter().map(OsString::from).collect();
         // It is named from the folder of the corpus on.
         arguments[1] = corpus::folder().join(&command[1]).into();
-        programs.push(Program { name: one.name, arguments });
+        programs.push(Program { arguments, ..program(&one.name, &[]) });
     }
-    programs.extend(TESTS.iter().map(|test| program(test, &["-m", "test", "-q", test])));
+    let tests = TESTS.iter().copied().chain(also.iter().map(String::as_str));
+    programs.extend(tests.map(|test| program(test, &["-m", "test", "-q", test])));
     Ok(programs)
 }

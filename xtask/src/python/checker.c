@@ -41,6 +41,7 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static void (**hook)(uint32_t, void *, intptr_t);
 static uint64_t events[20], exceptions, born, found, deaths, revived;
 static char *details;
+static pid_t process;
 static int shown;
 
 /* What is open in this thread: brackets must close in order. */
@@ -391,27 +392,55 @@ listen(uint32_t what, void *object, intptr_t value)
     pthread_mutex_unlock(&lock);
 }
 
+enum { BATCH = 512 };
+
+static void
+look_at(struct object **some, int count)
+{
+    field all[BATCH];
+    struct iovec local = { all, count * sizeof *all }, remote[BATCH];
+    for (int i = 0; i < count; i++) {
+        remote[i] = (struct iovec){ (void *)some[i]->address, sizeof *all };
+    }
+    ssize_t got = process_vm_readv(getpid(), &local, 1, remote, count, 0);
+    if (got != (ssize_t)local.iov_len && count > 1) {
+        /* One of them is gone. */
+        for (int i = 0; i < count; i++) {
+            look_at(&some[i], 1);
+        }
+        return;
+    }
+    for (int i = 0; i < count; i++) {
+        struct object *one = some[i];
+        if (got != (ssize_t)local.iov_len) {
+            exception(one->address, "at the end its memory is gone");
+        }
+        else if (all[i] != (field)one->count) {
+            exception(one->address, "at the end its count is %lld, by the reports %lld", (long long)all[i],
+                      (long long)one->count);
+        }
+    }
+}
+
 /* Those that nothing has said the death of must still be there, with the counts that they should have. */
 static uint64_t
 look_at_survivors(void)
 {
     uint64_t alive = 0;
+    struct object *some[BATCH];
+    int count = 0;
     for (size_t i = 0; i < capacity; i++) {
         struct object *one = &table[i];
         if (one->state == NASCENT && !in_library(one->address)) {
             exception(one->address, "it was given a count and never born");
         }
-        if (one->state != ALIVE) {
-            continue;
+        if (one->state == ALIVE) {
+            alive++;
+            some[count++] = one;
         }
-        alive++;
-        field it_is;
-        if (!read_safely(one->address, &it_is, sizeof it_is)) {
-            exception(one->address, "at the end its memory is gone");
-        }
-        else if (it_is != (field)one->count) {
-            exception(one->address, "at the end its count is %lld, by the reports %lld", (long long)it_is,
-                      (long long)one->count);
+        if (count == BATCH || (i + 1 == capacity && count > 0)) {
+            look_at(some, count);
+            count = 0;
         }
     }
     return alive;
@@ -421,7 +450,8 @@ static void
 give_account(void)
 {
     const char *prefix = getenv("VIVARIUM_CHECK");
-    if (hook == 0 || *hook != listen) {
+    /* One that was forked without a table of its own uses its parent's memory. */
+    if (hook == 0 || *hook != listen || getpid() != process) {
         return;
     }
     *hook = 0;
@@ -431,7 +461,7 @@ give_account(void)
         total += events[i];
     }
     char path[4096];
-    snprintf(path, sizeof path, "%s%d", prefix ? prefix : "/dev/null", (int)getpid());
+    snprintf(path, sizeof path, "%s%d", prefix ? prefix : "", (int)process);
     FILE *file = fopen(prefix ? path : "/dev/stderr", "a");
     if (file != 0) {
         fprintf(file, "events %lu\nborn %lu\nfound %lu\ndeaths %lu\nalive %lu\nrevived %lu\nexceptions %lu\nof-each",
@@ -457,6 +487,7 @@ in_child(void)
     shown = 0;
     free(details);
     details = 0;
+    process = getpid();
     pthread_mutex_unlock(&lock);
 }
 
@@ -479,6 +510,7 @@ begin(void)
         return;
     }
     hook = variable;
+    process = getpid();
     capacity = 1 << 16;
     table = pages(capacity * sizeof *table);
     pthread_atfork(before_fork, after_fork, in_child);

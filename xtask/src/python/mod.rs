@@ -56,6 +56,9 @@ pub(crate) struct Arguments {
     /// Only check what has been built
     #[arg(long, conflicts_with = "source")]
     check: bool,
+    /// In the check, run this one of CPython's own tests, too
+    #[arg(long, value_name = "TEST")]
+    also: Vec<String>,
 }
 
 /// How the folders of instrumented builds begin; the version follows.
@@ -88,7 +91,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let python = built.iter().find(|one| one.path.starts_with(&folder)).ok_or_else(|| {
         format!("{} holds no instrumented interpreter: leave --check out to build it", folder.display())
     })?;
-    check::run(python)
+    check::run(python, &arguments.also)
 }
 
 #[cfg(test)]

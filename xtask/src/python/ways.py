@@ -1,9 +1,11 @@
 """Every way of being born, dying and coming back that Python code can ask for."""
 import asyncio
 import collections
+import copy
 import dataclasses
 import gc
 import json
+import pickle
 import re
 import sys
 import threading
@@ -74,6 +76,15 @@ def resized():
     assert len(bytes(iter(range(200)))) == 200
     assert ("%d " * 500) % tuple(range(500))
     [1.5] * 1000, (None, text) * 100, text * 3
+
+
+def copied():
+    ordered = collections.OrderedDict.fromkeys("abc")
+    for things in ({"a": 1, "b": 2}, {3, 4, 5}, ordered, (1, 2), [6, 7], "89"):
+        iterator = iter(things)
+        next(iterator)
+        assert list(copy.copy(iterator)) == list(iterator)
+    assert list(pickle.loads(pickle.dumps(iter({1: 2}.items())))) == [(1, 2)]
 
 
 def interned():
@@ -150,7 +161,7 @@ def numbers():
     assert 3 ** 500 % 7
 
 
-for way in (revived, called_back, resized, interned, generators, classes, threads, numbers):
+for way in (revived, called_back, resized, copied, interned, generators, classes, threads, numbers):
     way()
 deep(100000)
 asyncio.run(tasks())

@@ -6,10 +6,11 @@
 //! * Everything else that writes a count goes through `Py_SET_REFCNT` (list and tuple repetition up to 3.11, interning,
 //!   what revives an object for its finalizer, definitions of modules), or is one of a few functions: adding n at once,
 //!   making immortal and mortal, and the first count of an object.
+//! * Three kinds of iterators are copied, count and all, to be asked what they would still yield.
 //! * An object whose block grows or shrinks gets its first count once more, by a function that tells trace-refs builds:
 //!   here it is no birth.
 
-use super::{ALL, After, Before, Edit, Instead, NEW, OLD, edit};
+use super::{ALL, After, Before, Change, Edit, Instead, NEW, OLD, edit};
 
 const OBJECT_H: &str = "Include/object.h";
 const CORE_H: &str = "Include/internal/pycore_object.h";
@@ -105,6 +106,13 @@ pub(super) const EDITS: &[Edit] = &[
         "_Py_NewReference(unicode);\n",
         Instead("_Vivarium_Again(unicode);\n"),
     ),
+    // Copied: what an iterator would still yield is asked of a copy of it on the machine stack, an object until then.
+    edit("Objects/dictobject.c", ALL, 1, "    dictiterobject tmp = *di;\n", COPIED),
+    edit("Objects/dictobject.c", ALL, 1, "    Py_XDECREF(tmp.di_dict);\n", COPY_LEFT),
+    edit("Objects/odictobject.c", ALL, 1, "    odictiterobject tmp = *di;\n", COPIED),
+    edit("Objects/odictobject.c", ALL, 1, "    Py_XDECREF(tmp.di_current);\n", COPY_LEFT),
+    edit("Objects/setobject.c", ALL, 1, "    setiterobject tmp = *si;\n", COPIED),
+    edit("Objects/setobject.c", ALL, 1, "    Py_XDECREF(tmp.si_set);\n", COPY_LEFT),
     // Moved: bytes, strings, tuples and whatever else the collector knows.
     edit(
         "Objects/bytesobject.c",
@@ -170,3 +178,8 @@ pub(super) const EDITS: &[Edit] = &[
         After("    VIVARIUM(MOVED, op, vivarium_from);\n"),
     ),
 ];
+
+const COPIED: Change = After("    Py_SET_REFCNT((PyObject *)&tmp, 1); VIVARIUM(BORN, &tmp, 0);\n");
+const COPY_LEFT: Change = After(
+    "    Py_SET_REFCNT((PyObject *)&tmp, 0); VIVARIUM(DEALLOC, &tmp, 0); VIVARIUM(DEALLOCATED, &tmp, 0);\n",
+);

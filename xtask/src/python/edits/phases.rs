@@ -1,6 +1,6 @@
 //! Where objects die, and what runs in between: finalizers, callbacks, the collector, the evaluation loop's checks.
 
-use super::{ALL, After, Before, Edit, Instead, NEW, OLD, edit};
+use super::{ALL, After, Before, Change, Edit, Instead, NEW, OLD, edit};
 
 const OBJECT_C: &str = "Objects/object.c";
 const COLLECTOR_OLD: &str = "Modules/gcmodule.c";
@@ -102,24 +102,18 @@ pub(super) const EDITS: &[Edit] = &[
     ),
 ];
 
-const FINALIZE: super::Change =
-    Instead(" VIVARIUM(FINALIZER, op, 1); finalize(op); VIVARIUM(FINALIZED, op, 1);\n");
-const CALL_BACK: super::Change = Instead(
+const FINALIZE: Change = Instead(" VIVARIUM(FINALIZER, op, 1); finalize(op); VIVARIUM(FINALIZED, op, 1);\n");
+const CALL_BACK: Change = Instead(
     " VIVARIUM(CALLBACK, wr, 1);\n        temp = PyObject_CallOneArg(callback, (PyObject *)wr);\n\
      \x20       VIVARIUM(CALLED_BACK, wr, 1);\n",
 );
-const COLLECTION: super::Change = Before("    VIVARIUM(COLLECTION, 0, generation);\n");
-const FINALIZERS_RUN: super::Change = After("    VIVARIUM(FINALIZERS_RUN, 0, 0);\n");
-const CLEAR: super::Change =
-    Instead(" VIVARIUM(CLEARING, op, 0); (void) clear(op); VIVARIUM(CLEARED, op, 0);\n");
-const COLLECTED: super::Change = Before("    VIVARIUM(COLLECTED, 0, n + m);\n");
+const COLLECTION: Change = Before("    VIVARIUM(COLLECTION, 0, generation);\n");
+const FINALIZERS_RUN: Change = After("    VIVARIUM(FINALIZERS_RUN, 0, 0);\n");
+const CLEAR: Change = Instead(" VIVARIUM(CLEARING, op, 0); (void) clear(op); VIVARIUM(CLEARED, op, 0);\n");
+const COLLECTED: Change = Before("    VIVARIUM(COLLECTED, 0, n + m);\n");
 
 /// An edit of the collector, whose file was moved.
-const fn collector(
-    minors: std::ops::RangeInclusive<u32>,
-    anchor: &'static str,
-    change: super::Change,
-) -> Edit {
+const fn collector(minors: std::ops::RangeInclusive<u32>, anchor: &'static str, change: Change) -> Edit {
     let file = if *minors.start() < 12 { COLLECTOR_OLD } else { COLLECTOR };
     edit(file, minors, 1, anchor, change)
 }
