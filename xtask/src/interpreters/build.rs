@@ -65,7 +65,7 @@ impl Build {
         for name in self.misleading {
             fs::remove_file(installed.join("bin").join(name)).map_err(failed)?;
         }
-        fs::create_dir(&folder).and_then(|()| fs::rename(&installed, &prefix)).map_err(failed)?;
+        fs::rename(installed.parent().unwrap_or(&installed), &folder).map_err(failed)?;
         fs::remove_dir_all(&partial).map_err(failed)?;
         let executable = prefix.join("bin").join(self.executable);
         let version = Interpreter::ask(&executable)

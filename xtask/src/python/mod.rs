@@ -21,14 +21,37 @@
 //! | 18 | CHECK | the evaluation loop serves what made it pause |
 //! | 19 | MOVED | the object was resized: the value is where it was, maybe the same address |
 //!
-//! A count that does not change because the object is immortal is not reported. An object begins with a SET and a BORN; one
-//! that was resized has a MOVED and a SET, and goes on; one that is revived for its finalizer has a SET to 1 and later a
-//! SET to one less than it has then: if that is not 0 it lives on after its DEALLOCATED. An object whose memory
-//! is given away inside its dealloc may share its address with a new one before its own DEALLOCATED.
+//! What has no object in this table passes null. Reports come from whoever holds the interpreter lock; interpreters with
+//! locks of their own report at the same time. The hook must leave every object alone.
 //!
-//! The reports are made in CPython's headers where its counting is inlined, so extensions that are built against those of
-//! an instrumented build make them, too. Extensions built elsewhere do not; those of the limited API from 3.12 on call
-//! functions of libpython, and do.
+//! # What the reports of an object look like
+//!
+//! * A count that does not change because the object is immortal is not reported. Making an object immortal, and mortal
+//!   again when the interpreter ends, is a SET.
+//! * It begins with a SET to 1 and a BORN. Static objects are never born; up to 3.11 all of CPython's own count like any
+//!   other (from 1, or from 999999999 if they are frozen code and its constants).
+//! * Resized it has a MOVED and a SET to 1, and goes on; items that were cut off have gone before.
+//! * Revived for its finalizer it has a SET to 1, inside its DEALLOC, and then a SET to one less than it has: if that is
+//!   not 0 it lives on after its DEALLOCATED.
+//! * An interned string has a SET to two less when it is interned, since the two references of the table of interned
+//!   strings do not count (mortal ones, from 3.13 on), and inside its DEALLOC a SET that brings them back: to 2, or up to
+//!   3.11 to 3, from where taking it out of the table lowers it; and a SET to 0.
+//! * Given many references at once, as by repeating a list, it has a SET.
+//! * A static type of CPython's own may have a SET to 0 at the end, up to 3.11, without any dealloc.
+//! * What an iterator of a dict or a set would still yield (`__reduce__`) is asked of a copy of it on the machine stack:
+//!   that is born there, and ends with a SET to 0 and an empty pair of DEALLOC and DEALLOCATED.
+//! * Put off by the trashcan it has DEALLOC, DEPOSITED, DEALLOCATED, and later DRAINING, DEALLOC, DEALLOCATED.
+//! * Its memory may be given away inside its dealloc: then a new object may be born at its address before its own
+//!   DEALLOCATED.
+//!
+//! # What is not reported
+//!
+//! * Counting in extensions that were built against other headers. The reports are made in CPython's headers where its
+//!   counting is inlined, so extensions built against those of an instrumented build make them; and those of the limited
+//!   API from 3.12 on, wherever built, call functions of libpython that do.
+//! * Objects that are freed without a dealloc: when there is no memory left for resizing one. CPython's own tests forge
+//!   such objects, too (`test_capi`).
+//! * Deallocs that somebody calls by hand, not for a count of 0, and those of base types inside the dealloc of a type.
 //!
 //! The check ([`check`]) trusts none of this: it follows every object's count by the reports alone, and compares with the
 //! object's own field at each.
