@@ -29,8 +29,9 @@
 //! * A count that does not change because the object is immortal is not reported. Making an object immortal, and mortal
 //!   again when the interpreter ends, is a SET.
 //! * It begins with a SET to 1 and a BORN. Static objects are never born; up to 3.11 all of CPython's own count like any
-//!   other (from 1, or from 999999999 if they are frozen code and its constants).
-//! * Resized it has a MOVED and a SET to 1, and goes on; items that were cut off have gone before.
+//!   other: from 1, or from 999999999 if they belong to the runtime (small integers, single characters, frozen code).
+//! * Resized it has a MOVED and, if it is bytes, a string or a tuple, a SET to 1, and goes on; items that were cut off
+//!   have gone before.
 //! * Revived for its finalizer it has a SET to 1, inside its DEALLOC, and then a SET to one less than it has: if that is
 //!   not 0 it lives on after its DEALLOCATED.
 //! * An interned string has a SET to two less when it is interned, since the two references of the table of interned
