@@ -111,12 +111,12 @@ real(uintptr_t address)
     return *(volatile field *)address;
 }
 
-/* Reads memory that may be gone. */
+/* Reads memory that may be gone. It asks for its own thread: the first one may have ended before the process does. */
 static int
 read_safely(uintptr_t from, void *to, size_t size)
 {
     struct iovec local = { to, size }, remote = { (void *)from, size };
-    return process_vm_readv(getpid(), &local, 1, &remote, 1, 0) == (ssize_t)size;
+    return process_vm_readv(gettid(), &local, 1, &remote, 1, 0) == (ssize_t)size;
 }
 
 static void
@@ -402,7 +402,7 @@ look_at(struct object **some, int count)
     for (int i = 0; i < count; i++) {
         remote[i] = (struct iovec){ (void *)some[i]->address, sizeof *all };
     }
-    ssize_t got = process_vm_readv(getpid(), &local, 1, remote, count, 0);
+    ssize_t got = process_vm_readv(gettid(), &local, 1, remote, count, 0);
     if (got != (ssize_t)local.iov_len && count > 1) {
         /* One of them is gone. */
         for (int i = 0; i < count; i++) {
