@@ -25,6 +25,7 @@ const FINGERPRINT: &str = "edits";
 pub(super) fn run(version: Version, source: Option<&Path>, folder: &Path) -> Result<()> {
     let Version { minor, patch } = version;
     let failed = |error: std::io::Error| format!("{}: {error}", folder.display());
+    edits::known(minor)?;
     let fingerprint = edits::fingerprint(minor);
     if fs::read_to_string(folder.join(FINGERPRINT)).is_ok_and(|its| its == fingerprint) {
         eprintln!("{} is there", folder.display());

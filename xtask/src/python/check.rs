@@ -31,6 +31,9 @@ const TESTS: &[&str] = &[
     "test_fork1",
 ];
 
+/// How many kinds of reports there are.
+const KINDS: usize = 19;
+
 struct Program {
     name: String,
     arguments: Vec<OsString>,
@@ -53,6 +56,8 @@ count.value -= 1
 struct Account {
     processes: u64,
     numbers: BTreeMap<String, u64>,
+    /// How many reports there were of each kind, from 1 on.
+    of_each: [u64; KINDS],
     details: Vec<String>,
 }
 
@@ -72,6 +77,11 @@ impl Account {
         for line in text.lines() {
             match line.split_once(' ') {
                 Some(("exception", detail)) => self.details.push(detail.to_owned()),
+                Some(("of-each", numbers)) => {
+                    for (sum, number) in self.of_each.iter_mut().zip(numbers.split(' ')) {
+                        *sum += number.parse::<u64>().unwrap_or(0);
+                    }
+                }
                 Some((key, number)) => {
                     self.processes += u64::from(key == "events");
                     *self.numbers.entry(key.to_owned()).or_default() += number.parse::<u64>().unwrap_or(0);
@@ -116,6 +126,7 @@ pub(super) fn run(python: &Interpreter, also: &[String]) -> Result<()> {
         "exceptions",
     ]);
     let mut wrong = Vec::new();
+    let mut of_each = [0; KINDS];
     for (number, program) in programs(&ways, also)?.iter().enumerate() {
         eprintln!("{}", program.name);
         let prefix = format!("account-{number}-");
@@ -124,6 +135,7 @@ pub(super) fn run(python: &Interpreter, also: &[String]) -> Result<()> {
         command.env("LD_PRELOAD", &checker).env("VIVARIUM_CHECK", folder.join(&prefix));
         let ended = perform(&mut command);
         let account = Account::read(folder, &prefix)?;
+        of_each.iter_mut().zip(account.of_each).for_each(|(sum, number)| *sum += number);
         let keys = ["events", "born", "found", "revived", "alive", "exceptions"];
         let mut row = vec![program.name.clone(), account.processes.to_string()];
         row.extend(keys.map(|key| account.get(key).to_string()));
@@ -143,6 +155,9 @@ pub(super) fn run(python: &Interpreter, also: &[String]) -> Result<()> {
             let first: Vec<_> = account.details.iter().take(10).map(|one| format!("\n  {one}")).collect();
             complain(format!("{} exceptions{}", account.get("exceptions"), first.concat()));
         }
+    }
+    for (kind, _) in (1..).zip(of_each).filter(|(_, number)| *number == 0) {
+        wrong.push(format!("nothing was ever reported of kind {kind}"));
     }
     crate::answer(&format!("{}\n{table}\n", python.label()))?;
     if wrong.is_empty() { Ok(()) } else { Err(format!("the reports are not right:\n{}", wrong.join("\n"))) }
@@ -170,4 +185,19 @@ fn programs(ways: &Path, also: &[String]) -> Result<Vec<Program>> {
     let tests = TESTS.iter().copied().chain(also.iter().map(String::as_str));
     programs.extend(tests.map(|test| program(test, &["-m", "test", "-q", test])));
     Ok(programs)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn accounts_of_processes_are_added_up() {
+        let mut account = Account::default();
+        account.add("events 7\nborn 2\nexceptions 0\nof-each 3 0 4\n");
+        account.add("events 5\nborn 1\nexceptions 1\nof-each 1 1\nexception list at 0x10: raised\n");
+        assert_eq!((account.processes, account.get("events"), account.get("born")), (2, 12, 3));
+        assert_eq!((account.get("exceptions"), account.of_each[..4].to_vec()), (1, vec![4, 1, 4, 0]));
+        assert_eq!(account.details, ["list at 0x10: raised"]);
+    }
 }

@@ -21,7 +21,7 @@ pub(super) const HEADER: &str = include_str!("../vivarium.h");
 const HEADER_FILE: &str = "Include/vivarium.h";
 
 /// The minor versions of CPython 3 that the edits were written for.
-pub(super) const KNOWN: [u32; 2] = [11, 13];
+const KNOWN: [u32; 2] = [11, 13];
 
 const ALL: RangeInclusive<u32> = 11..=13;
 const OLD: RangeInclusive<u32> = 11..=11;
@@ -83,15 +83,17 @@ fn of_version(minor: u32) -> impl Iterator<Item = &'static Edit> {
     all.filter(move |edit| edit.minors.contains(&minor))
 }
 
+/// Whether there are edits for a version.
+pub(super) fn known(minor: u32) -> Result<()> {
+    if KNOWN.contains(&minor) {
+        return Ok(());
+    }
+    let known: Vec<_> = KNOWN.iter().map(|minor| format!("3.{minor}")).collect();
+    Err(format!("what changes counts in CPython 3.{minor} is not known yet, only in {}", known.join(" and ")))
+}
+
 /// Edits all files of CPython's sources.
 pub(super) fn apply(sources: &Path, minor: u32) -> Result<()> {
-    if !KNOWN.contains(&minor) {
-        let known: Vec<_> = KNOWN.iter().map(|minor| format!("3.{minor}")).collect();
-        return Err(format!(
-            "what changes counts in CPython 3.{minor} is not known yet, only in {}",
-            known.join(", ")
-        ));
-    }
     for edit in of_version(minor) {
         let path = sources.join(edit.file);
         let failed = |error| format!("{}: {error}", path.display());
