@@ -58,23 +58,24 @@ fn tellers() -> Vec<Python> {
     found
 }
 
-fn record(python: &Python) -> (tempfile::TempDir, PathBuf) {
+/// Records a program with its objects, and expects it to exit with this status. Answers what was said of that, too.
+fn record(python: &Python, program: &str, status: i32) -> (tempfile::TempDir, PathBuf, String) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.viv");
     let output = replay()
         .args(["record", "--tier", "objects", "-o"])
         .arg(&path)
-        .args([python.path.to_str().unwrap(), "-c", PROGRAM])
+        .args([python.path.to_str().unwrap(), "-c", program])
         .output()
         .unwrap();
-    assert!(output.status.success(), "{python:?} {}", stderr(&output));
-    (folder, path)
+    assert_eq!(output.status.code(), Some(status), "{python:?} {}", stderr(&output));
+    (folder, path, stderr(&output))
 }
 
 #[test]
 fn deaths_are_predicted_and_place_blocks() {
     for python in tellers() {
-        let (_folder, path) = record(&python);
+        let (_folder, path, _) = record(&python, PROGRAM, 0);
         let (report, status) = verify_json(&path);
         assert_eq!((report["verdict"].as_str(), status), (Some("identical"), 0), "{python:?} {report}");
         assert_eq!(report["tier"], "objects");
@@ -134,7 +135,7 @@ fn replayed(path: &PathBuf, mut change: impl FnMut(u64, &mut Frame)) -> (Option<
 #[test]
 fn what_is_predicted_does_not_depend_on_what_was_observed_and_what_is_wrong_is_found() {
     let Some(python) = tellers().pop() else { return };
-    let (_folder, path) = record(&python);
+    let (_folder, path, _) = record(&python, PROGRAM, 0);
     let (first, predicted) = replayed(&path, |_, _| {});
     assert_eq!(first, None);
     // Blanked, and turned around.
@@ -170,8 +171,6 @@ fn what_is_predicted_does_not_depend_on_what_was_observed_and_what_is_wrong_is_f
 #[test]
 fn a_program_that_takes_the_tracer_away_is_recorded_and_told() {
     let Some(python) = tellers().pop() else { return };
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("a.viv");
     let program = "import tracemalloc
 kept = [[n + 1000, str(n)] for n in range(3000)]
 tracemalloc.start()
@@ -179,13 +178,8 @@ more = [[n + 1000, str(n)] for n in range(3000)]
 del kept
 tracemalloc.stop()
 print(len(more))";
-    let output = replay()
-        .args(["record", "--tier", "objects", "-o"])
-        .arg(&path)
-        .args([python.path.to_str().unwrap(), "-c", program])
-        .output()
-        .unwrap();
-    assert!(output.status.success() && stderr(&output).contains("tracer away"), "{}", stderr(&output));
+    let (_folder, path, said) = record(&python, program, 0);
+    assert!(said.contains("tracer away"), "{said}");
     let (report, status) = verify_json(&path);
     assert_eq!((report["verdict"].as_str(), status), (Some("identical"), 0), "{report}");
 }
@@ -194,8 +188,6 @@ print(len(more))";
 #[test]
 fn a_program_may_end_in_the_middle_of_a_death() {
     let Some(python) = tellers().pop() else { return };
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("a.viv");
     let program = "import os
 class Last:
     def __del__(self):
@@ -205,13 +197,7 @@ class Last:
 things = [[n + 1000, str(n)] for n in range(300)]
 things[150] = [Last()]
 del things";
-    let output = replay()
-        .args(["record", "--tier", "objects", "-o"])
-        .arg(&path)
-        .args([python.path.to_str().unwrap(), "-c", program])
-        .output()
-        .unwrap();
-    assert_eq!(output.status.code(), Some(3), "{}", stderr(&output));
+    let (_folder, path, _) = record(&python, program, 3);
     let (report, status) = verify_json(&path);
     assert_eq!((report["verdict"].as_str(), status), (Some("identical"), 0), "{report}");
     for check in report["checks"].as_array().unwrap() {
