@@ -60,6 +60,9 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
 fn disclosed(header: &trace::Header) -> Vec<&'static str> {
     let mut disclosed =
         vec!["the program's short name", "sizes and order of all memory requests", "addresses"];
+    if header.tier >= trace::Tier::Objects {
+        disclosed.push("the names of types and what objects referred to when they died");
+    }
     if header.program.command.is_some() {
         disclosed.push("the command line");
     }
@@ -167,9 +170,15 @@ fn text<R: std::io::Read>(reader: &Reader<R>, frames: u64) -> String {
         line(&format!("  {name}"), numbers::count(number));
     }
     line("arenas", numbers::count(totals.arenas));
+    if header.tier >= trace::Tier::Objects {
+        line("objects", numbers::count(totals.objects));
+    }
     line("facts", String::new());
     line("  placement", numbers::count(totals.placement_facts));
     line("  arenas", numbers::count(totals.arena_facts));
+    if header.tier >= trace::Tier::Objects {
+        line("  deaths", numbers::count(totals.death_facts));
+    }
     line("discloses", disclosed(header).join(", "));
     out
 }
