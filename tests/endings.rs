@@ -112,6 +112,13 @@ print('done'); raise SystemExit(3)";
     assert!(report["checks"][0]["verified"].as_u64().unwrap() > 10_000, "{report}");
 }
 
+/// `env`, which runs what follows with HUP as it is without `nohup`, under which the tests may run.
+fn hanging_up() -> Command {
+    let mut command = Command::new("env");
+    command.arg("--default-signal=HUP");
+    command
+}
+
 #[test]
 fn signals_are_passed_on() {
     let Some(python) = recordable("signals").pop() else { return };
@@ -128,9 +135,10 @@ print('ready', flush=True)
 while True:
     time.sleep(0.01)";
     let folder = tempfile::tempdir().unwrap();
-    let mut child = replay()
+    let mut child = hanging_up()
         .current_dir(folder.path())
-        .args(["record", "-o", "a.viv", python.path.to_str().unwrap(), "-c", script])
+        .args([env!("CARGO_BIN_EXE_replay"), "record", "-o", "a.viv"])
+        .args([python.path.to_str().unwrap(), "-c", script])
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
@@ -166,7 +174,7 @@ fn ignored_signals_stay_ignored() {
             env!("CARGO_BIN_EXE_replay"),
             python.path.display()
         );
-        let output = Command::new("sh").args(["-c", &command]).current_dir(folder.path()).output().unwrap();
+        let output = hanging_up().args(["sh", "-c", &command]).current_dir(folder.path()).output().unwrap();
         assert_eq!(stdout(&output).trim_end(), expected, "{}", stderr(&output));
     }
 }
