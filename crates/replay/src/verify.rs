@@ -202,6 +202,7 @@ fn compare<R: Read>(
     predicted: &mpsc::Receiver<Work>,
 ) -> (Outcome, bool) {
     let allocator = trace.header().allocator;
+    let has_objects = trace.header().tier >= Tier::Objects;
     let mut outcome = Outcome::default();
     let mut digest = Xxh3Default::new();
     let mut resolver = Resolver::new(&allocator);
@@ -242,7 +243,9 @@ fn compare<R: Read>(
             gave_up = true;
         }
         outcome.arenas.frame(frame, predictions);
-        outcome.deaths.frame(&frame.objects, &work.deaths, outcome.placement.observed());
+        if has_objects {
+            outcome.deaths.frame(&frame.objects, &work.deaths, outcome.placement.observed());
+        }
         outcome.events += frame.inputs.len() as u64;
         idle.push(work);
     }

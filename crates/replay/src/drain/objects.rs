@@ -83,9 +83,6 @@ impl Referents {
 
     /// Forgets up to so many references to an address; how many are left to be forgotten elsewhere.
     fn forget(&mut self, address: u64, mut times: u32) -> u32 {
-        if times == 0 {
-            return 0;
-        }
         let (Self::Few(addresses) | Self::Many(addresses, _)) = self;
         let before = times;
         for one in addresses.iter_mut().filter(|one| **one == address) {
@@ -218,6 +215,15 @@ impl Objects {
     /// Ends deaths of which it was told that they are over.
     fn leave<W: Write>(&mut self, writer: &mut Writer<W>) {
         while let Some(open) = self.open.pop_if(|open| open.is_over && !open.is_released) {
+            self.finish(open, Fate::Kept, writer);
+        }
+    }
+
+    /// Ends all deaths but so many, which are around them.
+    fn finish_down_to<W: Write>(&mut self, depth: usize, writer: &mut Writer<W>) {
+        while self.open.len() > depth
+            && let Some(open) = self.open.pop()
+        {
             self.finish(open, Fate::Kept, writer);
         }
     }
@@ -358,10 +364,7 @@ impl Objects {
         let number = kind.number;
         // Whoever had this memory is dead, whatever is told.
         if let Some(owner) = self.open.iter().position(|open| block.is_some() && open.block == block) {
-            while self.open.len() > owner {
-                let Some(open) = self.open.pop() else { break };
-                self.finish(open, Fate::Kept, writer);
-            }
+            self.finish_down_to(owner, writer);
         }
         self.leave(writer);
         self.make_stale();
@@ -392,10 +395,7 @@ impl Objects {
             }
             inner -= 1;
         }
-        while self.open.len() > inner {
-            let Some(open) = self.open.pop() else { break };
-            self.finish(open, Fate::Kept, writer);
-        }
+        self.finish_down_to(inner, writer);
         if choice.is_none() {
             self.step();
             writer.dies(live.object)?;
@@ -430,6 +430,9 @@ impl Objects {
                     // Fewer than were known: the deaths around this one have given up as many already.
                     let mut gone = before.unwrap_or(0).saturating_sub(u32::from(*count));
                     for open in self.open.iter_mut().rev() {
+                        if gone == 0 {
+                            break;
+                        }
                         gone = open.referents.forget(*address, gone);
                     }
                     Edge { referent: Some(self.referent(*address, writer)), count: Some(u32::from(*count)) }

@@ -121,14 +121,13 @@ impl Objects {
             if let Edge { referent: Some(referent), count: Some(count) } = *edge {
                 let before = self.counts.insert(referent, count.into());
                 // Fewer than were known: the deaths around this one have given up as many already.
-                let mut gone = before.unwrap_or(0).saturating_sub(count.into());
-                let around = self.dying.iter_mut().rev().flat_map(|dying| dying.edges.iter_mut());
-                for edge in around.filter(|edge| edge.referent == Some(referent)) {
-                    if gone == 0 {
-                        break;
-                    }
-                    edge.referent = None;
-                    gone -= 1;
+                let gone = before.unwrap_or(0).saturating_sub(count.into());
+                // Hardly ever; and there may be many edges to look through.
+                if gone > 0 {
+                    let around = self.dying.iter_mut().rev().flat_map(|dying| dying.edges.iter_mut());
+                    let same = around.filter(|edge| edge.referent == Some(referent));
+                    same.take(usize::try_from(gone).unwrap_or(usize::MAX))
+                        .for_each(|edge| edge.referent = None);
                 }
             }
         }
