@@ -90,8 +90,8 @@ impl Kind {
     }
 }
 
-/// A version's first two numbers; zeroes if it has none.
-pub(crate) fn minor_version(version: &str) -> (u32, u32) {
-    let mut numbers = version.split('.').map_while(|part| part.parse::<u32>().ok());
-    (numbers.next().unwrap_or_default(), numbers.next().unwrap_or_default())
+/// The major and minor number of a version.
+pub(crate) fn minor_version(version: &str) -> Option<(u32, u32)> {
+    let mut numbers = version.split('.').map(str::parse);
+    Some((numbers.next()?.ok()?, numbers.next()?.ok()?))
 }

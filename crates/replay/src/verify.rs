@@ -355,10 +355,10 @@ impl Outcome {
         assert!(tally.is_conserved(), "facts of {} are not conserved: {tally:?}", check.name());
         let why = match (&first, &self.error, tally.facts) {
             (Some(_), ..) if tally.unverified > 0 => Some("after divergence".to_owned()),
-            _ if check.tier() > Tier::Blocks && tally.unverified > 0 => Some(
-                "the recording ended in the middle of a death, or the blocks could not be replayed"
-                    .to_owned(),
-            ),
+            _ if check.tier() > Tier::Blocks && tally.unverified > 0 => {
+                let ended = || "the recording ended in the middle of a death".to_owned();
+                Some(self.deaths_stopped.as_ref().map_or_else(ended, ToString::to_string))
+            }
             (_, Some(error), _) => Some(format!("the replay ended early: {error}")),
             (_, _, 0) => Some("the trace has none".to_owned()),
             _ => None,

@@ -1,6 +1,6 @@
 //! Telling a divergence of the checks on objects: who is who takes another look at the trace.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use trace::{Death, Fate, Frame, Lineage, Object, Step};
@@ -23,17 +23,14 @@ fn take_notes(path: &Path, at: u64, objects: &[Object]) -> Notes {
     let Ok(mut trace) = Lineage::open(path) else { return notes };
     let mut frame = Frame::default();
     let (mut born, mut facts) = (0, 0);
-    let mut names = HashMap::new();
+    let mut names = Vec::new();
     while trace.read(&mut frame).unwrap_or(false) {
         let mut types = frame.objects.types.drain(..);
         for step in &frame.objects.steps {
             match step {
-                Step::Described => {
-                    let name = types.next().map(|info| info.name).unwrap_or_default();
-                    names.insert(names.len(), name);
-                }
+                Step::Described => names.extend(types.next().map(|info| info.name)),
                 Step::Born { of, .. } => {
-                    let name = usize::try_from(*of).ok().and_then(|of| names.get(&of));
+                    let name = usize::try_from(*of).ok().and_then(|of| names.get(of));
                     if let (Some(name), true) = (name, objects.contains(&born)) {
                         notes.types.insert(born, name.clone());
                     }

@@ -158,7 +158,7 @@ pub(super) struct Objects {
 impl Objects {
     /// Of an interpreter of this version.
     pub(super) fn new(version: &str) -> Self {
-        Self { version: minor_version(version), ..Self::default() }
+        Self { version: minor_version(version).unwrap_or_default(), ..Self::default() }
     }
 
     /// The program made a call of the memory manager, other than to release a block.

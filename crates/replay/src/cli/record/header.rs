@@ -11,12 +11,6 @@ use trace::{Header, Interpreter, Machine, Program, Tier};
 use super::{Arguments, TierChoice};
 use crate::drain::by_version;
 
-/// The major and minor number of a version.
-pub(super) fn minor_version(version: &str) -> Option<(u32, u32)> {
-    let mut numbers = version.split('.').map(str::parse);
-    Some((numbers.next()?.ok()?, numbers.next()?.ok()?))
-}
-
 /// A short name for the program: of a script or module that Python runs, else of the command.
 fn program_name(command: &[OsString]) -> String {
     let stem = |path: &OsString| {

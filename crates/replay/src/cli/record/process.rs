@@ -10,9 +10,10 @@ use trace::{Ending, Header, Tier, Totals};
 
 use super::family::{Family, Past};
 use super::follow::{End, Failure, drain_all, introduced};
-use super::header::{command_of, header, minor_version, now};
+use super::header::{command_of, header, now};
 use super::{complain, numbers};
 use crate::drain::Drain;
+use crate::kinds::minor_version;
 
 /// A recording that is over.
 pub(super) struct Recorded {

@@ -29,8 +29,8 @@ struct Dying {
 pub(super) struct Objects {
     counting: Counting,
     version: (u32, u32),
-    types: Vec<Kind>,
-    type_objects: Vec<Option<Object>>,
+    /// What is known of each type, and which object it is.
+    types: Vec<(Kind, Option<Object>)>,
     live: BlockTable<Live>,
     /// Of what the deaths that are going on refer to: how many references there are.
     counts: HashMap<Object, u64>,
@@ -47,7 +47,6 @@ impl Objects {
             counting,
             version,
             types: Vec::new(),
-            type_objects: Vec::new(),
             live: BlockTable::new(),
             counts: HashMap::new(),
             dying: Vec::new(),
@@ -57,8 +56,7 @@ impl Objects {
     }
 
     pub(super) fn described(&mut self, info: Option<TypeInfo>) {
-        self.type_objects.extend(info.as_ref().map(|info| info.object));
-        self.types.extend(info.map(|info| Kind::of(&info, self.version)));
+        self.types.extend(info.map(|info| (Kind::of(&info, self.version), info.object)));
     }
 
     pub(super) fn born(&mut self, of: TypeNumber, begins: Begins) {
@@ -90,16 +88,10 @@ impl Objects {
         }
     }
 
-    /// The type of an object, as an object.
-    fn type_object(&self, object: Object) -> Option<Object> {
-        let live = self.live.get(object).filter(|_| object & STRANGER == 0)?;
-        *self.type_objects.get(usize::try_from(live.of).ok()?)?
-    }
-
-    fn kind(&self, object: Object) -> Kind {
-        let live = self.live.get(object).filter(|_| object & STRANGER == 0);
-        let kind = live.and_then(|live| self.types.get(usize::try_from(live.of).ok()?));
-        kind.copied().unwrap_or(Kind::UNKNOWN)
+    /// What is known of an object's type, and which object that is. (Strangers are in no table.)
+    fn type_of(&self, object: Object) -> (Kind, Option<Object>) {
+        let of = self.live.get(object).and_then(|live| usize::try_from(live.of).ok());
+        of.and_then(|of| self.types.get(of).copied()).unwrap_or((Kind::UNKNOWN, None))
     }
 
     /// Whether it is not known which reference is given up next.
@@ -112,7 +104,7 @@ impl Objects {
         if self.dying.is_empty() {
             self.counts.clear();
         }
-        let kind = self.kind(object);
+        let (kind, of) = self.type_of(object);
         let tells_keys = beginning.length.is_some_and(|length| beginning.edges.len() as u64 == 2 * length);
         if tells_keys && kind.order == Order::Pairs {
             beginning.edges.chunks_exact_mut(2).for_each(|pair| pair.swap(0, 1));
@@ -131,7 +123,6 @@ impl Objects {
                 }
             }
         }
-        let of = self.type_object(object);
         let last = beginning.edges.iter_mut().rev().find(|edge| of.is_some() && edge.referent == of);
         let last = last.and_then(|edge| edge.referent.take());
         self.dying.push(Dying {
@@ -148,11 +139,10 @@ impl Objects {
 
     /// Whether an object's memory is released. What the trace tells of that counts only where it is not known.
     pub(super) fn fate(&self, object: Object, told: Fate, given: &mut u64) -> Fate {
-        let Some(live) = self.live.get(object).filter(|_| object & STRANGER == 0) else { return Fate::Kept };
-        if live.block.is_none() {
+        if self.live.get(object).is_none_or(|live| live.block.is_none()) {
             return Fate::Kept;
         }
-        let kind = self.kind(object);
+        let (kind, _) = self.type_of(object);
         if kind.keeps || kind.revives {
             *given += 1;
             return told;
@@ -163,7 +153,7 @@ impl Objects {
     /// A death is over. The object's block, if it had one, and its type, if it now gives up a reference to that.
     /// One that was brought back to life stays.
     pub(super) fn end(&mut self, object: Object, fate: Fate) -> (Option<Block>, Option<Object>) {
-        let revived = fate == Fate::Kept && self.kind(object).revives;
+        let revived = fate == Fate::Kept && self.type_of(object).0.revives;
         let dying = self.dying.pop();
         let last = dying.as_ref().filter(|dying| !dying.is_stale && dying.order != Order::Given && !revived);
         let last = last.and_then(|dying| dying.last);
@@ -173,7 +163,7 @@ impl Objects {
                 self.counts.remove(&referent);
             }
         }
-        let live = if object & STRANGER == 0 && !revived { self.live.remove(object) } else { None };
+        let live = if revived { None } else { self.live.remove(object) };
         (live.and_then(|live| live.block), last)
     }
 }

@@ -115,7 +115,7 @@ impl DeathEngine {
     /// # Errors
     /// If no such allocator can be built, or the version is not known.
     pub fn new(allocator: &Allocator, version: &str) -> Result<Self, EngineError> {
-        let (major, minor) = minor_version(version);
+        let (major, minor) = minor_version(version).unwrap_or_default();
         let rules =
             Rules::for_cpython(major, minor).ok_or_else(|| EngineError::Version(version.to_owned()))?;
         Ok(Self {
