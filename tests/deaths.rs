@@ -113,7 +113,7 @@ fn frames(path: &PathBuf) -> (trace::Header, Vec<Frame>) {
 /// Answers where the deaths differ first, and all that was predicted.
 fn replayed(path: &PathBuf, mut change: impl FnMut(u64, &mut Frame)) -> (Option<u64>, Vec<Death>) {
     let (header, frames) = frames(path);
-    let mut engine = DeathEngine::new(&header.allocator, &header.interpreter.version).unwrap();
+    let mut engine = DeathEngine::new(&header.allocator, &header.interpreter.version, header.tier).unwrap();
     let (mut bases, mut predictions) = (Fetched::default(), DeathPredictions::default());
     let (mut compared, mut all, mut at, mut stopped) = (Deaths::default(), Vec::new(), 0, None);
     for mut frame in frames {

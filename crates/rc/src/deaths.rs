@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 
 use crate::count::{Count, CountError, Miscount};
 use crate::heap::{Callback, Heap, Note};
-use crate::rules::{Finalizers, Part, Rules, Trashcan};
+use crate::rules::{Finalizers, Holds, Part, Rules, Trashcan};
 
 /// What the driver is to do next. Whatever it runs may change the heap, and may decrement: see
 /// [`Deaths`].
@@ -14,6 +14,8 @@ use crate::rules::{Finalizers, Part, Rules, Trashcan};
 pub enum Death<I> {
     /// This object is about to die. Only told if the heap asks for it ([`Heap::announces`]).
     Begin(I),
+    /// This object has given up one of its references. Who dies by that does so next. Only told if the heap asks for it.
+    GaveUp(I),
     /// Run the finalizer of this object, which counts one reference meanwhile; then say
     /// [`finished`](Deaths::finished).
     Finalize(I),
@@ -166,6 +168,13 @@ impl<I: Copy + Eq> Deaths<I> {
         self.frames.is_empty()
     }
 
+    /// Whether a finalizer or a callback runs and no death is going on inside of it: then [`next`](Self::next) says
+    /// `None`.
+    #[must_use]
+    pub fn is_waiting(&self) -> bool {
+        self.frames.last().is_some_and(|frame| matches!(frame.phase, Phase::Finalizing | Phase::Calling))
+    }
+
     /// One more reference.
     ///
     /// # Errors
@@ -248,6 +257,9 @@ impl<I: Copy + Eq> Deaths<I> {
                 Phase::Members => match heap.release_next(object) {
                     Some(member) => {
                         self.decrement(heap, member)?;
+                        if heap.announces() {
+                            return Ok(Some(Death::GaveUp(object)));
+                        }
                     }
                     None => frame.phase = Phase::Free,
                 },
@@ -434,7 +446,12 @@ impl<I: Copy + Eq> Deaths<I> {
         }
         self.calls.push(Calls { begin, next: begin });
         self.set_phase(Phase::Callbacks);
-        if self.rules.holds_single_weak || self.notices.len() - begin > 1 {
+        let holds = match self.rules.holds {
+            Holds::None => false,
+            Holds::Several => self.notices.len() - begin > 1,
+            Holds::All => true,
+        };
+        if holds {
             for at in begin..self.notices.len() {
                 let Notice { reference, calls, .. } = self.notices[at];
                 if calls {

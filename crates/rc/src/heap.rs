@@ -101,8 +101,9 @@ pub trait Heap {
         true
     }
 
-    /// Whether the driver is told before each death begins ([`Death::Begin`](crate::Death::Begin)): for heaps that learn
-    /// only then what the object owns.
+    /// Whether the driver is told before each death begins ([`Death::Begin`](crate::Death::Begin)), and when a reference
+    /// was given up ([`Death::GaveUp`](crate::Death::GaveUp)): for heaps that learn only then what the object owns, or
+    /// what happens next.
     fn announces(&self) -> bool {
         false
     }

@@ -89,6 +89,6 @@ mod typed;
 pub use crate::count::{Count, CountError, Counting, Miscount};
 pub use crate::deaths::{Death, Deaths};
 pub use crate::heap::{Callback, Detached, Heap, Note};
-pub use crate::rules::{Finalizers, PRESETS, Part, Preset, Rules, Trashcan, preset};
+pub use crate::rules::{Finalizers, Holds, PRESETS, Part, Preset, Rules, Trashcan, preset};
 #[cfg(feature = "pool")]
 pub use crate::typed::{AnyRef, Leaf, PoolHeap, Ref, Slot, Trace, Visitor, Weak};

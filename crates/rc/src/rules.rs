@@ -42,6 +42,17 @@ pub enum Finalizers {
     AfterWeak,
 }
 
+/// Which weak references with callbacks are kept alive while their callbacks run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Holds {
+    /// None: where the heap does by itself what has to be done.
+    None,
+    /// Those of an object that has several.
+    Several,
+    /// All of them.
+    All,
+}
+
 /// All rules of a version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rules {
@@ -51,9 +62,8 @@ pub struct Rules {
     pub trashcan: Trashcan,
     /// When finalizers run.
     pub finalizers: Finalizers,
-    /// Whether a weak reference with a callback is kept alive while that runs even if it is the
-    /// object's only one (several are, always).
-    pub holds_single_weak: bool,
+    /// Which weak references with callbacks are kept alive while these run.
+    pub holds: Holds,
 }
 
 /// Rules that have a name.
@@ -74,7 +84,7 @@ const CPYTHON_2_7: Preset = Preset {
         counting: Counting::PLAIN,
         trashcan: Trashcan::Nesting { limit: 50, instance: 1 },
         finalizers: Finalizers::AfterWeak,
-        holds_single_weak: false,
+        holds: Holds::Several,
     },
 };
 const CPYTHON_3_6: Preset = Preset {
@@ -95,7 +105,7 @@ const CPYTHON_3_12: Preset = Preset {
 const CPYTHON_3_13: Preset = Preset {
     name: "cpython-3.13",
     about: "3.13: deep deaths are deferred by what is left of the C stack",
-    rules: Rules { trashcan: Trashcan::Given, holds_single_weak: true, ..CPYTHON_3_12.rules },
+    rules: Rules { trashcan: Trashcan::Given, holds: Holds::All, ..CPYTHON_3_12.rules },
 };
 const CPYTHON_3_14: Preset = Preset {
     name: "cpython-3.14",

@@ -10,6 +10,15 @@ pub const MAGIC: u64 = u64::from_le_bytes(*b"vivboard");
 /// Size of the file.
 pub const BOARD_BYTES: usize = 4096;
 
+/// Nothing of objects.
+pub const TIER_BLOCKS: u32 = 0;
+/// Births and deaths.
+pub const TIER_OBJECTS: u32 = 1;
+/// Changes of counts.
+pub const TIER_COUNTS: u32 = 2;
+/// Changes of counts if the interpreter reports them, else nothing.
+pub const TIER_AUTOMATIC: u32 = 3;
+
 /// The board. All zeroes is a valid one but for the first four fields.
 #[repr(C)]
 pub struct Board {
@@ -21,8 +30,8 @@ pub struct Board {
     pub reader: AtomicU32,
     /// 1 if what interpreters fork and start is recorded, too; 0: that is only counted.
     pub follows: AtomicU32,
-    /// 1 if births and deaths of objects are to be recorded where they can be.
-    pub objects: AtomicU32,
+    /// What of objects is to be recorded where it can be: one of the `TIER_` values.
+    pub tier: AtomicU32,
     _written_once: [AtomicU32; 10],
 
     /// Number of the ring that the next interpreter may take, counted from 1. Who finds it taken sleeps on this word.

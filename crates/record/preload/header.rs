@@ -9,7 +9,7 @@ use core::sync::atomic::{AtomicU8, AtomicU32, AtomicU64};
 pub const MAGIC: u64 = u64::from_le_bytes(*b"vivring\0");
 /// Raised with every change of the header or the slots; library and reader come from one build, but a file left in
 /// a cache folder might not.
-pub const LAYOUT: u32 = 4;
+pub const LAYOUT: u32 = 5;
 /// Offset of the first slot from the start of the file, in bytes.
 pub const HEADER_BYTES: usize = 4096;
 
@@ -41,6 +41,8 @@ pub const FLAG_SEVERAL_INTERPRETERS: u32 = 1 << 5;
 
 /// Births and deaths of objects are recorded.
 pub const FLAG_OBJECTS: u32 = 1 << 6;
+/// So are changes of counts.
+pub const FLAG_COUNTS: u32 = 1 << 7;
 
 /// The reason of a refusal: this build has no global lock, so its allocations have no order.
 pub const REASON_FREE_THREADED: u32 = 1;

@@ -9,6 +9,7 @@
 
 mod arena;
 mod board;
+mod counts;
 mod environment;
 mod exec;
 mod family;

@@ -11,6 +11,7 @@
 use core::ffi::{c_int, c_void};
 use core::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
+use super::counts;
 use super::methods;
 use super::objects;
 use super::producer::Producer;
@@ -96,9 +97,14 @@ pub fn begin(symbol: *const c_void) -> bool {
     cfg!(target_arch = "x86_64")
 }
 
+/// Whether this is in the interpreter's code.
+pub fn is_code(address: usize) -> bool {
+    (CODE[0].load(Relaxed)..CODE[1].load(Relaxed)).contains(&address)
+}
+
 /// The thread that is running, in a number of its own.
 #[inline(always)]
-fn thread() -> usize {
+pub fn thread() -> usize {
     #[cfg(target_arch = "x86_64")]
     {
         let thread: usize;
@@ -125,9 +131,12 @@ fn word(address: usize) -> *const usize {
     core::ptr::with_exposed_provenance(address)
 }
 
-/// Notes which deallocations are over. Called before anything is recorded.
+/// Notes which deallocations are over, or which thread runs. Called before anything is recorded.
 #[inline(always)]
 pub fn settle(producer: &Producer) {
+    if producer.follows_counts() {
+        return counts::attend(producer);
+    }
     if producer.open.load(Relaxed) != 0 {
         close(producer, below(), thread());
     }

@@ -9,7 +9,7 @@
 
 use core::ffi::{CStr, c_char, c_int, c_void};
 use core::ptr::null_mut;
-use core::sync::atomic::{AtomicPtr, AtomicUsize, Ordering::Relaxed};
+use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering::Relaxed};
 
 use super::interpreter::find;
 use super::nesting;
@@ -31,7 +31,9 @@ const DESTROY: c_int = 1;
 /// What is read of a `PyTypeObject`, by offset in words.
 const TYPE_OF: usize = 1;
 const NAME: usize = 3;
+const DEALLOC: usize = 6;
 const FLAGS: usize = 21;
+const BASE: usize = 32;
 const TRAVERSE: usize = 23;
 const WEAK_REFERENCES: usize = 26;
 const FINALIZE: usize = 49;
@@ -40,6 +42,10 @@ const IS_GC: usize = 1 << 14;
 const IS_TYPE: usize = 1 << 31;
 const IS_LIST: usize = 1 << 25;
 const IS_DICTIONARY: usize = 1 << 29;
+const IS_HEAP_TYPE: usize = 1 << 9;
+/// Where a `PyWeakReference` has its callback, and the next one to the same object.
+const CALLBACK: usize = 3;
+const NEXT: usize = 6;
 /// Where a `PyDictObject` has the number of its entries.
 const USED: usize = 2;
 
@@ -76,18 +82,28 @@ impl Object {
         Self(unsafe { self.0.cast::<*mut c_void>().add(TYPE_OF).read() })
     }
 
-    /// The lower half of the first word, which is all of the count in these versions: from 2³¹ on the object is
-    /// immortal.
+    /// How many references there are to it.
     ///
     /// # Safety
     ///
     /// The object is alive.
     unsafe fn count(self) -> u64 {
+        if !HAS_IMMORTALS.load(Relaxed) {
+            // SAFETY: the caller's promise.
+            return (unsafe { self.word(0) } as u64).min(slot::COUNT_MANY);
+        }
+        // From 3.12 on the lower half of the first word is all of the count: from 2³¹ on the object is immortal.
         // SAFETY: the caller's promise.
         let count = unsafe { self.0.cast::<u32>().read() };
         if count >= 1 << 31 { slot::COUNT_IMMORTAL } else { u64::from(count).min(slot::COUNT_MANY) }
     }
 }
+
+/// What tells whether the interpreter has begun to finalize, until it has.
+static IS_FINALIZING: AtomicPtr<c_void> = AtomicPtr::new(null_mut());
+
+/// Whether there are immortal objects: from CPython 3.12 on.
+static HAS_IMMORTALS: AtomicBool = AtomicBool::new(true);
 
 /// Is this what an interpreter says of its version whose births and deaths can be recorded whole? Before 3.13.3 the tracer
 /// was not told of deaths in the bytecode loop; from 3.14 on the interpreter's stack holds references that are not
@@ -109,20 +125,8 @@ pub unsafe fn install(version: &[u8], producer: *mut Producer) -> bool {
     if !is_known(version) {
         return false;
     }
-    let [set, metatype, list] = [c"PyRefTracer_SetTracer", c"PyType_Type", c"PyList_Type"].map(find);
-    if set.is_null() || metatype.is_null() || list.is_null() {
-        return false;
-    }
-    // SAFETY: these are types, which the interpreter has in its data from the beginning on; a name is looked at only if
-    // it lies in the interpreter's own data, where the linker put it.
-    let known = unsafe {
-        is_called(Object(metatype), c"type")
-            && is_called(Object(list), c"list")
-            && Object(metatype).word(FLAGS) & (IS_TYPE | IS_GC) == IS_TYPE | IS_GC
-            && Object(list).word(FLAGS) & (IS_LIST | IS_GC) == IS_LIST | IS_GC
-            && Object(list).word(TRAVERSE) != 0
-    };
-    let is_known = known && nesting::begin(set);
+    let set = find(c"PyRefTracer_SetTracer");
+    let is_known = !set.is_null() && know(version) && nesting::begin(set);
     // SAFETY: the function of this name has this type; it may be called before the interpreter is initialised.
     let set = unsafe { core::mem::transmute::<*mut c_void, SetTracer>(set) };
     if !is_known {
@@ -131,6 +135,31 @@ pub unsafe fn install(version: &[u8], producer: *mut Producer) -> bool {
     PRODUCER.store(producer, Relaxed);
     // SAFETY: the tracer lives as long as this library, which is never unloaded, and allocates no objects.
     unsafe { set(Some(nesting::entry()), null_mut()) == 0 }
+}
+
+/// Gets to know an interpreter's objects. False if they are laid out in another way than is known here.
+pub fn know(version: &[u8]) -> bool {
+    let minor =
+        version.strip_prefix(b"3.").unwrap_or_default().iter().take_while(|byte| byte.is_ascii_digit());
+    let minor =
+        minor.fold(0_u32, |number, digit| number.wrapping_mul(10).wrapping_add(u32::from(digit - b'0')));
+    HAS_IMMORTALS.store(minor >= 12, Relaxed);
+    let ask = [c"Py_IsFinalizing", c"_Py_IsFinalizing"].map(find);
+    IS_FINALIZING.store(ask.into_iter().find(|ask| !ask.is_null()).unwrap_or(null_mut()), Relaxed);
+    let [metatype, list] = [c"PyType_Type", c"PyList_Type"].map(find);
+    if metatype.is_null() || list.is_null() {
+        return false;
+    }
+    let (metatype, list) = (Object(metatype), Object(list));
+    // SAFETY: these are types, which the interpreter has in its data from the beginning on, with their names, where the
+    // linker put them. (Before it is initialised, their flags are not complete.)
+    unsafe {
+        is_called(metatype, c"type")
+            && is_called(list, c"list")
+            && metatype.word(FLAGS) & (IS_TYPE | IS_GC) == IS_TYPE | IS_GC
+            && list.word(FLAGS) & (IS_LIST | IS_GC) == IS_LIST | IS_GC
+            && list.word(TRAVERSE) != 0
+    }
 }
 
 /// Is the tracer still ours?
@@ -169,7 +198,10 @@ pub unsafe extern "C" fn trace(object: *mut c_void, event: c_int, _data: *mut c_
     // SAFETY: the interpreter passes an object that is alive, with its type set.
     unsafe {
         match event {
-            CREATE => born(producer, Object(object)),
+            CREATE => {
+                nesting::settle(producer);
+                born(producer, object);
+            }
             DESTROY => dies(producer, Object(object), stack),
             _ => {}
         }
@@ -180,16 +212,12 @@ pub unsafe extern "C" fn trace(object: *mut c_void, event: c_int, _data: *mut c_
 /// # Safety
 ///
 /// The object is alive.
-unsafe fn born(producer: &Producer, object: Object) {
-    nesting::settle(producer);
+pub unsafe fn born(producer: &Producer, object: *mut c_void) {
+    let object = Object(object);
     // SAFETY: the caller's promise.
     let of = unsafe { object.of() };
-    let place = &DESCRIBED[(of.0.addr() >> 4) % DESCRIBED.len()];
-    if place.load(Relaxed) != of.0.addr() {
-        place.store(of.0.addr(), Relaxed);
-        // SAFETY: an object's type is alive.
-        unsafe { describe(producer, of) };
-    }
+    // SAFETY: an object's type is alive.
+    unsafe { introduce(producer, of) };
     put(producer, slot::OBJECT_BORN, object.0.addr());
     put(producer, slot::OBJECT_TYPE, of.0.addr());
     if is_type(of) {
@@ -206,12 +234,32 @@ unsafe fn dies(producer: &Producer, object: Object, stack: usize) {
         // It does not die: it is about to be resized, and seems to be born again.
         return put(producer, slot::OBJECT_MOVES, object.0.addr());
     }
-    // SAFETY: the interpreter's frames are above.
-    unsafe { nesting::enter(producer, object.0, stack) };
-    put(producer, slot::OBJECT_DIES, object.0.addr());
+    // SAFETY: the interpreter's frames are above; the caller's promise.
+    unsafe {
+        nesting::enter(producer, object.0, stack);
+        begins_to_die(producer, object.0, slot::OBJECT_DIES);
+    }
+}
+
+/// Tells that an object dies, or goes on to, and what it refers to.
+///
+/// # Safety
+///
+/// The object is whole.
+pub unsafe fn begins_to_die(producer: &Producer, object: *mut c_void, what: u64) {
+    let object = Object(object);
+    ask_for_the_end(producer);
     // SAFETY: the caller's promise.
     unsafe {
         let of = object.of();
+        if producer.follows_counts() {
+            introduce(producer, of);
+        }
+        put(producer, what, object.0.addr());
+        if producer.follows_counts() {
+            put(producer, slot::OBJECT_TYPE, of.0.addr());
+            tell_weak_references(producer, object, of);
+        }
         if is_type(of) {
             forget(object);
         }
@@ -225,6 +273,42 @@ unsafe fn dies(producer: &Producer, object: Object, stack: usize) {
         }
     }
     put(producer, slot::OBJECT_EDGES, 0);
+}
+
+/// Tells when the interpreter has begun to finalize, once.
+fn ask_for_the_end(producer: &Producer) {
+    let ask = IS_FINALIZING.load(Relaxed);
+    if ask.is_null() {
+        return;
+    }
+    // SAFETY: the function has this type in all versions, and may be called at any time.
+    if unsafe { core::mem::transmute::<*mut c_void, extern "C" fn() -> c_int>(ask)() } != 0 {
+        IS_FINALIZING.store(null_mut(), Relaxed);
+        put(producer, slot::FINALIZING, 0);
+    }
+}
+
+/// Tells of the weak references to an object that have callbacks, in the order in which the object has them.
+///
+/// # Safety
+///
+/// The object is whole, and of this type.
+unsafe fn tell_weak_references(producer: &Producer, object: Object, of: Object) {
+    // SAFETY: the caller's promise. Types are no exception that matters: those whose list is elsewhere never die.
+    unsafe {
+        let offset = of.word(WEAK_REFERENCES).cast_signed();
+        if offset == 0 || (is_type(of) && object.word(FLAGS) & IS_HEAP_TYPE == 0) {
+            return;
+        }
+        let mut next = object.0.byte_offset(offset).cast::<*mut c_void>().read();
+        while !next.is_null() {
+            let words = next.cast::<*mut c_void>();
+            if !words.add(CALLBACK).read().is_null() {
+                put(producer, slot::WEAK, next.addr());
+            }
+            next = words.add(NEXT).read();
+        }
+    }
 }
 
 unsafe extern "C" fn visit(referent: *mut c_void, producer: *mut c_void) -> c_int {
@@ -249,16 +333,85 @@ fn forget(of: Object) {
     }
 }
 
+/// Describes a type unless that was done.
+///
+/// # Safety
+///
+/// It is a type, and alive.
+unsafe fn introduce(producer: &Producer, of: Object) {
+    let place = &DESCRIBED[(of.0.addr() >> 4) % DESCRIBED.len()];
+    if place.load(Relaxed) != of.0.addr() {
+        place.store(of.0.addr(), Relaxed);
+        // SAFETY: the caller's promise.
+        unsafe { describe(producer, of) };
+    }
+}
+
 /// # Safety
 ///
 /// It is a type, and alive.
 unsafe fn describe(producer: &Producer, of: Object) {
     put(producer, slot::TYPE, of.0.addr());
     // SAFETY: the caller's promise.
-    let (flags, finalizes, weak, name) =
-        unsafe { (of.word(FLAGS), of.word(FINALIZE) != 0, of.word(WEAK_REFERENCES) != 0, of.name()) };
-    let bits = (flags as u64 & 0xffff_ffff) | u64::from(finalizes) << 32 | u64::from(weak) << 33;
-    producer.put(slot::pack(slot::OBJECT, slot::TYPE_FLAGS, bits));
+    let (flags, family) = unsafe { (of.word(FLAGS), family(of)) };
+    // SAFETY: as above, of both.
+    let bits = unsafe {
+        [
+            of.word(FINALIZE) != 0,
+            of.word(WEAK_REFERENCES) != 0,
+            of.word(DEALLOC) == CLASS_DEALLOC.load(Relaxed),
+            !nesting::is_code(family.word(DEALLOC)),
+        ]
+    };
+    let bits = bits.into_iter().rev().fold(0, |bits, bit| bits << 1 | u64::from(bit));
+    producer.put(slot::pack(slot::OBJECT, slot::TYPE_FLAGS, (flags as u64 & 0xffff_ffff) | bits << 32));
+    // SAFETY: as above.
+    unsafe {
+        tell_name(producer, of);
+        tell_name(producer, family);
+    }
+}
+
+/// What deallocates instances of classes, once it is known: see [`family`].
+static CLASS_DEALLOC: AtomicUsize = AtomicUsize::new(0);
+
+/// The type that this one has its deallocation from.
+///
+/// # Safety
+///
+/// It is a type, and alive.
+unsafe fn family(of: Object) -> Object {
+    // SAFETY: the caller's promise; a type keeps its base alive.
+    unsafe {
+        let name = CStr::from_ptr(of.name()).to_bytes();
+        // Types that are made by C have names with a dot; the first class is one of the import system's.
+        if CLASS_DEALLOC.load(Relaxed) == 0 && of.word(FLAGS) & IS_HEAP_TYPE != 0 && !name.contains(&b'.') {
+            CLASS_DEALLOC.store(of.word(DEALLOC), Relaxed);
+        }
+        let base = |of: Object| {
+            Some(Object(of.0.cast::<*mut c_void>().add(BASE).read())).filter(|of| !of.0.is_null())
+        };
+        let mut family = of;
+        while family.word(DEALLOC) == CLASS_DEALLOC.load(Relaxed)
+            && let Some(next) = base(family)
+        {
+            family = next;
+        }
+        while let Some(next) = base(family)
+            && next.word(DEALLOC) == family.word(DEALLOC)
+        {
+            family = next;
+        }
+        family
+    }
+}
+
+/// # Safety
+///
+/// It is a type, and alive.
+unsafe fn tell_name(producer: &Producer, of: Object) {
+    // SAFETY: the caller's promise.
+    let name = unsafe { of.name() };
     // SAFETY: types that have objects have names, which are terminated strings.
     let name = if name.is_null() { &[] } else { unsafe { CStr::from_ptr(name) }.to_bytes() };
     // The last piece has room for a zero, so that it says that it is the last.

@@ -31,6 +31,11 @@ const PATIENCE: i64 = 50;
 /// this `next` is left of none.
 const WAITING: (usize, usize) = (usize::MAX, 1);
 
+/// Births and deaths of objects are recorded.
+pub const OBJECTS: u32 = 1;
+/// So are changes of counts.
+pub const COUNTS: u32 = 2;
+
 /// The state of the writing side.
 #[repr(C)]
 pub struct Producer {
@@ -48,8 +53,8 @@ pub struct Producer {
     turning: AtomicU32,
     /// 1 once a hook was called in an initialised interpreter.
     initialized: AtomicU32,
-    /// 1 if births and deaths of objects are recorded.
-    objects: AtomicU32,
+    /// [`OBJECTS`] if births and deaths of objects are recorded, [`COUNTS`] if changes of counts are, too.
+    tier: AtomicU32,
     /// How many deallocations are going on.
     pub open: AtomicUsize,
     slots: AtomicPtr<AtomicU64>,
@@ -150,15 +155,21 @@ impl Producer {
         self.raise(header::FLAG_INITIALIZED);
     }
 
-    /// Are births and deaths of objects recorded?
+    /// Are births and deaths of objects recorded, by what the tracer tells?
     #[inline(always)]
     pub fn records_objects(&self) -> bool {
-        self.objects.load(Relaxed) != 0
+        self.tier.load(Relaxed) == OBJECTS
     }
 
-    /// Says whether births and deaths of objects are recorded.
-    pub fn record_objects(&self, record: bool) {
-        self.objects.store(record.into(), Relaxed);
+    /// Are changes of counts recorded?
+    #[inline(always)]
+    pub fn follows_counts(&self) -> bool {
+        self.tier.load(Relaxed) == COUNTS
+    }
+
+    /// Says what of objects is recorded: 0, [`OBJECTS`] or [`COUNTS`].
+    pub fn record(&self, tier: u32) {
+        self.tier.store(tier, Relaxed);
     }
 
     /// Enters a block allocator. False: nothing is recorded, call the original and no more.

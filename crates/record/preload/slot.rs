@@ -67,6 +67,40 @@ pub const TYPE_FLAGS: u64 = 10;
 pub const TYPE_NAME: u64 = 11;
 /// How many entries the dictionary has that dies; what it refers to follows.
 pub const OBJECT_LENGTH: u64 = 12;
+/// A reference to the object was added. (This and what follows is told by interpreters that report counts.)
+pub const COUNT_UP: u64 = 13;
+/// One is about to be given up.
+pub const COUNT_DOWN: u64 = 14;
+/// A number that belongs to the next event, in the place of the address.
+pub const VALUE: u64 = 15;
+/// The object's count was written; the value is the new one.
+pub const COUNT_SET: u64 = 16;
+/// A weak reference with a callback, to the object that dies. In the order in which the object has them.
+pub const WEAK: u64 = 17;
+/// The object's death is put off.
+pub const DEPOSITED: u64 = 18;
+/// It is taken out of the trashcan, and dies now.
+pub const TAKEN_UP: u64 = 19;
+/// Around its finalizer. The value is 1 if the collector calls it.
+pub const FINALIZER: u64 = 20;
+pub const FINALIZED: u64 = 21;
+/// Around the callback of the weak reference. The value is 1 if the collector calls it.
+pub const CALLBACK: u64 = 22;
+pub const CALLED_BACK: u64 = 23;
+/// Around a collection; the value is the generation, and how many it found.
+pub const COLLECTION: u64 = 24;
+pub const COLLECTED: u64 = 25;
+/// Around the clearing of the object by the collector.
+pub const CLEARING: u64 = 26;
+pub const CLEARED: u64 = 27;
+/// The object was resized; the value is where it was.
+pub const RESIZED: u64 = 28;
+/// What follows is done by another thread; the address tells it from others.
+pub const THREAD: u64 = 29;
+/// The object's finalizer has run; what it refers to now follows.
+pub const OBJECT_GOES_ON: u64 = 30;
+/// The interpreter has begun to finalize.
+pub const FINALIZING: u64 = 31;
 /// Bytes of a piece, and the most pieces that a name has.
 pub const NAME_BYTES: usize = 6;
 pub const NAME_PIECES: usize = 24;

@@ -14,14 +14,14 @@ use core::sync::atomic::{
 };
 
 use super::arena;
-use super::board::Board;
+use super::board::{self, Board};
 use super::functions::{self, Functions};
 use super::header::{self, Header};
 use super::hooks::{self, Interface};
 use super::interpreter::{Interpreter, find};
-use super::producer::Producer;
+use super::producer::{self, Producer};
 use super::ring::{self, Ring};
-use super::{environment, exec, family, methods, objects, reader, reset, slot, sys, text};
+use super::{counts, environment, exec, family, methods, objects, reader, reset, slot, sys, text};
 
 /// The page of the [`Producer`]; null if this process was not claimed.
 static PRODUCER: AtomicPtr<Producer> = AtomicPtr::new(null_mut());
@@ -90,7 +90,9 @@ pub fn destructor() {
         let worked = producer.is_initialized();
         producer.raise(if worked { header::FLAG_HOOKS_WRAPPED } else { header::FLAG_HOOKS_LOST });
     }
-    if producer.records_objects() && !objects::is_installed() {
+    if (producer.records_objects() && !objects::is_installed())
+        || (producer.follows_counts() && !counts::is_installed())
+    {
         objects::put(producer, slot::OBJECTS_LOST, 0);
     }
     producer.stop();
@@ -167,9 +169,16 @@ unsafe fn start(board: &'static Board, ring: &Ring, symbols: &Symbols) {
         if let Allocators::Hooked { interface, get_arena, set_arena } = symbols.allocators {
             hooks::install(interface, page);
             arena::install(get_arena, set_arena, page);
-            if board.objects.load(Relaxed) != 0 && objects::install(version, page) {
-                (*page).record_objects(true);
-                (*page).raise(header::FLAG_OBJECTS);
+            match board.tier.load(Relaxed) {
+                board::TIER_OBJECTS if objects::install(version, page) => {
+                    (*page).record(producer::OBJECTS);
+                    (*page).raise(header::FLAG_OBJECTS);
+                }
+                board::TIER_COUNTS | board::TIER_AUTOMATIC if counts::install(version, page) => {
+                    (*page).record(producer::COUNTS);
+                    (*page).raise(header::FLAG_COUNTS);
+                }
+                _ => {}
             }
             if methods::wrap_debug_malloc_stats(module, page) {
                 (*page).raise(header::FLAG_STATISTICS);

@@ -320,6 +320,7 @@ impl Consumer {
             several_interpreters: flags & header::FLAG_SEVERAL_INTERPRETERS != 0,
             statistics: flags & header::FLAG_STATISTICS != 0,
             objects: flags & header::FLAG_OBJECTS != 0,
+            counts: flags & header::FLAG_COUNTS != 0,
         }
     }
 

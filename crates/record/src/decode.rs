@@ -49,6 +49,25 @@ fn decode_object(what: u64, address: u64) -> Option<ObjectEvent> {
             let [bytes @ .., _, _] = address.to_le_bytes();
             ObjectEvent::TypeName(bytes)
         }
+        slot::COUNT_UP => ObjectEvent::Up(address),
+        slot::COUNT_DOWN => ObjectEvent::Down(address),
+        slot::VALUE => ObjectEvent::Value(address),
+        slot::COUNT_SET => ObjectEvent::Set(address),
+        slot::WEAK => ObjectEvent::Weak(address),
+        slot::DEPOSITED => ObjectEvent::Deposited(address),
+        slot::TAKEN_UP => ObjectEvent::TakenUp(address),
+        slot::FINALIZER => ObjectEvent::Finalizer(address),
+        slot::FINALIZED => ObjectEvent::Finalized(address),
+        slot::CALLBACK => ObjectEvent::Callback(address),
+        slot::CALLED_BACK => ObjectEvent::CalledBack(address),
+        slot::COLLECTION => ObjectEvent::Collection,
+        slot::COLLECTED => ObjectEvent::Collected,
+        slot::CLEARING => ObjectEvent::Clearing(address),
+        slot::CLEARED => ObjectEvent::Cleared(address),
+        slot::RESIZED => ObjectEvent::Resized(address),
+        slot::THREAD => ObjectEvent::Thread(address),
+        slot::OBJECT_GOES_ON => ObjectEvent::GoesOn(address),
+        slot::FINALIZING => ObjectEvent::Finalizing,
         _ => return None,
     })
 }

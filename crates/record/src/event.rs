@@ -113,6 +113,44 @@ pub enum ObjectEvent {
     TypeFlags(u64),
     /// The next bytes of the type's name; the last piece has a zero in it.
     TypeName([u8; 6]),
+    /// What follows comes from interpreters that report changes of counts. A reference to this object was added.
+    Up(u64),
+    /// One is about to be given up, even if the object then dies.
+    Down(u64),
+    /// A number that belongs to the next event; if there is none it is 0.
+    Value(u64),
+    /// The object's count was written; the value is the new one.
+    Set(u64),
+    /// A weak reference with a callback to the object that dies, in the order in which that has them.
+    Weak(u64),
+    /// The object's deallocation is put off.
+    Deposited(u64),
+    /// It is taken out of the trashcan: its deallocation follows.
+    TakenUp(u64),
+    /// Its finalizer is called; the value is 1 if the collector does that.
+    Finalizer(u64),
+    /// Its finalizer has returned; the value as before.
+    Finalized(u64),
+    /// The callback of this weak reference is called; the value is 1 if the collector does that.
+    Callback(u64),
+    /// It has returned; the value as before.
+    CalledBack(u64),
+    /// A collection begins; the value is its generation.
+    Collection,
+    /// It is over; the value is how many objects it found.
+    Collected,
+    /// The collector clears this object.
+    Clearing(u64),
+    /// It has.
+    Cleared(u64),
+    /// The object was resized, and may have moved; the value is where it was.
+    Resized(u64),
+    /// What follows is done by another thread, which this tells from others.
+    Thread(u64),
+    /// The finalizer of this object, which is dying, has run. What it refers to now follows.
+    GoesOn(u64),
+    /// The interpreter has begun to finalize.
+    Finalizing,
 }
 
 /// How many references to an object there are.

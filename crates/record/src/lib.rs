@@ -78,7 +78,9 @@ mod tests;
 
 pub use error::Error;
 pub use event::{Domain, Event, ObjectEvent, ReferentCount};
-pub use options::{Claim, Drained, End, LibraryPlace, Origin, Refusal, SessionOptions, State, Status};
+pub use options::{
+    Claim, Drained, End, LibraryPlace, Objects, Origin, Refusal, SessionOptions, State, Status,
+};
 
 #[cfg(not(target_os = "linux"))]
 pub use unsupported::{Consumer, Forks, Session};

@@ -12,15 +12,34 @@ pub struct SessionOptions {
     /// Record what interpreters fork and start, each with a ring of its own: see
     /// [`Session::accept`](crate::Session::accept). Otherwise they are counted.
     pub children: bool,
-    /// Record births and deaths of objects, too, where that can be done (CPython 3.13.3 and later patches of 3.13, on
-    /// x86-64): see [`ObjectEvent`](crate::ObjectEvent).
-    pub objects: bool,
+    /// What to record of objects.
+    pub objects: Objects,
+}
+
+/// What of objects is recorded, where that can be done, beside blocks and arenas.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Objects {
+    /// Nothing.
+    Nothing,
+    /// Births and deaths, and what dying objects refer to (CPython 3.13.3 and later patches of 3.13, on x86-64): see
+    /// [`ObjectEvent`](crate::ObjectEvent).
+    Deaths,
+    /// Every change of a reference count as well, of interpreters that were built to report them.
+    Counts,
+    /// The same of such interpreters, and nothing of others.
+    #[default]
+    CountsIfReported,
 }
 
 impl Default for SessionOptions {
     /// A ring of 2 MiB, the library in the cache folder if that is possible; no children.
     fn default() -> Self {
-        Self { ring_bytes: 2 << 20, library: LibraryPlace::Automatic, children: false, objects: false }
+        Self {
+            ring_bytes: 2 << 20,
+            library: LibraryPlace::Automatic,
+            children: false,
+            objects: Objects::default(),
+        }
     }
 }
 
@@ -129,6 +148,8 @@ pub struct Status {
     pub statistics: bool,
     /// Births and deaths of objects are recorded.
     pub objects: bool,
+    /// Changes of counts are recorded, and with them births and deaths.
+    pub counts: bool,
 }
 
 /// What one call of [`Consumer::drain`](crate::Consumer::drain) did.

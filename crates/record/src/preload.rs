@@ -11,6 +11,9 @@ pub(crate) mod slot;
 #[path = "../preload/arena.rs"]
 mod arena;
 #[cfg(test)]
+#[path = "../preload/counts.rs"]
+mod counts;
+#[cfg(test)]
 #[path = "../preload/environment.rs"]
 mod environment;
 #[cfg(test)]

@@ -7,9 +7,9 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use memmap2::{MmapOptions, MmapRaw};
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, ftruncate, memfd_create};
 
-use crate::Error;
 use crate::preload::board::{self, BOARD_BYTES, Board};
 use crate::preload::header::{HEADER_BYTES, Header, LAYOUT, MAGIC};
+use crate::{Error, Objects};
 
 /// The reading side's view of the ring.
 #[derive(Debug)]
@@ -83,7 +83,7 @@ pub(crate) struct BoardFile {
 
 impl BoardFile {
     /// Makes a board on which nothing is offered yet.
-    pub(crate) fn new(follows: bool, objects: bool) -> Result<Self, Error> {
+    pub(crate) fn new(follows: bool, objects: Objects) -> Result<Self, Error> {
         let (file, map) = shared("vivarium-board", BOARD_BYTES)?;
         let file = Self { file, map };
         let board = file.board();
@@ -91,7 +91,7 @@ impl BoardFile {
         board.layout.store(LAYOUT, Relaxed);
         board.reader.store(std::process::id(), Relaxed);
         board.follows.store(follows.into(), Relaxed);
-        board.objects.store(objects.into(), Relaxed);
+        board.tier.store(tier(objects), Relaxed);
         Ok(file)
     }
 
@@ -103,5 +103,14 @@ impl BoardFile {
     pub(crate) fn board(&self) -> &Board {
         // SAFETY: as for `Ring::header`.
         unsafe { &*self.map.as_mut_ptr().cast::<Board>() }
+    }
+}
+
+fn tier(objects: Objects) -> u32 {
+    match objects {
+        Objects::Nothing => board::TIER_BLOCKS,
+        Objects::Deaths => board::TIER_OBJECTS,
+        Objects::Counts => board::TIER_COUNTS,
+        Objects::CountsIfReported => board::TIER_AUTOMATIC,
     }
 }

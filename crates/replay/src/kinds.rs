@@ -1,7 +1,8 @@
-//! What is known of types beyond what a trace tells: in which order their objects give up references when they die, and
-//! whose memory is kept for others.
+//! What is known of types beyond what a trace tells: in which order their objects give up references when they die, whose
+//! memory is kept for others, and who takes part in the trashcan.
 
-use trace::TypeInfo;
+use rc::Part;
+use trace::{Beginning, TypeInfo};
 
 /// In which order an object gives up its references, compared with the one in which its type tells them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,22 +26,27 @@ pub(crate) struct Kind {
     pub(crate) revives: bool,
     /// What its objects tell of their references is not to be relied upon: some are not counted.
     pub(crate) borrows: bool,
+    /// Whether the collector of cycles knows its objects, and so whether their finalizers have run.
+    pub(crate) is_gc: bool,
+    /// What its objects are to the trashcan.
+    pub(crate) part: Part,
 }
 
-/// Types whose objects give up their references in an order that their traversal does not tell.
-const OF_THEIR_OWN: [&str; 7] = [
+/// Types whose objects do not give up their references in the order in which their traversal tells them, and with them the
+/// types that have their deallocation from these.
+const OUT_OF_ORDER: &[&str] = &[
     "function",
     "frame",
     "generator",
     "coroutine",
     "async_generator",
-    "traceback",
+    "type",
     "functools._lru_cache_wrapper",
 ];
 /// Types whose objects tell what is on an interpreter's stack: from 3.14 on that need not be counted.
-const STACKS: [&str; 4] = ["generator", "coroutine", "async_generator", "frame"];
+const STACKS: &[&str] = &["generator", "coroutine", "async_generator", "frame"];
 /// Types whose objects' memory is kept for others of them, at least sometimes.
-const KEPT: [&str; 24] = [
+const KEPT: &[&str] = &[
     "tuple",
     "list",
     "dict",
@@ -66,28 +72,69 @@ const KEPT: [&str; 24] = [
     "object",
     "bytes",
 ];
+/// Types whose objects' deaths may be put off, before all of the collector's were (CPython 3.14).
+const IN_TRASHCAN: &[&str] = &[
+    "list",
+    "tuple",
+    "dict",
+    "set",
+    "frozenset",
+    "frame",
+    "traceback",
+    "method-wrapper",
+    "builtin_function_or_method",
+    "collections.OrderedDict",
+    "BaseException",
+    "OSError",
+    "ImportError",
+    "StopIteration",
+    "SystemExit",
+    "SyntaxError",
+    "AttributeError",
+    "NameError",
+    "UnicodeError",
+];
 
 impl Kind {
     /// A type of which nothing is known.
-    pub(crate) const UNKNOWN: Self =
-        Self { order: Order::Given, keeps: true, finalizes: true, revives: true, borrows: true };
+    pub(crate) const UNKNOWN: Self = Self {
+        order: Order::Given,
+        keeps: true,
+        finalizes: true,
+        revives: true,
+        borrows: true,
+        is_gc: false,
+        part: Part::None,
+    };
 
     /// What there is to know of a type, in this version of CPython.
     pub(crate) fn of(info: &TypeInfo, version: (u32, u32)) -> Self {
-        let name = info.name.as_str();
-        let is_dictionary = info.flags & 1 << 29 != 0;
+        let (name, family) = (info.name.as_str(), info.family.as_str());
         Self {
-            order: match name {
-                "dict" => Order::Pairs,
-                _ if is_dictionary || OF_THEIR_OWN.contains(&name) => Order::Given,
+            order: match family {
+                _ if info.foreign => Order::Given,
+                "dict" if !info.class => Order::Pairs,
+                "dict" => Order::Given,
+                family if OUT_OF_ORDER.contains(&family) => Order::Given,
                 _ => Order::Same,
             },
-            keeps: KEPT.contains(&name),
+            keeps: info.foreign || KEPT.contains(&name),
             finalizes: info.finalizes,
-            revives: info.finalizes && !STACKS.contains(&name),
-            borrows: version >= (3, 14) && STACKS.contains(&name),
+            revives: info.finalizes && !STACKS.contains(&family),
+            borrows: version >= (3, 14) && STACKS.contains(&family),
+            is_gc: info.is_gc(),
+            part: match family {
+                _ if info.class && info.is_gc() => Part::Instance,
+                _ if IN_TRASHCAN.contains(&family) => Part::Container,
+                _ => Part::None,
+            },
         }
     }
+}
+
+/// Whether a dictionary tells a value and a key for each of its entries.
+pub(crate) fn in_pairs(beginning: &Beginning) -> bool {
+    beginning.length.is_some_and(|length| length.checked_mul(2) == Some(beginning.edges.len() as u64))
 }
 
 /// The major and minor number of a version.

@@ -10,7 +10,7 @@ use std::thread;
 use std::time::Instant;
 
 use serde::{Serialize, Serializer};
-use trace::{Fetched, Frame, Header, Lineage, Resolver, Tier, Trailer};
+use trace::{Death, Fate, Fetched, Frame, Header, Lineage, Resolver, Tier, Trailer};
 use xxhash_rust::xxh3::Xxh3Default;
 
 use crate::compare::{Arenas, Check, CheckReport, Deaths, Placement};
@@ -145,10 +145,12 @@ pub fn replay<R: Read + Send>(trace: Lineage<R>, mut progress: impl FnMut(u64)) 
     };
     let mut deaths = match trace.header().tier {
         Tier::Blocks => None,
-        _ => match DeathEngine::new(&trace.header().allocator, &trace.header().interpreter.version) {
-            Ok(engine) => Some(engine),
-            Err(error) => return Outcome { error: Some(error.to_string()), ..Outcome::default() },
-        },
+        tier => {
+            match DeathEngine::new(&trace.header().allocator, &trace.header().interpreter.version, tier) {
+                Ok(engine) => Some(engine),
+                Err(error) => return Outcome { error: Some(error.to_string()), ..Outcome::default() },
+            }
+        }
     };
     let mut bases = Fetched::default();
     let mut stopped = None;
@@ -261,7 +263,19 @@ fn compare<R: Read>(
 
 fn digest_frame(digest: &mut Xxh3Default, predictions: &Predictions, deaths: &DeathPredictions) {
     for death in &deaths.deaths {
-        digest.update(format!("{death:?}").as_bytes());
+        let (what, object) = match death {
+            Death::Begins(object) => (0, object),
+            Death::Ends(object, Fate::Kept) => (1, object),
+            Death::Ends(object, Fate::Released) => (2, object),
+            Death::Finalizer(object) => (3, object),
+            Death::Callback(object) => (4, object),
+            Death::Deposited(object) => (5, object),
+        };
+        digest.update(&[what]);
+        digest.update(&object.to_le_bytes());
+    }
+    for count in &deaths.counts {
+        digest.update(&count.to_le_bytes());
     }
     // In pieces: the hash takes a few kilobytes at once far faster than eight bytes at a time.
     let mut bytes = [0; 512 * 8];
@@ -333,8 +347,11 @@ impl Outcome {
                 (self.arenas.tally, first, self.trailer.as_ref().map(|trailer| trailer.totals.arena_facts))
             }
             Check::Deaths => {
-                let Given { outermost, unexplained, after_code, order, kept, uncounted } = self.deaths.given;
+                let Given { outermost, unexplained, after_code, order, kept, uncounted, hidden, collector } =
+                    self.deaths.given;
                 given.extend([
+                    ("hidden", hidden),
+                    ("collector", collector),
                     ("outermost", outermost),
                     ("unexplained", unexplained),
                     ("after program code", after_code),
@@ -345,6 +362,11 @@ impl Outcome {
                 let (tally, first) = self.deaths.deaths();
                 let first = first.map(|first| diagnose::deaths(path, first));
                 (tally, first, self.trailer.as_ref().map(|trailer| trailer.totals.death_facts))
+            }
+            Check::Counts => {
+                let (tally, first) = self.deaths.counts();
+                let first = first.map(|first| diagnose::counts(path, first));
+                (tally, first, self.trailer.as_ref().map(|trailer| trailer.totals.count_facts))
             }
             Check::PlacementFromDeaths => {
                 let (tally, first) = self.deaths.placement();

@@ -88,6 +88,12 @@ impl<V: Copy> BlockTable<V> {
         if self.is_young(block) { self.young[slot(block)] } else { self.old.get(&block).copied() }
     }
 
+    /// The same, to be changed.
+    #[inline]
+    pub fn get_mut(&mut self, block: u64) -> Option<&mut V> {
+        if self.is_young(block) { self.young[slot(block)].as_mut() } else { self.old.get_mut(&block) }
+    }
+
     /// Takes a block out; `None` if it is not live.
     #[inline]
     pub fn remove(&mut self, block: u64) -> Option<V> {
@@ -97,9 +103,7 @@ impl<V: Copy> BlockTable<V> {
     /// Changes what is known of a block; `None`, and no change, if it is not live.
     #[inline]
     pub fn replace(&mut self, block: u64, value: V) -> Option<V> {
-        let place =
-            if self.is_young(block) { self.young[slot(block)].as_mut() } else { self.old.get_mut(&block) };
-        place.map(|old| core::mem::replace(old, value))
+        self.get_mut(block).map(|old| core::mem::replace(old, value))
     }
 
     /// The live blocks with what is known of each, in no particular order. Takes time proportional to the

@@ -74,6 +74,8 @@ pub enum Input {
 
 /// The program called `sys._debugmallocstats()` here.
 pub const MARK_DEBUGMALLOCSTATS: u64 = 1;
+/// The interpreter has begun to finalize: what dies from here on dies at exit.
+pub const MARK_FINALIZING: u64 = 2;
 
 /// One [`Input`] in sixteen bytes: what a frame's inputs decode to.
 ///

@@ -64,13 +64,13 @@ pub(crate) mod stream {
     pub(crate) const INPUTS: u8 = 0x01;
     pub(crate) const INPUT_SIZES: u8 = 0x02;
     pub(crate) const INPUT_BLOCKS: u8 = 0x03;
-    /// Objects: what happened to them, how many calls of the memory manager lie before each, and the numbers that belong
-    /// to births, deaths and types.
+    /// Objects: what the program did to them, among the calls of the memory manager, and the numbers that belong to births,
+    /// to objects that are named, to types, and others.
     pub(crate) const OBJECTS: u8 = 0x04;
-    pub(crate) const OBJECT_RUNS: u8 = 0x05;
-    pub(crate) const OBJECT_BIRTHS: u8 = 0x06;
-    pub(crate) const OBJECT_DEATHS: u8 = 0x07;
-    pub(crate) const OBJECT_TYPES: u8 = 0x08;
+    pub(crate) const OBJECT_BIRTHS: u8 = 0x05;
+    pub(crate) const OBJECT_NAMES: u8 = 0x06;
+    pub(crate) const OBJECT_TYPES: u8 = 0x07;
+    pub(crate) const OBJECT_VALUES: u8 = 0x08;
     /// What the replay fetches after it has itself predicted that it is due: bases of arenas.
     pub(crate) const FETCHED: u8 = 0x10;
     /// Of deaths that it has predicted: what lies between, and edges.
@@ -83,8 +83,10 @@ pub(crate) mod stream {
     /// What was observed: deaths, and which releases were theirs.
     pub(crate) const DEATHS: u8 = 0x22;
     pub(crate) const RELEASES_BY_DEATH: u8 = 0x23;
+    /// What was observed: counts of what dying objects referred to.
+    pub(crate) const COUNTS: u8 = 0x24;
     /// All that a frame of events may have.
-    pub(crate) const OF_EVENTS: [u8; 15] = [
+    pub(crate) const OF_EVENTS: [u8; 16] = [
         INPUTS,
         INPUT_SIZES,
         INPUT_BLOCKS,
@@ -92,14 +94,15 @@ pub(crate) mod stream {
         ADDRESSES,
         ARENAS,
         OBJECTS,
-        OBJECT_RUNS,
         OBJECT_BIRTHS,
-        OBJECT_DEATHS,
+        OBJECT_NAMES,
         OBJECT_TYPES,
+        OBJECT_VALUES,
         FETCHED_DEATHS,
         FETCHED_EDGES,
         DEATHS,
         RELEASES_BY_DEATH,
+        COUNTS,
     ];
 }
 

@@ -141,6 +141,8 @@ pub enum Tier {
     Blocks,
     /// And births and deaths of objects, with what they refer to when they die.
     Objects,
+    /// And every change of a reference count.
+    Counts,
 }
 
 impl Tier {
@@ -150,6 +152,7 @@ impl Tier {
         match self {
             Self::Blocks => "blocks",
             Self::Objects => "objects",
+            Self::Counts => "counts",
         }
     }
 }
@@ -193,9 +196,18 @@ pub struct Totals {
     /// Objects born.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub objects: u64,
-    /// Observed facts: a death inside another one, the end of a death.
+    /// Changes of counts that the program made.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub changes: u64,
+    /// References that dying objects had.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub edges: u64,
+    /// Observed facts: what happened to an object that died.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub death_facts: u64,
+    /// Observed facts: how many references there were to something that a dying object referred to.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub count_facts: u64,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]

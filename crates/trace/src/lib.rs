@@ -60,7 +60,8 @@ mod write;
 pub use blocks::BlockTable;
 pub use error::{Corruption, Error, Malformed};
 pub use event::{
-    Answer, ArenaChange, ArenaEvent, Block, Domain, Input, Kind, MARK_DEBUGMALLOCSTATS, MAX_SIZE, PackedInput,
+    Answer, ArenaChange, ArenaEvent, Block, Domain, Input, Kind, MARK_DEBUGMALLOCSTATS, MARK_FINALIZING,
+    MAX_SIZE, PackedInput,
 };
 pub use frame::{OLDEST, VERSION, Version};
 pub use header::{
@@ -69,8 +70,8 @@ pub use header::{
 };
 pub use lineage::Lineage;
 pub use objects::{
-    Beginning, Begins, Death, Edge, Fate, FetchedDeaths, Object, ObjectFrame, STRANGER, Step, TypeInfo,
-    TypeNumber,
+    Beginning, Begins, COUNT_LIMIT, Death, Edge, Fate, FetchedDeaths, Object, ObjectFrame, STRANGER, Step,
+    TypeInfo, TypeNumber,
 };
 pub use read::{FOREIGN, Fetched, FetchedArena, Frame, Observations, Reader};
 pub use resolve::{Placed, Places, Resolver};

@@ -118,7 +118,8 @@ impl<R: Read> Reader<R> {
         if [past.events, past.blocks, past.arenas].into_iter().any(|count| count >> 48 != 0) {
             return Err(frames.malformed(None, Malformed::Numbering));
         }
-        Ok(Self { frames, header, past, counted: Totals::default(), known: Known::default(), trailer: None })
+        let known = Known { follows: header.tier >= Tier::Counts, ..Known::default() };
+        Ok(Self { frames, header, past, counted: Totals::default(), known, trailer: None })
     }
 
     /// The trace's header.
@@ -226,7 +227,10 @@ impl<R: Read> Reader<R> {
             ("placement facts", totals.placement_facts, counted.placement_facts),
             ("arena facts", totals.arena_facts, counted.arena_facts),
             ("objects", totals.objects, counted.objects),
+            ("changes of counts", totals.changes, counted.changes),
+            ("references of dying objects", totals.edges, counted.edges),
             ("death facts", totals.death_facts, counted.death_facts),
+            ("count facts", totals.count_facts, counted.count_facts),
         ] {
             if declared != counted {
                 return Err(self.frames.malformed(None, Malformed::Totals { name, declared, counted }));
@@ -271,7 +275,10 @@ impl<R: Read> Reader<R> {
             )
             .map_err(|what| frames.malformed(None, what))?;
             self.counted.objects = self.known.objects;
+            self.counted.changes = self.known.changes;
+            self.counted.edges = self.known.edges;
             self.counted.death_facts = self.known.deaths;
+            self.counted.count_facts = self.known.counts;
         } else if header.events == 0 {
             return Err(self.frames.malformed(None, Malformed::Numbering));
         }

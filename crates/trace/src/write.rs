@@ -6,9 +6,9 @@ use crate::address::{ADDRESS_LIMIT, AddressRule, Seen};
 use crate::error::Error;
 use crate::event::{Answer, ArenaChange, Block, Domain, Input};
 use crate::frame::{FrameHeader, FrameWriter, kind, stream};
-use crate::header::{Allocator, Ending, Header, Parent, Totals, Trailer};
+use crate::header::{Allocator, Ending, Header, Parent, Tier, Totals, Trailer};
 use crate::inputs::Encoder;
-use crate::objects::{self, Beginning, Begins, Death, Fate, Object, TypeInfo, TypeNumber};
+use crate::objects::{self, Beginning, Begins, Death, Fate, Object, Step, TypeInfo, TypeNumber};
 use crate::varint;
 
 /// A frame is closed after this many events: enough for the compressor to see the program's habits, few enough that
@@ -120,7 +120,7 @@ impl<W: Write> Writer<W> {
             past,
             frame: FrameHeader::default(),
             inputs: Encoder::default(),
-            objects: objects::Encoder::default(),
+            objects: objects::Encoder::new(header.tier >= Tier::Counts),
             fetched: Vec::new(),
             addresses: Vec::new(),
             arenas: Vec::new(),
@@ -368,34 +368,65 @@ impl<W: Write> Writer<W> {
         self.objects.stranger()
     }
 
-    /// An object dies, for a reason that the trace does not hold.
+    /// A step of the program that has no function of its own: none of a call, a description, a birth.
     ///
     /// # Errors
     /// If the sink refuses.
-    pub fn dies(&mut self, object: Object) -> Result<(), Error> {
+    #[inline]
+    pub fn step(&mut self, step: Step) -> Result<(), Error> {
         self.begin_object()?;
-        self.objects.dies(object);
+        self.totals.changes += u64::from(matches!(step, Step::Up(_) | Step::Down(_) | Step::Set(..)));
+        self.objects.step(step);
         Ok(())
     }
 
-    /// What a replay is to know of a death when it has predicted that it begins.
+    /// What a replay is to know of a death when it has predicted that it begins. At tier `counts` the counts in there are
+    /// answers, which it is not told.
     ///
     /// # Errors
     /// If the sink refuses.
     pub fn begins(&mut self, object: Object, beginning: &Beginning) -> Result<(), Error> {
         self.begin_object()?;
-        self.objects.begins(object, beginning);
+        self.totals.edges += beginning.edges.len() as u64;
+        self.totals.count_facts += self.objects.begins(object, beginning);
         Ok(())
     }
 
-    /// The program has made so many steps inside of a death, since anything else happened to that.
-    pub fn steps(&mut self, object: Object, steps: u64) {
-        self.objects.steps(object, steps);
+    /// The same of the innermost death, in which a finalizer has run.
+    ///
+    /// # Errors
+    /// If the sink refuses.
+    pub fn goes_on(&mut self, beginning: &Beginning) -> Result<(), Error> {
+        self.begin_object()?;
+        self.totals.edges += beginning.edges.len() as u64;
+        self.totals.count_facts += self.objects.goes_on(beginning);
+        Ok(())
     }
 
-    /// What becomes of the memory of an object whose death ends.
-    pub fn ends(&mut self, object: Object, fate: Fate) {
-        self.objects.ends(object, fate);
+    /// The program makes so many steps inside of the innermost death, when that has given up so many references since it
+    /// began, or since the steps before; if it is not known how many, since anything else happened to it.
+    pub fn steps(&mut self, steps: u64, after: Option<u64>) {
+        self.objects.steps(steps, after);
+    }
+
+    /// Which of its references the innermost death gives up next, for who cannot know.
+    pub fn gives(&mut self, at: u32) {
+        self.objects.gives(at);
+    }
+
+    /// What becomes of the memory of the object whose death is the innermost one, and ends.
+    pub fn ends(&mut self, fate: Fate) {
+        self.objects.ends(fate);
+    }
+
+    /// The innermost death calls a finalizer or a callback.
+    pub fn calls(&mut self) {
+        self.objects.calls();
+    }
+
+    /// The death that is about to begin is put off; or such deaths are taken up. For who cannot know.
+    pub fn trashcan(&mut self, is_taken_up: bool) {
+        self.objects.trashcan(is_taken_up);
     }
 
     /// An answer: what happened to an object.

@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use proptest::prelude::*;
 use rc::{
-    Callback, CountError, Counting, Death, Deaths, Finalizers, Heap, Miscount, PRESETS, Part, Rules, Trashcan,
+    Callback, CountError, Counting, Death, Deaths, Finalizers, Heap, Holds, Miscount, PRESETS, Part, Rules,
+    Trashcan,
 };
 
 use crate::recursive::Recursive;
@@ -36,7 +37,7 @@ impl Stepped {
     pub(crate) fn run(&mut self) {
         while let Some(death) = self.deaths.next(&mut self.world).expect("counted") {
             match death {
-                Death::Begin(_) => unreachable!("the heap does not ask for it"),
+                Death::Begin(_) | Death::GaveUp(_) => unreachable!("the heap does not ask for it"),
                 Death::Finalize(object) => {
                     self.world.log.push(Event::Finalize(object));
                     assert_eq!(self.world.count(object), 1);
@@ -169,11 +170,12 @@ fn rules() -> impl Strategy<Value = Rules> {
         4 => (3..7_u32, 0..2_u32).prop_map(|(limit, instance)| Trashcan::Nesting { limit, instance }),
         2 => Just(Trashcan::Given),
     ];
-    (trashcan, any::<bool>(), any::<bool>()).prop_map(|(trashcan, late, holds_single_weak)| Rules {
+    let holds = prop_oneof![Just(Holds::None), Just(Holds::Several), Just(Holds::All)];
+    (trashcan, any::<bool>(), holds).prop_map(|(trashcan, late, holds)| Rules {
         counting: Counting::PLAIN,
         trashcan,
         finalizers: if late { Finalizers::AfterWeak } else { Finalizers::First },
-        holds_single_weak,
+        holds,
     })
 }
 
@@ -355,7 +357,7 @@ impl Heap for Late {
 
 #[test]
 fn deaths_are_announced_before_anything_is_asked_of_the_object() {
-    let mut heap = Late { counts: vec![1, 1, 1], owned: vec![Vec::new(); 3], told: Vec::new() };
+    let mut heap = Late { counts: vec![1, 1, 2], owned: vec![Vec::new(); 3], told: Vec::new() };
     let mut deaths = Deaths::new(Rules::for_cpython(3, 13).expect("rules"));
     assert_eq!(deaths.decrement(&mut heap, 0), Ok(true));
     let mut order = Vec::new();
@@ -363,13 +365,13 @@ fn deaths_are_announced_before_anything_is_asked_of_the_object() {
         if let Death::Begin(object) = death {
             heap.told.push(object);
             if object == 0 {
-                heap.owned[0] = vec![1, 2];
+                heap.owned[0] = vec![1, 2, 2];
             }
         }
         order.push(death);
     }
     let begin = Death::Begin;
-    let free = Death::Free;
-    assert_eq!(order, [begin(0), begin(2), free(2), begin(1), free(1), free(0)]);
+    let (free, gave) = (Death::Free, Death::GaveUp(0));
+    assert_eq!(order, [begin(0), gave, gave, begin(2), free(2), gave, begin(1), free(1), free(0)]);
     assert!(deaths.is_idle());
 }

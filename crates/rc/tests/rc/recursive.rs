@@ -1,6 +1,6 @@
 //! The same as plainly as CPython does it: functions that call each other, and a counter of how deep.
 
-use rc::{Callback, Finalizers, Heap, Part, Rules, Trashcan};
+use rc::{Callback, Finalizers, Heap, Holds, Part, Rules, Trashcan};
 
 use crate::world::{Action, Event, World};
 
@@ -128,7 +128,11 @@ impl Recursive {
             }
         }
         let alive: Vec<bool> = called.iter().map(|&(weak, _)| self.world.objects[weak].count > 0).collect();
-        let held = called.len() > 1 || self.rules.holds_single_weak;
+        let held = match self.rules.holds {
+            Holds::None => false,
+            Holds::Several => called.len() > 1,
+            Holds::All => true,
+        };
         for (&(weak, _), _) in called.iter().zip(&alive).filter(|&(_, &alive)| alive && held) {
             self.world.objects[weak].count += 1;
         }

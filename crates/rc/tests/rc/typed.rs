@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 
 use proptest::prelude::*;
-use rc::{Callback, Counting, Finalizers, Part, PoolHeap, Ref, Rules, Trace, Trashcan, Visitor, Weak};
+use rc::{Callback, Counting, Finalizers, Holds, Part, PoolHeap, Ref, Rules, Trace, Trashcan, Visitor, Weak};
 
 use crate::deaths::{Born, Stepped, born, world};
 use crate::world::{Action, Event, World};
@@ -202,7 +202,7 @@ const RULES: Rules = Rules {
     counting: Counting::SATURATING,
     trashcan: Trashcan::Nesting { limit: 50, instance: 0 },
     finalizers: Finalizers::First,
-    holds_single_weak: true,
+    holds: Holds::All,
 };
 
 /// Without what typed pointers have differently: types are no objects, callbacks are no objects.

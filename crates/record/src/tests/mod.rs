@@ -49,6 +49,25 @@ fn object(event: ObjectEvent) -> (u8, u64, u64) {
         ObjectEvent::TypeName([a, b, c, d, e, f]) => {
             (slot::TYPE_NAME, u64::from_le_bytes([a, b, c, d, e, f, 0, 0]))
         }
+        ObjectEvent::Up(address) => (slot::COUNT_UP, address),
+        ObjectEvent::Down(address) => (slot::COUNT_DOWN, address),
+        ObjectEvent::Value(address) => (slot::VALUE, address),
+        ObjectEvent::Set(address) => (slot::COUNT_SET, address),
+        ObjectEvent::Weak(address) => (slot::WEAK, address),
+        ObjectEvent::Deposited(address) => (slot::DEPOSITED, address),
+        ObjectEvent::TakenUp(address) => (slot::TAKEN_UP, address),
+        ObjectEvent::Finalizer(address) => (slot::FINALIZER, address),
+        ObjectEvent::Finalized(address) => (slot::FINALIZED, address),
+        ObjectEvent::Callback(address) => (slot::CALLBACK, address),
+        ObjectEvent::CalledBack(address) => (slot::CALLED_BACK, address),
+        ObjectEvent::Clearing(address) => (slot::CLEARING, address),
+        ObjectEvent::Cleared(address) => (slot::CLEARED, address),
+        ObjectEvent::Resized(address) => (slot::RESIZED, address),
+        ObjectEvent::Thread(address) => (slot::THREAD, address),
+        ObjectEvent::GoesOn(address) => (slot::OBJECT_GOES_ON, address),
+        ObjectEvent::Collection => (slot::COLLECTION, 0),
+        ObjectEvent::Collected => (slot::COLLECTED, 0),
+        ObjectEvent::Finalizing => (slot::FINALIZING, 0),
     };
     (slot::OBJECT, what, address)
 }

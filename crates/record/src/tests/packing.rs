@@ -26,6 +26,26 @@ fn sizes() -> impl Strategy<Value = u64> {
     prop_oneof![4 => 0..1030_u64, 1 => 0..1_u64 << 40, 1 => 0..=slot::MAX_PAYLOAD]
 }
 
+/// What interpreters tell that report changes of counts, where that has an address.
+const OF_COUNTS: [fn(u64) -> ObjectEvent; 16] = [
+    ObjectEvent::Up,
+    ObjectEvent::Down,
+    ObjectEvent::Value,
+    ObjectEvent::Set,
+    ObjectEvent::Weak,
+    ObjectEvent::Deposited,
+    ObjectEvent::TakenUp,
+    ObjectEvent::Finalizer,
+    ObjectEvent::Finalized,
+    ObjectEvent::Callback,
+    ObjectEvent::CalledBack,
+    ObjectEvent::Clearing,
+    ObjectEvent::Cleared,
+    ObjectEvent::Resized,
+    ObjectEvent::Thread,
+    ObjectEvent::GoesOn,
+];
+
 fn objects() -> impl Strategy<Value = ObjectEvent> {
     let count = prop_oneof![
         (0..1021_u16).prop_map(ReferentCount::Exactly),
@@ -42,6 +62,10 @@ fn objects() -> impl Strategy<Value = ObjectEvent> {
         Just(ObjectEvent::EdgesEnd),
         address().prop_map(ObjectEvent::Ended),
         address().prop_map(ObjectEvent::Moves),
+        (address(), 0..OF_COUNTS.len()).prop_map(|(address, which)| OF_COUNTS[which](address)),
+        Just(ObjectEvent::Collection),
+        Just(ObjectEvent::Collected),
+        Just(ObjectEvent::Finalizing),
         Just(ObjectEvent::Unnested),
         Just(ObjectEvent::Lost),
         address().prop_map(ObjectEvent::Type),

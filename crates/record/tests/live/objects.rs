@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use record::{Event, ObjectEvent, ReferentCount, SessionOptions};
+use record::{Event, ObjectEvent, Objects, ReferentCount, SessionOptions};
 
 use crate::pythons::{each, each_from};
 use crate::recorded;
@@ -79,7 +79,7 @@ fn watch(events: &[Event], class: &str) -> Watched {
 #[test]
 fn objects_are_told_from_their_births_to_their_deaths() {
     each(|python| {
-        let options = SessionOptions { objects: true, ..SessionOptions::default() };
+        let options = SessionOptions { objects: Objects::Deaths, ..SessionOptions::default() };
         let recording = recorded::record_with(recorded::command(python, PROGRAM), &options);
         assert!(recording.seen.status.success(), "{python:?} {:?}", recording.seen);
         let version = recording.claim.expect("it is recorded").version;
@@ -105,7 +105,7 @@ fn objects_are_told_from_their_births_to_their_deaths() {
 #[test]
 fn a_program_may_take_the_tracer_away() {
     each_from((3, 13), |python| {
-        let options = SessionOptions { objects: true, ..SessionOptions::default() };
+        let options = SessionOptions { objects: Objects::Deaths, ..SessionOptions::default() };
         let program = "import tracemalloc; tracemalloc.start(); print(tracemalloc.is_tracing())";
         let recording = recorded::record_with(recorded::command(python, program), &options);
         assert_eq!(recording.seen.stdout, "True\n", "{python:?}");

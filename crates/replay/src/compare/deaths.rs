@@ -1,5 +1,6 @@
-//! The checks `deaths` and `placement-from-deaths`: who dies inside what, in which order, and whose memory is released;
-//! and where blocks come to lie if nothing but predicted deaths releases objects.
+//! The checks of objects: `deaths`, who dies inside what, in which order, whose finalizers and callbacks run, and whose
+//! memory is released; `counts`, how many references there are to what a dying object refers to; and
+//! `placement-from-deaths`, where blocks come to lie if nothing but predicted deaths releases objects.
 
 use std::collections::VecDeque;
 
@@ -86,6 +87,7 @@ impl<T: Copy + PartialEq> Queue<T> {
 #[derive(Debug, Default)]
 pub struct Deaths {
     deaths: Queue<Death>,
+    counts: Queue<u32>,
     placement: Queue<u64>,
     /// Answers that had to be inputs.
     pub given: Given,
@@ -95,6 +97,7 @@ impl Deaths {
     /// Compares a frame; `addresses` are where its blocks were observed to lie.
     pub fn frame(&mut self, frame: &ObjectFrame, predictions: &DeathPredictions, addresses: &[u64]) {
         self.deaths.push(&predictions.deaths, &frame.deaths);
+        self.counts.push(&predictions.counts, &frame.counts);
         self.placement.push(&predictions.addresses, addresses);
         self.given.add(&predictions.given);
     }
@@ -105,10 +108,15 @@ impl Deaths {
             None => (None, None),
             Some(Stopped::NoBeginning(object)) => (Some(Some(Death::Begins(*object))), Some(None)),
             Some(Stopped::NoEnd(object)) => (Some(Some(Death::Ends(*object, Fate::Released))), Some(None)),
-            Some(Stopped::NotAlive(_)) => (Some(None), Some(None)),
+            Some(Stopped::NotAlive(_) | Stopped::NotCalled | Stopped::NoThread(_)) => {
+                (Some(None), Some(None))
+            }
+            Some(Stopped::NoCall(object)) => (Some(Some(Death::Finalizer(*object))), Some(None)),
             Some(Stopped::Blocks(_)) => (None, Some(None)),
         };
         self.deaths.end(deaths);
+        // Those that were not reached follow from deaths that were not.
+        self.counts.end(None);
         self.placement.end(placement);
     }
 
@@ -116,6 +124,12 @@ impl Deaths {
     #[must_use]
     pub fn deaths(&self) -> (Tally, Option<ListDivergence<Death>>) {
         (self.deaths.tally, self.deaths.first)
+    }
+
+    /// What became of the facts about counts, and where they differ first.
+    #[must_use]
+    pub fn counts(&self) -> (Tally, Option<ListDivergence<u32>>) {
+        (self.counts.tally, self.counts.first)
     }
 
     /// What became of the facts about addresses, and where they differ first.

@@ -25,15 +25,18 @@ pub enum Check {
     Placement,
     /// Arenas are acquired and released when predicted.
     Arenas,
-    /// Who dies inside of which death, in which order, and whose memory is released.
+    /// Who dies, inside of which death, in which order, whose finalizers and callbacks run, and whose memory is released.
     Deaths,
+    /// How many references there are to what dying objects refer to.
+    Counts,
     /// The address of each block, when deaths that are predicted release objects.
     PlacementFromDeaths,
 }
 
 impl Check {
     /// All of them, in the order in which they are shown.
-    pub const ALL: [Self; 4] = [Self::Placement, Self::Arenas, Self::Deaths, Self::PlacementFromDeaths];
+    pub const ALL: [Self; 5] =
+        [Self::Placement, Self::Arenas, Self::Counts, Self::Deaths, Self::PlacementFromDeaths];
 
     /// The check's name.
     #[must_use]
@@ -42,6 +45,7 @@ impl Check {
             Self::Placement => "placement",
             Self::Arenas => "arenas",
             Self::Deaths => "deaths",
+            Self::Counts => "counts",
             Self::PlacementFromDeaths => "placement-from-deaths",
         }
     }
@@ -52,6 +56,7 @@ impl Check {
         match self {
             Self::Placement | Self::Arenas => Tier::Blocks,
             Self::Deaths | Self::PlacementFromDeaths => Tier::Objects,
+            Self::Counts => Tier::Counts,
         }
     }
 }

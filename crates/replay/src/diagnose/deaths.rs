@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use trace::{Death, Fate, Frame, Lineage, Object, Step};
+use trace::{COUNT_LIMIT, Death, Fate, Frame, Lineage, Object, Step};
 
 use super::place;
 use crate::compare::{Divergence, ListDivergence};
@@ -36,7 +36,7 @@ fn take_notes(path: &Path, at: u64, objects: &[Object]) -> Notes {
                     }
                     born += 1;
                 }
-                Step::Block(_) | Step::Dies(_) => {}
+                _ => {}
             }
         }
         notes.event = frame.first_event;
@@ -63,6 +63,9 @@ impl Notes {
             Some(Death::Ends(object, Fate::Kept)) => {
                 format!("the death of {} ends, its memory is kept", who(object))
             }
+            Some(Death::Finalizer(object)) => format!("the finalizer of {} is called", who(object)),
+            Some(Death::Callback(object)) => format!("the callback of {} is called", who(object)),
+            Some(Death::Deposited(object)) => format!("the death of {} is put off", who(object)),
         }
     }
 }
@@ -71,8 +74,7 @@ impl Notes {
 #[must_use]
 pub(crate) fn deaths(path: &Path, divergence: ListDivergence<Death>) -> Divergence {
     let ListDivergence { at, predicted, observed } = divergence;
-    let object = |death: Option<Death>| death.map(|(Death::Begins(object) | Death::Ends(object, _))| object);
-    let objects: Vec<_> = [predicted, observed].into_iter().filter_map(object).collect();
+    let objects: Vec<_> = [predicted, observed].into_iter().flatten().map(Death::object).collect();
     let notes = take_notes(path, at, &objects);
     Divergence {
         event: notes.event,
@@ -85,18 +87,44 @@ pub(crate) fn deaths(path: &Path, divergence: ListDivergence<Death>) -> Divergen
     }
 }
 
+/// Tells a divergence of the check `counts`.
+#[must_use]
+pub(crate) fn counts(path: &Path, divergence: ListDivergence<u32>) -> Divergence {
+    let ListDivergence { at, predicted, observed } = divergence;
+    let tell = |count: Option<u32>| match count {
+        None => "nothing".to_owned(),
+        Some(COUNT_LIMIT) => format!("{COUNT_LIMIT} references or more"),
+        Some(1) => "1 reference".to_owned(),
+        Some(count) => format!("{count} references"),
+    };
+    Divergence {
+        event: first_event_of(path, at, |frame| frame.objects.counts.len() as u64),
+        predicted: tell(predicted),
+        observed: tell(observed),
+        details: vec![
+            format!("{at} counts were predicted before"),
+            "the event is the first one of the frame in which that happens".to_owned(),
+        ],
+    }
+}
+
+/// The first event of the frame that holds the fact number `at`, where `facts` says how many a frame has.
+fn first_event_of(path: &Path, at: u64, facts: impl Fn(&Frame) -> u64) -> u64 {
+    let (mut event, mut before, mut frame) = (0, 0, Frame::default());
+    if let Ok(mut trace) = Lineage::open(path) {
+        while before <= at && trace.read(&mut frame).unwrap_or(false) {
+            event = frame.first_event;
+            before += facts(&frame);
+        }
+    }
+    event
+}
+
 /// Tells a divergence of the check `placement-from-deaths`.
 #[must_use]
 pub(crate) fn placement_from_deaths(path: &Path, divergence: ListDivergence<u64>) -> Divergence {
     let ListDivergence { at, predicted, observed } = divergence;
-    let mut event = 0;
-    let (mut frame, mut facts) = (Frame::default(), 0);
-    if let Ok(mut trace) = Lineage::open(path) {
-        while facts <= at && trace.read(&mut frame).unwrap_or(false) {
-            event = frame.first_event;
-            facts += frame.observations.placed;
-        }
-    }
+    let event = first_event_of(path, at, |frame| frame.observations.placed);
     let tell = |address: Option<u64>| address.map_or_else(|| "nothing".to_owned(), place);
     Divergence {
         event,

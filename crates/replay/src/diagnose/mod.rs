@@ -13,7 +13,7 @@ use trace::{ArenaChange, ArenaEvent, BlockTable, FOREIGN, Frame, Header, Kind, L
 use crate::compare::{ArenaDivergence, Divergence, PlacementDivergence};
 use crate::engine::{Engine, Predictions};
 
-pub(crate) use deaths::{deaths, placement_from_deaths};
+pub(crate) use deaths::{counts, deaths, placement_from_deaths};
 
 /// What is known of one pool.
 struct Watched {

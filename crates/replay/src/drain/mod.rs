@@ -5,19 +5,25 @@
 
 mod addresses;
 mod allocator;
+mod census;
+mod counts;
 mod objects;
 
 use std::fmt;
 use std::io::Write;
 
-use record::Event;
+use rc::{Rules, Trashcan};
+use record::{Event, ObjectEvent};
 use trace::{
-    Allocator, Answer, Branch, Domain, Ending, Header, LiveBlock, MARK_DEBUGMALLOCSTATS, Totals, Writer,
+    Allocator, Answer, Block, Branch, Domain, Ending, Header, LiveBlock, MARK_DEBUGMALLOCSTATS,
+    MARK_FINALIZING, Tier, Totals, Writer,
 };
 
+use crate::kinds::minor_version;
 use addresses::{Addresses, Arenas};
 pub use allocator::UnknownAllocator;
 pub(crate) use allocator::by_version;
+use counts::Counts;
 use objects::Objects;
 
 /// Raw events are held back until this many small blocks tell how the allocator was built.
@@ -91,7 +97,7 @@ struct Recording<W: Write> {
     allocator: Allocator,
     addresses: Addresses,
     arenas: Arenas,
-    objects: Objects,
+    objects: Told,
     /// Arenas given back inside the call that is under way; it is known only later whether that is a resize.
     released: Vec<u64>,
 }
@@ -122,7 +128,7 @@ impl<W: Write> Drain<W> {
             allocator,
             addresses,
             arenas,
-            objects: Objects::default(),
+            objects: Told::ByTracer(Box::default()),
             released: Vec::new(),
         };
         Ok(Self { waiting: None, held_back: Vec::new(), small: 0, recording: Some(recording) })
@@ -180,7 +186,7 @@ impl<W: Write> Drain<W> {
             allocator: header.allocator,
             addresses: Addresses::new(header.allocator.alignment),
             arenas: Arenas::default(),
-            objects: Objects::new(&header.interpreter.version),
+            objects: Told::of(&header),
             released: Vec::new(),
             writer: Writer::new(open()?, &header)?,
         });
@@ -196,7 +202,10 @@ impl<W: Write> Drain<W> {
     /// Whether births and deaths of objects were recorded to some point only: the program took the tracer away.
     #[must_use]
     pub fn lost_objects(&self) -> bool {
-        self.recording.as_ref().is_some_and(|recording| recording.objects.is_lost)
+        self.recording.as_ref().is_some_and(|recording| match &recording.objects {
+            Told::ByTracer(objects) => objects.is_lost,
+            Told::ByHook(counts) => counts.is_lost,
+        })
     }
 
     /// Bytes written so far; the last frame is not among them.
@@ -226,11 +235,84 @@ impl<W: Write> Drain<W> {
         self.begin()?;
         let Some(mut recording) = self.recording else { return Ok((Totals::default(), 0)) };
         recording.settle_released(None);
-        recording.objects.end(&mut recording.writer);
+        recording.objects.end(&mut recording.writer)?;
         if cut_short {
             recording.writer.cut_short();
         }
         Ok(recording.writer.finish(ending, microseconds)?)
+    }
+}
+
+/// What is known of objects, by how it is told.
+enum Told {
+    /// By the reference tracer, if at all.
+    ByTracer(Box<Objects>),
+    /// By an interpreter that reports changes of counts.
+    ByHook(Box<Counts>),
+}
+
+impl Told {
+    fn of(header: &Header) -> Self {
+        let version = &header.interpreter.version;
+        if header.tier < Tier::Counts {
+            return Self::ByTracer(Box::new(Objects::new(version)));
+        }
+        let rules = minor_version(version).and_then(|(major, minor)| Rules::for_cpython(major, minor));
+        let gives_deposits = rules.is_some_and(|rules| rules.trashcan == Trashcan::Given);
+        Self::ByHook(Box::new(Counts::new(version, gives_deposits)))
+    }
+
+    #[inline]
+    fn call<W: Write>(&mut self, writer: &mut Writer<W>) -> Result<(), trace::Error> {
+        match self {
+            Self::ByTracer(objects) => {
+                objects.call(writer);
+                Ok(())
+            }
+            Self::ByHook(counts) => counts.call(writer),
+        }
+    }
+
+    #[inline]
+    fn release<W: Write>(
+        &mut self,
+        block: Block,
+        address: u64,
+        writer: &mut Writer<W>,
+    ) -> Result<bool, trace::Error> {
+        match self {
+            Self::ByTracer(objects) => objects.release(block, address, writer),
+            Self::ByHook(counts) => counts.release(block, address, writer),
+        }
+    }
+
+    fn released<W: Write>(&mut self, block: Block, writer: &mut Writer<W>) {
+        match self {
+            Self::ByTracer(objects) => objects.released(block, writer),
+            Self::ByHook(counts) => counts.released(writer),
+        }
+    }
+
+    fn push<W: Write>(
+        &mut self,
+        event: ObjectEvent,
+        addresses: &Addresses,
+        writer: &mut Writer<W>,
+    ) -> Result<(), trace::Error> {
+        match self {
+            Self::ByTracer(objects) => objects.push(event, addresses, writer),
+            Self::ByHook(counts) => counts.push(event, addresses, writer),
+        }
+    }
+
+    fn end<W: Write>(&mut self, writer: &mut Writer<W>) -> Result<(), trace::Error> {
+        match self {
+            Self::ByTracer(objects) => {
+                objects.end(writer);
+                Ok(())
+            }
+            Self::ByHook(counts) => counts.end(writer),
+        }
     }
 }
 
@@ -267,7 +349,7 @@ impl<W: Write> Recording<W> {
             Event::Allocate { domain: through, zeroed, address, size } => {
                 let answer = self.answer(size, address);
                 self.settle_released(None);
-                self.objects.call(&mut self.writer);
+                self.objects.call(&mut self.writer)?;
                 if let Some(live) = self.writer.allocate(domain(through), size, zeroed, answer)? {
                     self.place(address, live)?;
                 }
@@ -287,7 +369,7 @@ impl<W: Write> Recording<W> {
             Event::Resize { domain: through, old, new, size } => {
                 let answer = self.answer(size, new);
                 self.settle_released(Some(old));
-                self.objects.call(&mut self.writer);
+                self.objects.call(&mut self.writer)?;
                 let Some(live) = self.addresses.remove(old) else {
                     return Err(self.gap(old, "resizes a block that is not live,"));
                 };
@@ -314,10 +396,15 @@ impl<W: Write> Recording<W> {
             }
             // Whoever follows the child asks for what it takes over: see `Drain::fork`.
             Event::Forked { .. } => self.settle_released(None),
+            Event::Object(ObjectEvent::Finalizing) => {
+                self.settle_released(None);
+                self.objects.call(&mut self.writer)?;
+                self.writer.mark(MARK_FINALIZING)?;
+            }
             Event::Object(event) => self.objects.push(event, &self.addresses, &mut self.writer)?,
             Event::Mark { code } => {
                 self.settle_released(None);
-                self.objects.call(&mut self.writer);
+                self.objects.call(&mut self.writer)?;
                 self.writer.mark(match code {
                     record::MARK_DEBUG_MALLOC_STATS => MARK_DEBUGMALLOCSTATS,
                     code => code.into(),

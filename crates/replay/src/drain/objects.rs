@@ -9,30 +9,14 @@ use std::io::Write;
 
 use hashbrown::HashMap;
 use record::{ObjectEvent, ReferentCount};
-use trace::{Beginning, Begins, Block, Death, Edge, Fate, Object, TypeInfo, TypeNumber, Writer};
+use trace::{Beginning, Block, Death, Edge, Fate, Object, Step, Writer};
 
 use super::addresses::Addresses;
-use crate::kinds::{Kind, Order, minor_version};
+use super::census::{Census, Live};
+use crate::kinds::Order;
 
-/// How far behind the beginning of its block an object may lie, in bytes: behind the collector's header, and what some
-/// types have in front of that.
-const OFFSETS: [u64; 3] = [0, 16, 32];
 /// Up to so many references are looked through one by one.
 const FEW: usize = 16;
-
-#[derive(Clone, Copy, Debug)]
-struct Type {
-    number: TypeNumber,
-    kind: Kind,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Live {
-    object: Object,
-    /// The address of its type.
-    of: u64,
-    block: Option<Block>,
-}
 
 /// A death that is going on.
 #[derive(Clone, Debug)]
@@ -59,66 +43,52 @@ struct Open {
 }
 
 #[derive(Clone, Debug)]
-enum Referents {
-    Few(Vec<u64>),
-    Many(Vec<u64>, HashMap<u64, (u32, u32)>),
+struct Referents {
+    addresses: Vec<u64>,
+    /// How often each comes, if they are not few.
+    times: HashMap<u64, u32>,
 }
 
 impl Referents {
     fn new(addresses: Vec<u64>) -> Self {
-        if addresses.len() <= FEW {
-            return Self::Few(addresses);
+        let mut times = HashMap::new();
+        if addresses.len() > FEW {
+            for address in &addresses {
+                *times.entry(*address).or_insert(0) += 1;
+            }
         }
-        let mut places = HashMap::new();
-        for (at, address) in (0..).zip(&addresses) {
-            places.entry(*address).or_insert((at, 0)).1 += 1;
-        }
-        Self::Many(addresses, places)
+        Self { addresses, times }
     }
 
     fn all(&self) -> &[u64] {
-        let (Self::Few(addresses) | Self::Many(addresses, _)) = self;
-        addresses
+        &self.addresses
     }
 
     /// Forgets up to so many references to an address; how many are left to be forgotten elsewhere.
-    fn forget(&mut self, address: u64, mut times: u32) -> u32 {
-        let (Self::Few(addresses) | Self::Many(addresses, _)) = self;
-        let before = times;
-        for one in addresses.iter_mut().filter(|one| **one == address) {
-            if times == 0 {
+    fn forget(&mut self, address: u64, times: u32) -> u32 {
+        let before = times.min(self.times(address));
+        let mut left = before;
+        for one in self.addresses.iter_mut().filter(|one| **one == address) {
+            if left == 0 {
                 break;
             }
             *one = 0;
-            times -= 1;
+            left -= 1;
         }
-        if let Self::Many(_, places) = self
-            && let Some((_, left)) = places.get_mut(&address)
-        {
-            *left = left.saturating_sub(before - times);
+        if let Some(known) = self.times.get_mut(&address) {
+            *known -= before.min(*known);
         }
-        times
+        times - before
     }
 
-    /// Where an address comes first, and how often it comes.
-    fn find(&self, address: u64) -> Option<(u32, u32)> {
-        match self {
-            Self::Few(addresses) => {
-                let first = addresses.iter().position(|one| *one == address)?;
-                let times = addresses.iter().filter(|one| **one == address).count();
-                Some((u32::try_from(first).ok()?, u32::try_from(times).ok()?))
-            }
-            Self::Many(_, places) => places.get(&address).copied().filter(|(_, times)| *times > 0),
+    /// How often an address comes.
+    fn times(&self, address: u64) -> u32 {
+        if self.addresses.len() <= FEW {
+            let times = self.addresses.iter().filter(|one| **one == address).count();
+            return u32::try_from(times).unwrap_or(u32::MAX);
         }
+        self.times.get(&address).copied().unwrap_or(0)
     }
-}
-
-/// A type that is being described.
-#[derive(Clone, Debug)]
-struct Description {
-    address: u64,
-    flags: u64,
-    name: Vec<u8>,
 }
 
 /// A death of which it is being told what it refers to.
@@ -128,21 +98,18 @@ struct Dying {
     live: Live,
     length: Option<u64>,
     edges: Vec<(u64, ReferentCount)>,
-    /// Inside of the death on top, which gave up this reference.
-    choice: Option<u32>,
+    /// By the death on top.
+    is_explained: bool,
 }
 
 /// What is known of objects.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Objects {
-    types: HashMap<u64, Type>,
-    live: HashMap<u64, Live>,
-    strangers: HashMap<u64, Object>,
+    census: Census,
     /// Each inside of the one before.
     open: Vec<Open>,
     /// Of what the deaths that are going on refer to: how many references there are, as far as can be known.
     counts: HashMap<u64, u32>,
-    describing: Option<Description>,
     born: Option<u64>,
     dying: Option<Dying>,
     /// Objects that are being resized.
@@ -152,13 +119,12 @@ pub(super) struct Objects {
     is_unnested: bool,
     /// The tracer tells no more.
     pub(super) is_lost: bool,
-    version: (u32, u32),
 }
 
 impl Objects {
     /// Of an interpreter of this version.
     pub(super) fn new(version: &str) -> Self {
-        Self { version: minor_version(version).unwrap_or_default(), ..Self::default() }
+        Self { census: Census::new(version), ..Self::default() }
     }
 
     /// The program made a call of the memory manager, other than to release a block.
@@ -181,8 +147,7 @@ impl Objects {
         if self.open.iter().rev().any(|open| open.block == Some(block)) {
             return Ok(true);
         }
-        let is_it = |address: &u64| self.live.get(address).is_some_and(|live| live.block == Some(block));
-        let Some(object) = OFFSETS.map(|offset| address.wrapping_add(offset)).into_iter().find(is_it) else {
+        let Some(object) = self.census.in_block(block, address) else {
             self.step();
             return Ok(false);
         };
@@ -230,14 +195,14 @@ impl Objects {
 
     fn finish<W: Write>(&mut self, open: Open, fate: Fate, writer: &mut Writer<W>) {
         if open.steps > 0 {
-            writer.steps(open.object, open.steps);
+            writer.steps(open.steps, None);
         }
-        writer.ends(open.object, fate);
+        writer.ends(fate);
         writer.observed(Death::Ends(open.object, fate));
         // Whose memory is neither released nor kept for others lives on.
         if open.revives && fate == Fate::Kept {
             let Open { address, object, of, block, .. } = open;
-            self.live.insert(address, Live { object, of, block });
+            self.census.live.insert(address, Live { object, of, block });
         }
         if !open.has_order {
             for address in open.referents.all() {
@@ -249,7 +214,7 @@ impl Objects {
                     *count = count.saturating_sub(1);
                 }
             }
-            let is_last = open.referents.find(open.of).is_some() && self.counts.get(&open.of) == Some(&0);
+            let is_last = open.referents.times(open.of) > 0 && self.counts.get(&open.of) == Some(&0);
             self.last = is_last.then_some(open.of);
         }
     }
@@ -265,7 +230,7 @@ impl Objects {
     pub(super) fn end<W: Write>(&mut self, writer: &mut Writer<W>) {
         self.leave(writer);
         if let Some(open) = self.open.last().filter(|open| open.steps > 0) {
-            writer.steps(open.object, open.steps);
+            writer.steps(open.steps, None);
         }
     }
 
@@ -303,45 +268,17 @@ impl Objects {
                 }
             }
             ObjectEvent::Ended(address) => self.ended(address),
-            ObjectEvent::Moves(address) => self.moving.extend(self.live.remove(&address)),
+            ObjectEvent::Moves(address) => self.moving.extend(self.census.live.remove(&address)),
             ObjectEvent::Unnested => self.is_unnested = true,
             ObjectEvent::Lost => self.is_lost = true,
-            ObjectEvent::Type(address) => {
-                self.describing = Some(Description { address, flags: 0, name: Vec::new() });
-            }
-            ObjectEvent::TypeFlags(flags) => {
-                if let Some(describing) = &mut self.describing {
-                    describing.flags = flags;
+            event => {
+                if let Some((address, info)) = self.census.describe(event) {
+                    self.leave(writer);
+                    self.step();
+                    self.census.add(address, &info, writer)?;
                 }
             }
-            ObjectEvent::TypeName(piece) => self.name(piece, writer)?,
         }
-        Ok(())
-    }
-
-    fn name<W: Write>(&mut self, piece: [u8; 6], writer: &mut Writer<W>) -> Result<(), trace::Error> {
-        let Some(describing) = &mut self.describing else { return Ok(()) };
-        let end = piece.iter().position(|byte| *byte == 0);
-        describing.name.extend_from_slice(&piece[..end.unwrap_or(piece.len())]);
-        if end.is_none() {
-            return Ok(());
-        }
-        let Some(Description { address, flags, name }) = self.describing.take() else { return Ok(()) };
-        // Told again because the recorder forgot it.
-        if self.types.contains_key(&address) {
-            return Ok(());
-        }
-        let info = TypeInfo {
-            name: String::from_utf8_lossy(&name).into_owned(),
-            flags: u32::try_from(flags & u64::from(u32::MAX)).unwrap_or_default(),
-            finalizes: flags & 1 << 32 != 0,
-            weakly_referable: flags & 1 << 33 != 0,
-            object: self.live.get(&address).map(|live| live.object),
-        };
-        self.leave(writer);
-        self.step();
-        let number = writer.described(&info)?;
-        self.types.insert(address, Type { number, kind: Kind::of(&info, self.version) });
         Ok(())
     }
 
@@ -352,16 +289,15 @@ impl Objects {
         addresses: &Addresses,
         writer: &mut Writer<W>,
     ) -> Result<(), trace::Error> {
-        let at =
-            |offset: &u64| addresses.get(address.checked_sub(*offset)?).map(|live| (live.block(), *offset));
-        let found = OFFSETS.iter().find_map(at);
+        let found = Census::block_at(address, addresses);
         let block = found.map(|(block, _)| block);
         if let Some(moved) = self.moving.pop_if(|moving| block.is_some() && moving.block == block) {
-            self.live.insert(address, moved);
+            self.census.live.insert(address, moved);
             return Ok(());
         }
-        let Some(kind) = self.types.get(&of) else { return Ok(()) };
-        let number = kind.number;
+        if !self.census.types.contains_key(&of) {
+            return Ok(());
+        }
         // Whoever had this memory is dead, whatever is told.
         if let Some(owner) = self.open.iter().position(|open| block.is_some() && open.block == block) {
             self.finish_down_to(owner, writer);
@@ -369,53 +305,51 @@ impl Objects {
         self.leave(writer);
         self.make_stale();
         self.step();
-        let begins = found.map_or(Begins::Elsewhere, |(block, offset)| {
-            Begins::InBlock(block, u32::try_from(offset).unwrap_or_default())
-        });
-        let object = writer.born(number, begins)?;
-        self.strangers.remove(&address);
-        self.live.insert(address, Live { object, of, block });
-        Ok(())
+        self.census.born(address, of, found, writer)
     }
 
     fn dies<W: Write>(&mut self, address: u64, writer: &mut Writer<W>) -> Result<(), trace::Error> {
-        self.types.remove(&address);
-        let live = self.live.remove(&address);
-        let stranger = || self.strangers.remove(&address).map(|object| Live { object, of: 0, block: None });
-        let Some(live) = live.or_else(stranger) else { return Ok(()) };
+        let Some(live) = self.census.dies(address) else { return Ok(()) };
         // The innermost death that explains it, if everything inside of that is over.
         let mut inner = self.open.len();
-        let mut choice = self.last.take_if(|last| *last == address).map(|_| 0);
+        let is_last = self.last.take_if(|last| *last == address).is_some();
+        let mut is_explained = is_last;
         while let Some(open) =
-            inner.checked_sub(1).and_then(|inner| self.open.get(inner)).filter(|_| choice.is_none())
+            inner.checked_sub(1).and_then(|inner| self.open.get(inner)).filter(|_| !is_explained)
         {
-            choice = self.explains(open, address);
-            if choice.is_some() || !open.is_over || open.is_released {
+            is_explained = self.explains(open, address);
+            if is_explained || !open.is_over || open.is_released {
                 break;
             }
             inner -= 1;
         }
         self.finish_down_to(inner, writer);
-        if choice.is_none() {
+        if !is_explained {
             self.step();
-            writer.dies(live.object)?;
+            writer.step(Step::Dies(live.object))?;
         }
         if let Some(open) = self.open.last_mut().filter(|open| open.steps > 0) {
-            writer.steps(open.object, std::mem::take(&mut open.steps));
+            writer.steps(std::mem::take(&mut open.steps), None);
         }
-        self.dying = Some(Dying { address, live, length: None, edges: Vec::new(), choice });
+        // All references to it are given up here.
+        if let Some(open) = self.open.last().filter(|open| is_explained && !is_last && !open.has_order) {
+            for (at, _) in (0..).zip(open.referents.all()).filter(|(_, one)| **one == address) {
+                writer.gives(at);
+            }
+        }
+        self.dying = Some(Dying { address, live, length: None, edges: Vec::new(), is_explained });
         Ok(())
     }
 
-    /// Whether a death says that what is at this address loses its last reference by it, and which that is.
-    fn explains(&self, open: &Open, address: u64) -> Option<u32> {
-        let (first, times) = open.referents.find(address).filter(|_| !open.is_stale)?;
-        (*self.counts.get(&address)? <= times).then_some(first)
+    /// Whether a death says that what is at this address loses its last reference by it.
+    fn explains(&self, open: &Open, address: u64) -> bool {
+        let times = if open.is_stale { 0 } else { open.referents.times(address) };
+        times > 0 && self.counts.get(&address).is_some_and(|count| *count <= times)
     }
 
     fn begins<W: Write>(&mut self, dying: Dying, writer: &mut Writer<W>) -> Result<(), trace::Error> {
-        let Dying { address: own, live, length, edges, choice } = dying;
-        let kind = self.types.get(&live.of).map_or(Kind::UNKNOWN, |of| of.kind);
+        let Dying { address: own, live, length, edges, is_explained } = dying;
+        let kind = self.census.kind_of(live.of);
         let edges = if kind.borrows { Vec::new() } else { edges };
         if self.open.is_empty() {
             self.counts.clear();
@@ -424,7 +358,9 @@ impl Objects {
         for (address, count) in &edges {
             told.push(match count {
                 ReferentCount::Immortal => Edge { referent: None, count: None },
-                ReferentCount::Many => Edge { referent: Some(self.referent(*address, writer)), count: None },
+                ReferentCount::Many => {
+                    Edge { referent: Some(self.census.referent(*address, writer)), count: None }
+                }
                 ReferentCount::Exactly(count) => {
                     let before = self.counts.insert(*address, u32::from(*count));
                     // Fewer than were known: the deaths around this one have given up as many already.
@@ -435,12 +371,15 @@ impl Objects {
                         }
                         gone = open.referents.forget(*address, gone);
                     }
-                    Edge { referent: Some(self.referent(*address, writer)), count: Some(u32::from(*count)) }
+                    Edge {
+                        referent: Some(self.census.referent(*address, writer)),
+                        count: Some(u32::from(*count)),
+                    }
                 }
             });
         }
-        writer.begins(live.object, &Beginning { choice, length, edges: told })?;
-        if choice.is_some() {
+        writer.begins(live.object, &Beginning { length, edges: told, weak: Vec::new() })?;
+        if is_explained {
             writer.observed(Death::Begins(live.object));
         }
         self.open.push(Open {
@@ -460,13 +399,6 @@ impl Objects {
             self.make_stale();
         }
         Ok(())
-    }
-
-    fn referent<W: Write>(&mut self, address: u64, writer: &mut Writer<W>) -> Object {
-        match self.live.get(&address) {
-            Some(live) => live.object,
-            None => *self.strangers.entry(address).or_insert_with(|| writer.stranger()),
-        }
     }
 
     /// The end of a death was told. (It may be known already, by the release of the object's block.)

@@ -5,12 +5,14 @@ use crate::event::PackedInput;
 use crate::frame::stream;
 use crate::inputs::Numbers;
 use crate::objects::encode::{
-    BEGINS, BORN_ELSEWHERE, BORN_IN_BLOCK, DESCRIBED, DIES, ENDS, IMMORTAL, OBJECT, OLD_STRANGER, RELEASED,
-    STEPS,
+    ANOTHER, BEGINS, BORN_ELSEWHERE, BORN_HERE, BORN_IN_BLOCK, CALL, CALLBACK, CALLS, COLLECTED, COLLECTION,
+    DEPOSITED, DESCRIBED, DIES, DOWN, ENDS, FINALIZED, FINALIZER, GIVES, GOES_ON, IMMORTAL, OBJECT, OFFSET,
+    OFFSETS, OLD_STRANGER, PUT_OFF, RARE, RELEASED, RETURNED, RETYPED, SET, STEPS, STEPS_AFTER, TAKEN_UP,
+    THREAD, UP, WITH_LENGTH, WITH_WEAK,
 };
-use crate::objects::{
-    Beginning, Begins, Death, Edge, Fate, Item, Object, ObjectFrame, STRANGER, Step, TypeInfo, What,
-};
+use crate::objects::fetched::{Item, Told};
+use crate::objects::recent::Recent;
+use crate::objects::{Begins, Death, Edge, Fate, Object, ObjectFrame, STRANGER, Step, TypeInfo, TypeNumber};
 use crate::varint;
 
 /// How many objects and types there are before a frame, and after it.
@@ -19,28 +21,25 @@ pub(crate) struct Known {
     pub(crate) objects: u64,
     pub(crate) types: u64,
     pub(crate) deaths: u64,
+    pub(crate) counts: u64,
+    pub(crate) changes: u64,
+    pub(crate) edges: u64,
+    /// Whether counts are followed.
+    pub(crate) follows: bool,
 }
 
 /// Decodes what a frame says of objects, among its `inputs`; the first of them that is a birth is block number `blocks`.
 pub(crate) fn decode<'a>(
     bytes: impl Fn(u8) -> &'a [u8],
     inputs: &[PackedInput],
-    mut blocks: u64,
+    blocks: u64,
     known: &mut Known,
     out: &mut ObjectFrame,
 ) -> Result<(), Malformed> {
     let numbers = |id| Numbers::new(bytes(id), id);
-    let [mut runs, mut births, mut dying, mut types, mut releases] = [
-        stream::OBJECT_RUNS,
-        stream::OBJECT_BIRTHS,
-        stream::OBJECT_DEATHS,
-        stream::OBJECT_TYPES,
-        stream::RELEASES_BY_DEATH,
-    ]
-    .map(numbers);
-    let (first, mut last) = (known.objects, known.objects);
     // Which of the frame's inputs are the program's own.
     let mut hidden = vec![false; inputs.len()];
+    let mut releases = numbers(stream::RELEASES_BY_DEATH);
     let mut at = 0_u64;
     while !releases.is_at_end() {
         at = at.checked_add(releases.number()?).ok_or(releases.out_of_range())?;
@@ -48,50 +47,140 @@ pub(crate) fn decode<'a>(
             usize::try_from(at).ok().and_then(|at| hidden.get_mut(at)).ok_or(releases.out_of_range())?;
         *place = true;
     }
-    let mut calls = inputs.iter().zip(&hidden).filter(|(_, hidden)| !**hidden).map(|(input, _)| *input);
-    let mut step = |out: &mut Vec<Step>, blocks: &mut u64| {
-        let input = calls.next()?;
-        *blocks += u64::from(input.is_birth());
-        out.push(Step::Block(input));
-        Some(())
+    let first = known.objects;
+    let mut steps = Steps {
+        calls: inputs.iter().zip(&hidden).filter(|(_, hidden)| !**hidden).map(|(input, _)| *input),
+        blocks,
+        births: numbers(stream::OBJECT_BIRTHS),
+        names: numbers(stream::OBJECT_NAMES),
+        types: numbers(stream::OBJECT_TYPES),
+        values: numbers(stream::OBJECT_VALUES),
+        recent: Recent::default(),
+        last: first,
+        known,
     };
     for &code in bytes(stream::OBJECTS) {
-        for _ in 0..runs.number()? {
-            step(&mut out.steps, &mut blocks).ok_or(runs.out_of_range())?;
-        }
-        out.steps.push(match code {
-            DESCRIBED => {
-                out.types.push(info(&mut types, known.objects)?);
-                known.types += 1;
-                Step::Described
-            }
-            BORN_IN_BLOCK | BORN_ELSEWHERE => {
-                let of = births.number()?;
-                let of = u32::try_from(of).ok().filter(|of| u64::from(*of) < known.types);
-                let of = of.ok_or(births.out_of_range())?;
-                let begins = if code == BORN_ELSEWHERE {
-                    Begins::Elsewhere
-                } else {
-                    let distance = births.number()?;
-                    let block = blocks.checked_sub(1).and_then(|newest| newest.checked_sub(distance));
-                    let offset = u32::try_from(births.number()?).map_err(|_| births.out_of_range())?;
-                    Begins::InBlock(block.ok_or(births.out_of_range())?, offset)
-                };
-                known.objects += 1;
-                Step::Born { of, begins }
-            }
-            DIES => Step::Dies(object(&mut dying, &mut last, known.objects)?),
-            code => return Err(Malformed::Code { id: stream::OBJECTS, code }),
-        });
+        let step = steps.step(code, &mut out.types)?;
+        out.steps.push(step);
     }
-    while step(&mut out.steps, &mut blocks).is_some() {}
-    for stream in [&runs, &births, &dying, &types] {
+    while let Some(call) = steps.call() {
+        out.steps.push(call);
+    }
+    for stream in [&steps.births, &steps.names, &steps.types, &steps.values] {
         stream.end()?;
     }
-    fetched(numbers(stream::FETCHED_DEATHS), numbers(stream::FETCHED_EDGES), first, known.objects, out)?;
+    let edges = numbers(stream::FETCHED_EDGES);
+    fetched(numbers(stream::FETCHED_DEATHS), edges, first, known, out)?;
     observed(numbers(stream::DEATHS), first, known.objects, out)?;
+    let mut counts = numbers(stream::COUNTS);
+    while !counts.is_at_end() {
+        out.counts.push(u32::try_from(counts.number()?).map_err(|_| counts.out_of_range())?);
+    }
+    let changes = out.steps.iter().filter(|step| matches!(step, Step::Up(_) | Step::Down(_) | Step::Set(..)));
+    known.changes += changes.count() as u64;
+    known.edges += out.fetched.edges() as u64;
     known.deaths += out.deaths.len() as u64;
+    known.counts += out.counts.len() as u64;
     Ok(())
+}
+
+/// The program's steps, as they are decoded.
+struct Steps<'a, C> {
+    calls: C,
+    /// How many blocks were born.
+    blocks: u64,
+    births: Numbers<'a>,
+    names: Numbers<'a>,
+    types: Numbers<'a>,
+    values: Numbers<'a>,
+    recent: Recent,
+    /// The object that was named last.
+    last: Object,
+    known: &'a mut Known,
+}
+
+impl<C: Iterator<Item = PackedInput>> Steps<'_, C> {
+    fn call(&mut self) -> Option<Step> {
+        let input = self.calls.next()?;
+        self.blocks += u64::from(input.is_birth());
+        Some(Step::Block(input))
+    }
+
+    #[inline]
+    fn step(&mut self, code: u8, types: &mut Vec<TypeInfo>) -> Result<Step, Malformed> {
+        let unknown = Malformed::Code { id: stream::OBJECTS, code };
+        if code < RARE {
+            let (is_down, at) = if code < ANOTHER { (false, code) } else { (true, code - ANOTHER) };
+            let object = self.recent.get(at.into()).ok_or(unknown)?;
+            return Ok(if is_down { Step::Down(object) } else { Step::Up(object) });
+        }
+        Ok(match code {
+            CALL => return self.call().ok_or(unknown),
+            DESCRIBED => {
+                types.push(info(&mut self.types, self.known.objects)?);
+                self.known.types += 1;
+                Step::Described
+            }
+            BORN_HERE => {
+                let number = self.births.number()?;
+                let place = u32::try_from(number % u64::from(OFFSETS)).unwrap_or_default();
+                let of = self.type_numbered(number / u64::from(OFFSETS))?;
+                let block = self.blocks.checked_sub(1).ok_or(self.births.out_of_range())?;
+                self.born(of, Begins::InBlock(block, place * OFFSET))
+            }
+            BORN_IN_BLOCK => {
+                let number = self.births.number()?;
+                let of = self.type_numbered(number)?;
+                let distance = self.births.number()?;
+                let block = self.blocks.checked_sub(1).and_then(|newest| newest.checked_sub(distance));
+                let block = block.ok_or(self.births.out_of_range())?;
+                let offset = u32::try_from(self.births.number()?).map_err(|_| self.births.out_of_range())?;
+                self.born(of, Begins::InBlock(block, offset))
+            }
+            BORN_ELSEWHERE => {
+                let number = self.births.number()?;
+                let of = self.type_numbered(number)?;
+                self.born(of, Begins::Elsewhere)
+            }
+            DIES => Step::Dies(self.object()?),
+            UP | DOWN => {
+                let object = self.object()?;
+                self.recent.push(object);
+                if code == UP { Step::Up(object) } else { Step::Down(object) }
+            }
+            SET => Step::Set(self.object()?, self.values.number()?),
+            RETYPED => {
+                let object = self.object()?;
+                let number = self.births.number()?;
+                Step::Retyped(object, self.type_numbered(number)?)
+            }
+            THREAD => {
+                Step::Thread(u32::try_from(self.values.number()?).map_err(|_| self.values.out_of_range())?)
+            }
+            RETURNED => Step::Returned,
+            FINALIZED => Step::Finalized(self.object()?),
+            COLLECTION => {
+                Step::Collection(u8::try_from(self.values.number()?).map_err(|_| self.values.out_of_range())?)
+            }
+            COLLECTED => Step::Collected(self.values.number()?),
+            _ => return Err(unknown),
+        })
+    }
+
+    fn type_numbered(&self, number: u64) -> Result<TypeNumber, Malformed> {
+        let of = u32::try_from(number).ok().filter(|of| u64::from(*of) < self.known.types);
+        of.ok_or(self.births.out_of_range())
+    }
+
+    fn born(&mut self, of: TypeNumber, begins: Begins) -> Step {
+        self.recent.push(self.known.objects);
+        self.known.objects += 1;
+        Step::Born { of, begins }
+    }
+
+    fn object(&mut self) -> Result<Object, Malformed> {
+        object(&mut self.names, &mut self.last, self.known.objects)
+    }
 }
 
 fn info(types: &mut Numbers<'_>, born: u64) -> Result<TypeInfo, Malformed> {
@@ -101,9 +190,13 @@ fn info(types: &mut Numbers<'_>, born: u64) -> Result<TypeInfo, Malformed> {
     if object.is_some_and(|object| object >= born) {
         return Err(types.out_of_range());
     }
-    let length = usize::try_from(types.number()?).map_err(|_| types.out_of_range())?;
-    let name = String::from_utf8_lossy(types.bytes(length)?).into_owned();
-    Ok(TypeInfo { name, flags, finalizes: bits & 1 != 0, weakly_referable: bits & 2 != 0, object })
+    let mut name = || {
+        let length = usize::try_from(types.number()?).map_err(|_| types.out_of_range())?;
+        Ok::<_, Malformed>(String::from_utf8_lossy(types.bytes(length)?).into_owned())
+    };
+    let (name, family) = (name()?, name()?);
+    let [finalizes, weakly_referable, class, foreign] = [0, 1, 2, 3].map(|bit| bits >> bit & 1 != 0);
+    Ok(TypeInfo { name, flags, finalizes, weakly_referable, class, foreign, family, object })
 }
 
 /// An object, named relative to the one before; `born` of them are.
@@ -130,36 +223,67 @@ fn fetched(
     mut numbers: Numbers<'_>,
     mut edges: Numbers<'_>,
     first: u64,
-    born: u64,
+    known: &Known,
     out: &mut ObjectFrame,
 ) -> Result<(), Malformed> {
     let mut last = first;
     while !numbers.is_at_end() {
         let code = numbers.byte()?;
-        let check = numbers.byte()?;
-        let what = match code {
-            BEGINS => {
-                let choice = numbers.number()?.checked_sub(1).map(u32::try_from);
-                let choice = choice.transpose().map_err(|_| numbers.out_of_range())?;
-                let length = numbers.number()?.checked_sub(1);
-                let mut beginning = Beginning { choice, length, edges: Vec::new() };
-                // Each takes a byte at least: as many as there are not make no large vector.
-                for _ in 0..numbers.number()? {
-                    let referent = named(&mut edges, &mut last, born)?;
-                    let count = if referent.is_some() { edges.number()? } else { 0 };
-                    let count = u32::try_from(count).map_err(|_| edges.out_of_range())?;
-                    beginning.edges.push(Edge { referent, count: (count > 0).then_some(count) });
-                }
-                What::Begins(beginning)
+        let item = match code {
+            STEPS => Item::Steps(numbers.number()?, None),
+            STEPS_AFTER => {
+                let steps = numbers.number()?;
+                Item::Steps(steps, Some(numbers.number()?))
             }
-            STEPS => What::Steps(numbers.number()?),
-            ENDS => What::Ends(Fate::Kept),
-            RELEASED => What::Ends(Fate::Released),
-            code => return Err(Malformed::Code { id: stream::FETCHED_DEATHS, code }),
+            GIVES => Item::Gives(u32::try_from(numbers.number()?).map_err(|_| numbers.out_of_range())?),
+            ENDS => Item::Ends(Fate::Kept),
+            RELEASED => Item::Ends(Fate::Released),
+            CALLS => Item::Calls,
+            PUT_OFF => Item::Deposited,
+            TAKEN_UP => Item::TakenUp,
+            _ => {
+                let what = code & !(WITH_LENGTH | WITH_WEAK);
+                if what != BEGINS && what != GOES_ON {
+                    return Err(Malformed::Code { id: stream::FETCHED_DEATHS, code });
+                }
+                let told = beginning(code, &mut numbers, &mut edges, &mut last, known, out)?;
+                if what == BEGINS { Item::Begins(told) } else { Item::GoesOn(told) }
+            }
         };
-        out.fetched.items.push_back(Item { check, what });
+        out.fetched.push(item);
     }
     edges.end()
+}
+
+fn beginning(
+    code: u8,
+    numbers: &mut Numbers<'_>,
+    edges: &mut Numbers<'_>,
+    last: &mut Object,
+    known: &Known,
+    out: &mut ObjectFrame,
+) -> Result<Told, Malformed> {
+    let check = numbers.byte()?;
+    let mut small = || u32::try_from(numbers.number()?).map_err(|_| numbers.out_of_range());
+    let many = small()?;
+    let length = if code & WITH_LENGTH != 0 { Some(numbers.number()?) } else { None };
+    let weak = if code & WITH_WEAK != 0 {
+        u32::try_from(numbers.number()?).map_err(|_| numbers.out_of_range())?
+    } else {
+        0
+    };
+    // Each takes a byte at least: as many as there are not make no large vector.
+    for _ in 0..many {
+        let referent = named(edges, last, known.objects)?;
+        let count = if referent.is_some() && !known.follows { edges.number()? } else { 0 };
+        let count = u32::try_from(count).map_err(|_| edges.out_of_range())?;
+        out.fetched.push_edge(Edge { referent, count: (count > 0).then_some(count) });
+    }
+    for _ in 0..weak {
+        let reference = object(edges, last, known.objects)?;
+        out.fetched.push_weak(reference);
+    }
+    Ok(Told { check, length, edges: many, weak })
 }
 
 fn observed(mut numbers: Numbers<'_>, first: u64, born: u64, out: &mut ObjectFrame) -> Result<(), Malformed> {
@@ -171,6 +295,9 @@ fn observed(mut numbers: Numbers<'_>, first: u64, born: u64, out: &mut ObjectFra
             BEGINS => Death::Begins(object),
             ENDS => Death::Ends(object, Fate::Kept),
             RELEASED => Death::Ends(object, Fate::Released),
+            FINALIZER => Death::Finalizer(object),
+            CALLBACK => Death::Callback(object),
+            DEPOSITED => Death::Deposited(object),
             code => return Err(Malformed::Code { id: stream::DEATHS, code }),
         });
     }

@@ -2,15 +2,16 @@
 
 mod decode;
 mod encode;
+mod fetched;
+mod recent;
 #[cfg(test)]
 mod tests;
-
-use std::collections::VecDeque;
 
 use crate::event::{Block, PackedInput};
 
 pub(crate) use decode::{Known, decode};
 pub(crate) use encode::Encoder;
+pub use fetched::FetchedDeaths;
 
 /// An object's number: objects are numbered by birth, from 0, and numbers are never used again. From [`STRANGER`] on:
 /// objects whose birth was not seen, numbered as they are first referred to.
@@ -33,6 +34,14 @@ pub struct TypeInfo {
     pub finalizes: bool,
     /// Whether its objects can have weak references.
     pub weakly_referable: bool,
+    /// Whether its objects are deallocated as those of classes are, which are made by a program.
+    pub class: bool,
+    /// Whether its objects, or what is below the classes that it is made of, are deallocated by code outside of the
+    /// interpreter: of an extension.
+    pub foreign: bool,
+    /// The name of the type that it has its deallocation from: below the classes that it is made of, the farthest base
+    /// with the same function.
+    pub family: String,
     /// The object that it is itself, if that was born.
     pub object: Option<Object>,
 }
@@ -71,6 +80,24 @@ pub enum Step {
     },
     /// An object dies for a reason that the trace does not hold.
     Dies(Object),
+    /// One more reference to the object. This and what follows is told at tier `counts`.
+    Up(Object),
+    /// One reference less. If it was the last one, the object dies: that is not told.
+    Down(Object),
+    /// The object's count is written.
+    Set(Object, u64),
+    /// The object is of another type from here on.
+    Retyped(Object, TypeNumber),
+    /// What follows is done by this thread.
+    Thread(u32),
+    /// The finalizer or the callback returns that runs in this thread.
+    Returned,
+    /// The collector has run the object's finalizer.
+    Finalized(Object),
+    /// The collector begins to look at this generation.
+    Collection(u8),
+    /// It has found so many objects.
+    Collected(u64),
 }
 
 /// One reference that a dying object owns.
@@ -78,9 +105,13 @@ pub enum Step {
 pub struct Edge {
     /// To what; `None` if that is immortal.
     pub referent: Option<Object>,
-    /// How many references there are to it; `None` if there are more than could be told.
+    /// How many references there are to it, if that is told to who replays: not at tier `counts`, nor if there are more
+    /// than [`COUNT_LIMIT`].
     pub count: Option<u32>,
 }
+
+/// Counts are told exactly below this.
+pub const COUNT_LIMIT: u32 = 1021;
 
 /// What became of an object that died.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -94,104 +125,49 @@ pub enum Fate {
 /// An answer: what a memory manager did with an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Death {
-    /// It died inside of another death, by which it lost its last reference.
+    /// It dies, since it has lost its last reference. (At tier `objects` only what dies inside of another death is told.)
     Begins(Object),
     /// Its death, and all that happened inside, is over.
     Ends(Object, Fate),
+    /// Its finalizer is called.
+    Finalizer(Object),
+    /// The callback of this weak reference is called.
+    Callback(Object),
+    /// Its death is put off: it is in the trashcan.
+    Deposited(Object),
 }
 
-/// What is to be known where a death begins.
+impl Death {
+    /// Whom it is about.
+    #[must_use]
+    pub fn object(self) -> Object {
+        match self {
+            Self::Begins(object)
+            | Self::Ends(object, _)
+            | Self::Finalizer(object)
+            | Self::Callback(object)
+            | Self::Deposited(object) => object,
+        }
+    }
+}
+
+/// What is to be known where a death begins, or goes on behind a finalizer.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Beginning {
-    /// Which of the references that the enclosing object owns was given up.
-    pub choice: Option<u32>,
     /// Of a dictionary: how many entries it has.
     pub length: Option<u64>,
     /// What the object refers to, in the order in which its type tells it.
     pub edges: Vec<Edge>,
+    /// The weak references to it that have callbacks, in the order in which it has them.
+    pub weak: Vec<Object>,
 }
 
-/// What a replay of deaths fetches: each item may be had only in its turn, by who has predicted that this death begins,
-/// or ends, now.
-#[derive(Debug, Default)]
-pub struct FetchedDeaths {
-    items: VecDeque<Item>,
-}
-
-#[derive(Debug)]
-struct Item {
-    /// The lowest bits of the object's number.
-    check: u8,
-    what: What,
-}
-
-#[derive(Debug)]
-enum What {
-    /// So many steps of the program, inside of the object's death.
-    Steps(u64),
-    Begins(Beginning),
-    Ends(Fate),
-}
-
-/// An object's number as far as it is kept beside what is fetched.
-fn check(object: Object) -> u8 {
-    object.to_le_bytes()[0]
-}
-
-impl FetchedDeaths {
-    fn next(&mut self, object: Object, is_it: impl FnOnce(&What) -> bool) -> Option<What> {
-        self.items.pop_front_if(|item| item.check == check(object) && is_it(&item.what)).map(|item| item.what)
-    }
-
-    /// How many steps the program makes now inside of this object's death, before anything else happens to that.
-    pub fn steps(&mut self, object: Object) -> u64 {
-        match self.next(object, |what| matches!(what, What::Steps(_))) {
-            Some(What::Steps(steps)) => steps,
-            _ => 0,
-        }
-    }
-
-    /// What is to be known of the death of this object, which begins now. `None`: it does not.
-    pub fn begins(&mut self, object: Object) -> Option<Beginning> {
-        match self.next(object, |what| matches!(what, What::Begins(_)))? {
-            What::Begins(beginning) => Some(beginning),
-            _ => None,
-        }
-    }
-
-    /// What becomes of the memory of this object, whose death ends now, for who cannot know. `None`: it does not end.
-    pub fn ends(&mut self, object: Object) -> Option<Fate> {
-        match self.next(object, |what| matches!(what, What::Ends(_)))? {
-            What::Ends(fate) => Some(fate),
-            _ => None,
-        }
-    }
-
-    /// For who cannot know in which order an object gives up its references: the next one by which something dies, if
-    /// there is one.
-    #[must_use]
-    pub fn next_choice(&self) -> Option<u32> {
-        match &self.items.front()?.what {
-            What::Begins(beginning) => beginning.choice,
-            What::Steps(_) | What::Ends(_) => None,
-        }
-    }
-
-    /// Whether there is nothing (yet).
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.items.is_empty()
-    }
-
-    /// How many items there are.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.items.len()
-    }
-
-    /// Takes over what another frame has to fetch, behind what is left of the frames before.
-    pub fn append(&mut self, next: &mut Self) {
-        self.items.append(&mut next.items);
+impl Beginning {
+    /// Forgets everything, and keeps the room.
+    pub fn clear(&mut self) {
+        self.length = None;
+        self.edges.clear();
+        self.weak.clear();
     }
 }
 
@@ -206,13 +182,17 @@ pub struct ObjectFrame {
     pub fetched: FetchedDeaths,
     /// What was observed.
     pub deaths: Vec<Death>,
+    /// Observed, at tier `counts`: how many references there were to each object that a death's edges lead to, other than
+    /// immortal ones and strangers, when the edges were told; [`COUNT_LIMIT`] stands for all from there on.
+    pub counts: Vec<u32>,
 }
 
 impl ObjectFrame {
     pub(crate) fn clear(&mut self) {
         self.steps.clear();
         self.types.clear();
-        self.fetched.items.clear();
+        self.fetched.clear();
         self.deaths.clear();
+        self.counts.clear();
     }
 }

@@ -5,6 +5,18 @@ use proptest::prelude::*;
 use super::*;
 use crate::{Allocator, Answer, Domain, Ending, Frame, Header, Kind, Reader, Tier, Writer};
 
+/// What can be fetched.
+#[derive(Debug)]
+enum What {
+    Begins(u64, Beginning),
+    GoesOn(Beginning),
+    Steps(u64, Option<u64>),
+    Gives(u32),
+    Calls,
+    Trashcan(bool),
+    Ends(Fate),
+}
+
 /// One call of the writer.
 #[derive(Clone, Debug)]
 enum Told {
@@ -13,16 +25,29 @@ enum Told {
     Release(usize, bool),
     Described(TypeInfo),
     Born(bool),
-    Dies(u64),
-    Begins(u64, Vec<(Option<u64>, u32)>, Option<u32>, Option<u64>),
-    Steps(u64, u64),
+    Step(u64, u8, u64),
+    Begins(bool, u64, Vec<(Option<u64>, u32)>, Vec<u64>, Option<u64>),
+    Steps(u64, Option<u64>),
+    Gives(u32),
+    Calls,
+    Trashcan(bool),
     Ends(u64, bool),
+    Observed(u64, u8),
 }
 
 fn told() -> impl Strategy<Value = Vec<Told>> {
-    let info = ("[a-z.]{0,20}", any::<u32>(), any::<[bool; 2]>());
-    let info = info.prop_map(|(name, flags, [finalizes, weakly_referable])| {
-        Told::Described(TypeInfo { name, flags, finalizes, weakly_referable, object: None })
+    let info = ("[a-z.]{0,20}", any::<u32>(), any::<[bool; 4]>(), "[a-z]{0,9}");
+    let info = info.prop_map(|(name, flags, [finalizes, weakly_referable, class, foreign], family)| {
+        Told::Described(TypeInfo {
+            name,
+            flags,
+            finalizes,
+            weakly_referable,
+            class,
+            foreign,
+            family,
+            object: None,
+        })
     });
     let edges = prop::collection::vec((prop::option::of(any::<u64>()), 0..2000_u32), 0..20);
     let one = prop_oneof![
@@ -30,16 +55,20 @@ fn told() -> impl Strategy<Value = Vec<Told>> {
         3 => (any::<usize>(), any::<bool>()).prop_map(|(which, by_death)| Told::Release(which, by_death)),
         1 => info,
         4 => any::<bool>().prop_map(Told::Born),
-        2 => any::<u64>().prop_map(Told::Dies),
-        2 => (any::<u64>(), edges, prop::option::of(0..9_u32), prop::option::of(0..9_u64))
-            .prop_map(|(object, edges, choice, length)| Told::Begins(object, edges, choice, length)),
-        1 => (any::<u64>(), 1..9_u64).prop_map(|(object, steps)| Told::Steps(object, steps)),
+        9 => (any::<u64>(), any::<u8>(), any::<u64>()).prop_map(|(object, what, value)| Told::Step(object, what, value)),
+        2 => (any::<bool>(), any::<u64>(), edges, prop::collection::vec(any::<u64>(), 0..3), prop::option::of(0..9_u64))
+            .prop_map(|(first, object, edges, weak, length)| Told::Begins(first, object, edges, weak, length)),
+        1 => (1..9_u64, prop::option::of(0..9_u64)).prop_map(|(steps, after)| Told::Steps(steps, after)),
+        1 => any::<u32>().prop_map(Told::Gives),
+        1 => Just(Told::Calls),
+        1 => any::<bool>().prop_map(Told::Trashcan),
         2 => (any::<u64>(), any::<bool>()).prop_map(|(object, kept)| Told::Ends(object, kept)),
+        1 => (any::<u64>(), 0..3_u8).prop_map(|(object, what)| Told::Observed(object, what)),
     ];
     prop::collection::vec(one, 0..200)
 }
 
-fn header() -> Header {
+fn header(tier: Tier) -> Header {
     let allocator = Allocator {
         alignment: 16,
         small_limit: 512,
@@ -59,7 +88,7 @@ fn header() -> Header {
         },
         machine: crate::Machine { os: String::new(), arch: String::new(), processors: 1 },
         allocator,
-        tier: Tier::Objects,
+        tier,
         tier_reason: String::new(),
         parent: None,
     }
@@ -67,12 +96,13 @@ fn header() -> Header {
 
 proptest! {
     #[test]
-    fn what_is_written_is_read(told in told()) {
+    fn what_is_written_is_read(told in told(), follows in any::<bool>()) {
         let mut file = Vec::new();
-        let mut writer = Writer::new(&mut file, &header()).unwrap();
+        let tier = if follows { Tier::Counts } else { Tier::Objects };
+        let mut writer = Writer::new(&mut file, &header(tier)).unwrap();
         let (mut live, mut blocks, mut objects, mut types, mut strangers) = (Vec::new(), 0, 0_u64, 0_u32, 0_u64);
         let (mut steps, mut infos, mut deaths) = (Vec::new(), Vec::new(), Vec::new());
-        let mut items = Vec::new();
+        let (mut items, mut counts) = (Vec::new(), Vec::new());
         for one in told {
             // An object that was born, or a stranger.
             let mut whom = |number: u64, writer: &mut Writer<&mut Vec<u8>>| {
@@ -118,41 +148,83 @@ proptest! {
                     objects += 1;
                     steps.push(Some(Step::Born { of: types - 1, begins }));
                 }
-                Told::Dies(number) => {
+                Told::Step(number, what, value) => {
                     let object = whom(number, &mut writer);
-                    writer.dies(object).unwrap();
-                    steps.push(Some(Step::Dies(object)));
+                    let small = what % 3;
+                    let step = match what {
+                        0..100 => Step::Up(object),
+                        100..200 => Step::Down(object),
+                        200..210 => Step::Set(object, value),
+                        210..220 if types > 0 => Step::Retyped(object, types - 1),
+                        210..225 => Step::Thread(small.into()),
+                        225..230 => Step::Returned,
+                        230..235 => Step::Finalized(object),
+                        235..240 => Step::Collection(small),
+                        240..245 => Step::Collected(value),
+                        _ => Step::Dies(object),
+                    };
+                    writer.step(step).unwrap();
+                    steps.push(Some(step));
                 }
-                Told::Begins(number, edges, choice, length) => {
+                Told::Begins(first, number, edges, weak, length) => {
                     let object = whom(number, &mut writer);
                     let edge = |(referent, count): (Option<u64>, u32)| {
                         let referent = referent.map(|number| whom(number, &mut writer));
                         Edge { referent, count: referent.and((count > 0).then_some(count)) }
                     };
-                    let edges = edges.into_iter().map(edge).collect();
-                    let beginning = Beginning { choice, length, edges };
-                    writer.begins(object, &beginning).unwrap();
-                    writer.observed(Death::Begins(object));
-                    deaths.push(Death::Begins(object));
-                    items.push((object, What::Begins(beginning)));
+                    let edges: Vec<_> = edges.into_iter().map(edge).collect();
+                    let weak = weak.into_iter().map(|number| whom(number, &mut writer)).collect();
+                    let mut beginning = Beginning { length, edges, weak };
+                    if first {
+                        writer.begins(object, &beginning).unwrap();
+                    } else {
+                        writer.goes_on(&beginning).unwrap();
+                    }
+                    if follows {
+                        for edge in &mut beginning.edges {
+                            let count = edge.count.take();
+                            if edge.referent.is_some_and(|referent| referent & STRANGER == 0) {
+                                counts.push(count.unwrap_or(COUNT_LIMIT));
+                            }
+                        }
+                    }
+                    items.push(if first { What::Begins(object, beginning) } else { What::GoesOn(beginning) });
                 }
-                Told::Steps(number, steps) => {
-                    let object = whom(number, &mut writer);
-                    writer.steps(object, steps);
-                    items.push((object, What::Steps(steps)));
+                Told::Steps(steps, after) => {
+                    writer.steps(steps, after);
+                    items.push(What::Steps(steps, after));
+                }
+                Told::Gives(at) => {
+                    writer.gives(at);
+                    items.push(What::Gives(at));
+                }
+                Told::Calls => {
+                    writer.calls();
+                    items.push(What::Calls);
+                }
+                Told::Trashcan(is_taken_up) => {
+                    writer.trashcan(is_taken_up);
+                    items.push(What::Trashcan(is_taken_up));
                 }
                 Told::Ends(number, kept) => {
                     let object = whom(number, &mut writer);
                     let fate = if kept { Fate::Kept } else { Fate::Released };
-                    writer.ends(object, fate);
+                    writer.ends(fate);
                     writer.observed(Death::Ends(object, fate));
                     deaths.push(Death::Ends(object, fate));
-                    items.push((object, What::Ends(fate)));
+                    items.push(What::Ends(fate));
+                }
+                Told::Observed(number, what) => {
+                    let object = whom(number, &mut writer);
+                    let death = [Death::Begins, Death::Finalizer, Death::Callback][usize::from(what)](object);
+                    writer.observed(death);
+                    deaths.push(death);
                 }
             }
         }
         let (totals, _) = writer.finish(Ending::Exited(0), 0).unwrap();
         prop_assert_eq!((totals.objects, totals.death_facts), (objects, deaths.len() as u64));
+        prop_assert_eq!(totals.count_facts, counts.len() as u64);
 
         let mut reader = Reader::new(&file[..]).unwrap();
         let mut frame = Frame::default();
@@ -162,6 +234,7 @@ proptest! {
         }
         prop_assert_eq!(&frame.objects.types, &infos);
         prop_assert_eq!(&frame.objects.deaths, &deaths);
+        prop_assert_eq!(&frame.objects.counts, &counts);
         prop_assert_eq!(frame.objects.steps.len(), steps.len());
         for (read, written) in frame.objects.steps.iter().zip(&steps) {
             match (read, written) {
@@ -170,23 +243,40 @@ proptest! {
             }
         }
         // Each is there for who asks for it in its turn, and for nobody else.
-        for (object, what) in items {
-            let other = object ^ 1;
-            prop_assert_eq!(frame.objects.fetched.begins(other), None);
+        let (fetched, mut read) = (&mut frame.objects.fetched, Beginning::default());
+        let mut last = 0;
+        for what in items {
+            let is_begins = matches!(what, What::Begins(..));
+            prop_assert!(is_begins || !fetched.begins(last, &mut read));
             match what {
-                What::Begins(beginning) => {
-                    prop_assert_eq!(frame.objects.fetched.next_choice(), beginning.choice);
-                    prop_assert_eq!(frame.objects.fetched.ends(object), None);
-                    prop_assert_eq!(frame.objects.fetched.begins(object), Some(beginning));
+                What::Begins(object, beginning) => {
+                    prop_assert!(!fetched.begins(object ^ 1, &mut read) && fetched.ends().is_none());
+                    prop_assert!(fetched.begins(object, &mut read) && read == beginning);
+                    last = object;
                 }
-                What::Steps(steps) => {
-                    prop_assert_eq!(frame.objects.fetched.begins(object), None);
-                    prop_assert_eq!(frame.objects.fetched.steps(other), 0);
-                    prop_assert_eq!(frame.objects.fetched.steps(object), steps);
+                What::GoesOn(beginning) => {
+                    prop_assert!(fetched.ends().is_none() && fetched.goes_on(&mut read) && read == beginning);
+                }
+                What::Steps(steps, after) => {
+                    prop_assert_eq!(after.map_or(0, |after| fetched.steps(after + 1)), 0);
+                    prop_assert!(fetched.ends().is_none() && !fetched.is_deposited());
+                    prop_assert_eq!(fetched.steps(after.unwrap_or(3)), steps);
+                }
+                What::Gives(at) => {
+                    prop_assert!(fetched.steps(0) == 0 && fetched.ends().is_none());
+                    prop_assert_eq!(fetched.gives(), Some(at));
+                }
+                What::Calls => prop_assert!(fetched.steps(0) == 0 && !fetched.is_taken_up() && fetched.calls()),
+                What::Trashcan(is_taken_up) => {
+                    prop_assert!(!fetched.calls());
+                    prop_assert!(fetched.gives().is_none());
+                    let other = if is_taken_up { fetched.is_deposited() } else { fetched.is_taken_up() };
+                    let it = if is_taken_up { fetched.is_taken_up() } else { fetched.is_deposited() };
+                    prop_assert!(!other && it);
                 }
                 What::Ends(fate) => {
-                    prop_assert_eq!(frame.objects.fetched.begins(object), None);
-                    prop_assert_eq!(frame.objects.fetched.ends(object), Some(fate));
+                    prop_assert!(fetched.gives().is_none() && !fetched.goes_on(&mut read));
+                    prop_assert_eq!(fetched.ends(), Some(fate));
                 }
             }
         }
@@ -195,12 +285,12 @@ proptest! {
     }
 
     #[test]
-    fn any_bytes_decode_or_are_refused(streams in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..60), 9)) {
+    fn any_bytes_decode_or_are_refused(streams in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..60), 10)) {
         let ids = Encoder::default().streams().map(|(id, _)| id);
         let bytes = |id: u8| {
             ids.iter().position(|one| *one == id).map_or(&[][..], |at| streams[at].as_slice())
         };
         let inputs = [PackedInput::release(3); 20];
-        let _ = decode(bytes, &inputs, 7, &mut Known { objects: 5, types: 3, deaths: 0 }, &mut ObjectFrame::default());
+        let _ = decode(bytes, &inputs, 7, &mut Known { objects: 5, types: 3, ..Known::default() }, &mut ObjectFrame::default());
     }
 }

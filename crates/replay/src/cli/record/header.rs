@@ -68,7 +68,7 @@ pub(super) fn header(
     claim: &Claim,
     command: &[OsString],
     arguments: &Arguments,
-    tells_objects: bool,
+    tier: Tier,
 ) -> Result<Header, String> {
     // Older versions break the line before the compiler's name.
     let build = claim.version.split_whitespace().collect::<Vec<_>>().join(" ");
@@ -94,12 +94,18 @@ pub(super) fn header(
                 .map_or(1, |processors| u32::try_from(processors.get()).unwrap_or(u32::MAX)),
         },
         allocator,
-        tier: if tells_objects { Tier::Objects } else { Tier::Blocks },
-        tier_reason: match arguments.tier {
-            TierChoice::Blocks => "births and deaths of objects were not asked for (--tier objects)",
-            TierChoice::Objects if tells_objects => "changes of counts are not told by this interpreter",
-            TierChoice::Objects => {
+        tier,
+        tier_reason: match (tier, arguments.tier) {
+            (Tier::Counts, _) => "nothing further can be recorded",
+            (Tier::Objects, _) => "changes of counts are not told by this interpreter",
+            (_, None | Some(TierChoice::Blocks)) => {
+                "births and deaths of objects were not asked for (--tier objects)"
+            }
+            (_, Some(TierChoice::Objects)) => {
                 "births and deaths of objects are recorded of CPython 3.13.3 and later patches of 3.13"
+            }
+            (_, Some(TierChoice::Counts)) => {
+                "changes of counts are told by interpreters that were built to do so"
             }
         }
         .to_owned(),

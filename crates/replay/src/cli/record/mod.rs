@@ -18,7 +18,7 @@ use std::thread::{self, ScopedJoinHandle};
 use std::time::{Duration, Instant};
 
 use bytesize::ByteSize;
-use record::{Session, SessionOptions};
+use record::{Objects, Session, SessionOptions};
 use trace::Ending;
 
 use super::{complain, numbers};
@@ -41,9 +41,10 @@ pub(super) struct Arguments {
     /// Overwrite the file if it exists
     #[arg(short, long)]
     force: bool,
-    /// How much of what happens to record: what a trace holds decides which checks `verify` can make
-    #[arg(long, value_enum, default_value_t = TierChoice::Blocks)]
-    tier: TierChoice,
+    /// How much of what happens to record: what a trace holds decides which checks `verify` can make [default: blocks;
+    /// counts of interpreters that report them]
+    #[arg(long, value_enum)]
+    tier: Option<TierChoice>,
     /// Leave the command line and the interpreter's place out of the trace
     #[arg(long)]
     redact: bool,
@@ -73,6 +74,8 @@ enum TierChoice {
     /// Births and deaths of objects as well, with what they refer to when they die, where that can be seen (CPython 3.13.3
     /// and later patches of 3.13, on x86-64): checks `deaths` and `placement-from-deaths`, too
     Objects,
+    /// Every change of a reference count as well, of interpreters that were built to report these: check `counts`, too
+    Counts,
 }
 
 /// Exit statuses of commands that run commands, as shells and `env` have them.
@@ -95,7 +98,12 @@ pub(super) fn run(arguments: Arguments) -> ExitCode {
     }
     let options = SessionOptions {
         children: arguments.follow,
-        objects: arguments.tier == TierChoice::Objects,
+        objects: match arguments.tier {
+            None => Objects::CountsIfReported,
+            Some(TierChoice::Blocks) => Objects::Nothing,
+            Some(TierChoice::Objects) => Objects::Deaths,
+            Some(TierChoice::Counts) => Objects::Counts,
+        },
         ..SessionOptions::default()
     };
     let signals = Signals::begin(arguments.behind.as_deref());

@@ -5,7 +5,7 @@ use std::io::{self, BufWriter};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use record::{Consumer, Origin};
+use record::{Consumer, Origin, Status};
 use trace::{Ending, Header, Tier, Totals};
 
 use super::family::{Family, Past};
@@ -55,14 +55,18 @@ fn follow(consumer: &mut Consumer, family: &Family<'_>) -> Result<Recorded, Stri
         family.signals.recorded(&claim);
     }
     family.begin();
-    let tells_objects = consumer.status().objects;
+    let tier = match consumer.status() {
+        Status { counts: true, .. } => Tier::Counts,
+        Status { objects: true, .. } => Tier::Objects,
+        _ => Tier::Blocks,
+    };
     let (header, past) = match claim.origin {
         Origin::Started if family.is_first(number) => {
-            (header(&claim, &family.arguments.command, family.arguments, tells_objects)?, None)
+            (header(&claim, &family.arguments.command, family.arguments, tier)?, None)
         }
         Origin::Started => {
             let command = command_of(claim.pid).unwrap_or_else(|| vec![claim.executable.clone().into()]);
-            (header(&claim, &command, family.arguments, tells_objects)?, None)
+            (header(&claim, &command, family.arguments, tier)?, None)
         }
         Origin::Forked { parent, fork } => {
             let past = family.past(parent, fork).ok_or(

@@ -1,58 +1,90 @@
 //! A trace's objects, as counting sees them.
 
-use std::collections::VecDeque;
-
-use crate::kinds::{Kind, Order};
 use hashbrown::HashMap;
-use rc::{Counting, Heap, Part};
-use trace::{Beginning, Begins, Block, BlockTable, Edge, Fate, Object, STRANGER, TypeInfo, TypeNumber};
+use rc::{Callback, Counting, Detached, Heap, Note, Part, Rules, Trashcan};
+use trace::{
+    Beginning, Begins, Block, BlockTable, COUNT_LIMIT, Death, Edge, Fate, FetchedDeaths, Object, STRANGER,
+    TypeInfo, TypeNumber,
+};
+
+use super::Given;
+use crate::kinds::{Kind, Order, in_pairs};
 
 #[derive(Clone, Copy, Debug)]
 struct Live {
-    of: TypeNumber,
+    /// Its count, if counts are followed.
+    count: u64,
     block: Option<Block>,
+    of: TypeNumber,
+    /// Whether its finalizer has run.
+    is_finalized: bool,
 }
 
 /// A death that is going on.
 #[derive(Debug)]
-struct Dying {
+pub(super) struct Dying {
     object: Object,
-    edges: VecDeque<Edge>,
+    /// What it refers to, in the order in which it gives that up, and its weak references.
+    told: Beginning,
+    /// How far it is with both.
+    next: usize,
+    next_weak: usize,
     /// The reference to its type, if it has one: that is given up last.
     last: Option<Object>,
     order: Order,
-    /// Program code may have run inside.
+    /// How many references it has given up since it began, or since the program made steps in it.
+    given_up: u64,
+    /// Program code may have run inside, and counts are not followed.
     is_stale: bool,
 }
 
 #[derive(Debug)]
 pub(super) struct Objects {
     counting: Counting,
+    trashcan: Trashcan,
     version: (u32, u32),
+    /// Whether counts are followed, or told when a death begins.
+    follows: bool,
     /// What is known of each type, and which object it is.
     types: Vec<(Kind, Option<Object>)>,
     live: BlockTable<Live>,
-    /// Of what the deaths that are going on refer to: how many references there are.
-    counts: HashMap<Object, u64>,
-    dying: Vec<Dying>,
-    /// Which reference of the innermost death is the next by which something dies, if one is.
-    pub(super) next_choice: Option<u32>,
-    /// How often that was looked at.
-    pub(super) orders_given: u64,
+    /// Unless counts are followed: of what the deaths that are going on refer to.
+    told: HashMap<Object, u64>,
+    /// The deaths that are going on in this thread.
+    pub(super) dying: Vec<Dying>,
+    /// Beginnings that are over, for their memory.
+    spare: Vec<Beginning>,
+    pub(super) fetched: FetchedDeaths,
+    /// What counting has said that happens, beside its answers.
+    pub(super) noted: Vec<Death>,
+    /// Who was brought back to life just now.
+    pub(super) revived: Option<Object>,
+    /// What was given, in this frame.
+    pub(super) given: Given,
 }
 
 impl Objects {
-    pub(super) fn new(counting: Counting, version: (u32, u32)) -> Self {
+    pub(super) fn new(rules: &Rules, version: (u32, u32), follows: bool) -> Self {
         Self {
-            counting,
+            counting: rules.counting,
+            trashcan: rules.trashcan,
             version,
+            follows,
             types: Vec::new(),
             live: BlockTable::new(),
-            counts: HashMap::new(),
+            told: HashMap::new(),
             dying: Vec::new(),
-            next_choice: None,
-            orders_given: 0,
+            spare: Vec::new(),
+            fetched: FetchedDeaths::default(),
+            noted: Vec::new(),
+            revived: None,
+            given: Given::default(),
         }
+    }
+
+    /// Whether counts are followed.
+    pub(super) fn follows(&self) -> bool {
+        self.follows
     }
 
     pub(super) fn described(&mut self, info: Option<TypeInfo>) {
@@ -64,15 +96,32 @@ impl Objects {
             Begins::InBlock(block, _) => Some(block),
             Begins::Elsewhere => None,
         };
-        self.live.push(Live { of, block });
+        self.live.push(Live { count: 1, block, of, is_finalized: false });
         self.make_stale();
+    }
+
+    pub(super) fn retyped(&mut self, object: Object, of: TypeNumber) {
+        if let Some(live) = self.live.get_mut(object) {
+            live.of = of;
+        }
+    }
+
+    pub(super) fn finalized(&mut self, object: Object) {
+        if let Some(live) = self.live.get_mut(object) {
+            live.is_finalized = true;
+        }
     }
 
     pub(super) fn is_alive(&self, object: Object) -> bool {
         object & STRANGER != 0 || self.live.get(object).is_some()
     }
 
-    /// Whether there is a death that is going on, and program code may have run inside the innermost one.
+    pub(super) fn is_dying(&self, object: Object) -> bool {
+        self.dying.iter().rev().any(|dying| dying.object == object)
+    }
+
+    /// Whether there is a death that is going on, and program code may have run inside the innermost one, so that counts
+    /// are not known.
     pub(super) fn is_stale(&self) -> Option<bool> {
         self.dying.last().map(|dying| dying.is_stale)
     }
@@ -82,69 +131,115 @@ impl Objects {
         self.dying.last().map(|dying| dying.object)
     }
 
+    /// How many steps the program makes now in the innermost death.
+    pub(super) fn steps(&mut self) -> u64 {
+        let Some(dying) = self.dying.last_mut() else { return 0 };
+        let steps = self.fetched.steps(dying.given_up);
+        if steps > 0 {
+            dying.given_up = 0;
+        }
+        steps
+    }
+
     fn make_stale(&mut self) {
+        if self.follows {
+            return;
+        }
         for dying in self.dying.iter_mut().rev().take_while(|dying| !dying.is_stale) {
             dying.is_stale = true;
         }
     }
 
     /// What is known of an object's type, and which object that is. (Strangers are in no table.)
-    fn type_of(&self, object: Object) -> (Kind, Option<Object>) {
+    pub(super) fn type_of(&self, object: Object) -> (Kind, Option<Object>) {
         let of = self.live.get(object).and_then(|live| usize::try_from(live.of).ok());
         of.and_then(|of| self.types.get(of).copied()).unwrap_or((Kind::UNKNOWN, None))
     }
 
-    /// Whether it is not known which reference is given up next.
-    pub(super) fn needs_choice(&self) -> bool {
-        self.dying.last().is_some_and(|dying| dying.order == Order::Given && !dying.is_stale)
+    /// A death begins. False if it does not. Adds the predicted counts of what it refers to.
+    pub(super) fn begin(&mut self, object: Object, counts: &mut Vec<u32>) -> bool {
+        let mut told = self.spare.pop().unwrap_or_default();
+        if !self.fetched.begins(object, &mut told) {
+            return false;
+        }
+        if self.dying.is_empty() {
+            self.told.clear();
+        }
+        let (kind, _) = self.type_of(object);
+        let mut dying = Dying {
+            object,
+            told,
+            next: 0,
+            next_weak: 0,
+            last: None,
+            order: kind.order,
+            given_up: 0,
+            is_stale: false,
+        };
+        self.look_at(&mut dying, counts);
+        self.dying.push(dying);
+        if kind.finalizes {
+            self.make_stale();
+        }
+        true
     }
 
-    /// A death begins.
-    pub(super) fn begin(&mut self, object: Object, mut beginning: Beginning) {
-        if self.dying.is_empty() {
-            self.counts.clear();
+    /// The finalizer of the innermost death has run: what its object refers to may be told anew.
+    pub(super) fn go_on(&mut self, counts: &mut Vec<u32>) {
+        let Some(mut dying) = self.dying.pop() else { return };
+        if self.fetched.goes_on(&mut dying.told) {
+            (dying.next, dying.next_weak) = (0, 0);
+            self.look_at(&mut dying, counts);
         }
-        let (kind, of) = self.type_of(object);
-        let tells_keys = beginning.length.is_some_and(|length| beginning.edges.len() as u64 == 2 * length);
-        if tells_keys && kind.order == Order::Pairs {
-            beginning.edges.chunks_exact_mut(2).for_each(|pair| pair.swap(0, 1));
+        self.dying.push(dying);
+    }
+
+    /// Looks at what a dying object refers to.
+    fn look_at(&mut self, dying: &mut Dying, counts: &mut Vec<u32>) {
+        let (_, of) = self.type_of(dying.object);
+        if self.follows {
+            for referent in dying.told.edges.iter().filter_map(|edge| edge.referent) {
+                if referent & STRANGER == 0 {
+                    let count = self.live.get(referent).map_or(0, |live| live.count & self.counting.mask);
+                    counts.push(u32::try_from(count).unwrap_or(COUNT_LIMIT).min(COUNT_LIMIT));
+                }
+            }
+        } else {
+            self.learn_counts(&dying.told.edges);
         }
-        for edge in &beginning.edges {
+        if dying.order == Order::Pairs && in_pairs(&dying.told) {
+            dying.told.edges.chunks_exact_mut(2).for_each(|pair| pair.swap(0, 1));
+        }
+        let last = dying.told.edges.iter_mut().rev().find(|edge| of.is_some() && edge.referent == of);
+        dying.last = last.and_then(|edge| edge.referent.take());
+    }
+
+    /// Keeps the counts that are told with references.
+    fn learn_counts(&mut self, edges: &[Edge]) {
+        for edge in edges {
             if let Edge { referent: Some(referent), count: Some(count) } = *edge {
-                let before = self.counts.insert(referent, count.into());
+                let before = self.told.insert(referent, count.into());
                 // Fewer than were known: the deaths around this one have given up as many already.
                 let gone = before.unwrap_or(0).saturating_sub(count.into());
                 // Hardly ever; and there may be many edges to look through.
                 if gone > 0 {
-                    let around = self.dying.iter_mut().rev().flat_map(|dying| dying.edges.iter_mut());
+                    let around = self.dying.iter_mut().rev().flat_map(|dying| dying.told.edges.iter_mut());
                     let same = around.filter(|edge| edge.referent == Some(referent));
                     same.take(usize::try_from(gone).unwrap_or(usize::MAX))
                         .for_each(|edge| edge.referent = None);
                 }
             }
         }
-        let last = beginning.edges.iter_mut().rev().find(|edge| of.is_some() && edge.referent == of);
-        let last = last.and_then(|edge| edge.referent.take());
-        self.dying.push(Dying {
-            object,
-            edges: beginning.edges.into(),
-            last,
-            order: kind.order,
-            is_stale: false,
-        });
-        if kind.finalizes {
-            self.make_stale();
-        }
     }
 
     /// Whether an object's memory is released. What the trace tells of that counts only where it is not known.
-    pub(super) fn fate(&self, object: Object, told: Fate, given: &mut u64) -> Fate {
+    pub(super) fn fate(&mut self, object: Object, told: Fate) -> Fate {
         if self.live.get(object).is_none_or(|live| live.block.is_none()) {
             return Fate::Kept;
         }
         let (kind, _) = self.type_of(object);
-        if kind.keeps || kind.revives {
-            *given += 1;
+        if kind.keeps || (kind.revives && !self.follows) {
+            self.given.kept += 1;
             return told;
         }
         Fate::Released
@@ -153,18 +248,24 @@ impl Objects {
     /// A death is over. The object's block, if it had one, and its type, if it now gives up a reference to that.
     /// One that was brought back to life stays.
     pub(super) fn end(&mut self, object: Object, fate: Fate) -> (Option<Block>, Option<Object>) {
-        let revived = fate == Fate::Kept && self.type_of(object).0.revives;
-        let dying = self.dying.pop();
-        let last = dying.as_ref().filter(|dying| !dying.is_stale && dying.order != Order::Given && !revived);
-        let last = last.and_then(|dying| dying.last);
-        if let Some(dying) = dying.filter(|dying| dying.order == Order::Given) {
+        let revived = !self.follows && fate == Fate::Kept && self.type_of(object).0.revives;
+        let Some(dying) = self.dying.pop() else { return (None, None) };
+        if !self.follows && dying.order == Order::Given {
             // When it gave up what is left, and which counts of that were seen before, is not known.
-            for referent in dying.edges.iter().filter_map(|edge| edge.referent) {
-                self.counts.remove(&referent);
+            for referent in dying.told.edges.iter().filter_map(|edge| edge.referent) {
+                self.told.remove(&referent);
             }
         }
+        let is_known = self.follows || (!dying.is_stale && dying.order != Order::Given && !revived);
+        let last = dying.last.filter(|_| is_known);
+        self.spare.push(dying.told);
         let live = if revived { None } else { self.live.remove(object) };
         (live.and_then(|live| live.block), last)
+    }
+
+    /// The innermost death is over, since its object was brought back to life.
+    pub(super) fn leave(&mut self) {
+        self.spare.extend(self.dying.pop().map(|dying| dying.told));
     }
 }
 
@@ -172,51 +273,89 @@ impl Heap for Objects {
     type Id = Object;
 
     fn count(&self, object: Object) -> u64 {
-        // One of which nothing is known has other references.
-        self.counts.get(&object).copied().unwrap_or(self.counting.immortal)
+        match () {
+            // One of which nothing is known has other references.
+            () if object & STRANGER != 0 && self.follows => self.counting.immortal,
+            () if self.follows => self.live.get(object).map_or(0, |live| live.count),
+            () => self.told.get(&object).copied().unwrap_or(self.counting.immortal),
+        }
     }
 
     fn set_count(&mut self, object: Object, word: u64) {
-        self.counts.insert(object, word);
+        if !self.follows {
+            self.told.insert(object, word);
+        } else if let Some(live) = self.live.get_mut(object) {
+            live.count = word;
+        }
     }
 
     fn release_next(&mut self, _object: Object) -> Option<Object> {
-        let Self { dying, live, next_choice, orders_given, counts, .. } = self;
+        let Self { dying, live, fetched, given, follows, .. } = self;
         let dying = dying.last_mut()?;
         if dying.is_stale {
             return None;
         }
         if dying.order == Order::Given {
-            let choice = next_choice.take()?;
-            *orders_given += 1;
-            let referent = dying.edges.get(choice as usize)?.referent?;
-            // All that it has of these.
-            let mut times = 0;
-            for edge in dying.edges.iter_mut().filter(|edge| edge.referent == Some(referent)) {
-                edge.referent = None;
-                times += 1;
-            }
-            if let Some(count) = counts.get_mut(&referent) {
-                *count = count.saturating_sub(times - 1);
-            }
-            return Some(referent);
+            let at = fetched.gives()?;
+            given.order += 1;
+            dying.given_up += 1;
+            return dying.told.edges.get_mut(at as usize)?.referent.take();
         }
         loop {
-            let edge = dying.edges.pop_front()?;
+            let edge = dying.told.edges.get(dying.next)?;
+            dying.next += 1;
             // What died already, by a reference that the trace does not hold, has no count any more.
             if let Some(referent) = edge.referent
-                && (referent & STRANGER != 0 || live.get(referent).is_some())
+                && (*follows || referent & STRANGER != 0 || live.get(referent).is_some())
             {
+                dying.given_up += 1;
                 return Some(referent);
             }
         }
     }
 
-    fn part(&self, _object: Object) -> Part {
-        Part::None
+    fn take_finalizer(&mut self, object: Object) -> bool {
+        let (kind, _) = self.type_of(object);
+        if !self.follows || !kind.finalizes {
+            return false;
+        }
+        let Some(live) = self.live.get_mut(object) else { return false };
+        // Who is not known to the collector has nowhere to remember it.
+        !std::mem::replace(&mut live.is_finalized, kind.is_gc)
+    }
+
+    fn detach_weak(&mut self, _object: Object) -> Option<Detached<Object>> {
+        let dying = self.dying.last_mut()?;
+        let reference = *dying.told.weak.get(dying.next_weak)?;
+        dying.next_weak += 1;
+        Some(Detached { reference, callback: Callback::Foreign })
+    }
+
+    fn part(&self, object: Object) -> Part {
+        match self.trashcan {
+            _ if !self.follows => Part::None,
+            Trashcan::Given => Part::Container,
+            _ => self.type_of(object).0.part,
+        }
+    }
+
+    fn deposits(&mut self, _object: Object) -> bool {
+        self.fetched.is_deposited()
+    }
+
+    fn drains(&mut self) -> bool {
+        self.fetched.is_taken_up()
     }
 
     fn announces(&self) -> bool {
         true
+    }
+
+    fn note(&mut self, note: Note<Object>) {
+        match note {
+            Note::Deposit(object) => self.noted.push(Death::Deposited(object)),
+            Note::Resurrect(object) => self.revived = Some(object),
+            Note::Begin(_) | Note::Release(_) => {}
+        }
     }
 }

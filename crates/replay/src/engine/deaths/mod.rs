@@ -1,7 +1,8 @@
 //! The engine of deaths: drives `rc`, and a `pool` behind it, with what a program did to its objects.
 //!
-//! It is given births and the deaths that nothing in the trace explains. At each death it may fetch what the dying object
-//! refers to, with the counts that these have, and then says who dies by that, in which order, and whose memory is
+//! Where a trace tells of every change of a count, it is given these, other than those that deallocations make: it says who
+//! dies by them. Else it is given the deaths that nothing in the trace explains. At each death it may fetch what the dying
+//! object refers to, and then says who dies by that, in which order, whose finalizers and callbacks run, and whose memory is
 //! released when. The pool is driven by the releases that are predicted: a wrong death moves blocks.
 //!
 //! A frame may end in the middle of a death, which is then taken up with the next one.
@@ -11,10 +12,8 @@ mod heap;
 use std::collections::VecDeque;
 use std::fmt;
 
-use rc::{Death as Dying, Deaths, Heap, Rules};
-use trace::{
-    Allocator, Death, Fate, Fetched, FetchedDeaths, Object, ObjectFrame, PackedInput, Step, TypeInfo,
-};
+use rc::{Count, Death as Dying, Deaths, Heap, Holds, Rules};
+use trace::{Allocator, Death, Fate, Fetched, Object, ObjectFrame, PackedInput, Step, Tier, TypeInfo};
 
 use super::{Engine, EngineError, Predictions};
 use crate::kinds::minor_version;
@@ -25,6 +24,8 @@ use heap::Objects;
 pub struct DeathPredictions {
     /// What happens to objects, in order.
     pub deaths: Vec<Death>,
+    /// How many references there are to what dying objects refer to, as in [`ObjectFrame::counts`].
+    pub counts: Vec<u32>,
     /// Where the blocks come to lie that the program asks for, as in [`Predictions::addresses`].
     pub addresses: Vec<u64>,
     /// What was given.
@@ -46,6 +47,10 @@ pub struct Given {
     pub kept: u64,
     /// References that are not counted.
     pub uncounted: u64,
+    /// References that a deallocation gave up, and of which its object did not tell.
+    pub hidden: u64,
+    /// References given up by the collector.
+    pub collector: u64,
 }
 
 impl Given {
@@ -57,6 +62,8 @@ impl Given {
         self.order += other.order;
         self.kept += other.kept;
         self.uncounted += other.uncounted;
+        self.hidden += other.hidden;
+        self.collector += other.collector;
     }
 }
 
@@ -67,8 +74,14 @@ pub enum Stopped {
     NoBeginning(Object),
     /// The end of this object's death was predicted, and does not come.
     NoEnd(Object),
-    /// This object is not alive, and is said to die.
+    /// This object is not alive, and the program does something to it.
     NotAlive(Object),
+    /// The finalizer or the callback of this object was predicted to be called, and is not.
+    NoCall(Object),
+    /// A finalizer or a callback is said to return, and none is predicted to run.
+    NotCalled,
+    /// There is no such thread, nor is it the next one.
+    NoThread(u32),
     /// The blocks cannot be replayed.
     Blocks(EngineError),
 }
@@ -80,7 +93,19 @@ impl fmt::Display for Stopped {
             Self::NoEnd(object) => {
                 write!(f, "the death of object {object} was predicted to end, and does not")
             }
-            Self::NotAlive(object) => write!(f, "object {object} dies, which is not alive"),
+            Self::NotAlive(object) => {
+                write!(f, "the program does something to object {object}, which is predicted to be dead")
+            }
+            Self::NoCall(object) => {
+                write!(
+                    f,
+                    "the finalizer or the callback of object {object} was predicted to be called, and is not"
+                )
+            }
+            Self::NotCalled => {
+                write!(f, "a finalizer or a callback returns, and none was predicted to be called")
+            }
+            Self::NoThread(thread) => write!(f, "thread {thread} goes on, which does not exist"),
             Self::Blocks(error) => error.fmt(f),
         }
     }
@@ -91,44 +116,77 @@ pub struct DeathEngine {
     blocks: Engine,
     predictions: Predictions,
     objects: Objects,
+    rules: Rules,
+    /// The thread that runs; what dies in it is with the objects.
+    thread: Thread,
+    number: u32,
+    /// All threads; nothing in the place of the one that runs.
+    threads: Vec<Thread>,
+    /// Steps and types that are still to come.
+    steps: VecDeque<Step>,
+    types: VecDeque<TypeInfo>,
+    stopped: Option<Stopped>,
+    calls: u64,
+}
+
+/// What is going on in a thread.
+struct Thread {
     deaths: Deaths<Object>,
-    /// Steps that the program makes now, inside of the innermost death. The last one may be a death that is given.
+    /// The deaths that are going on, while another thread runs.
+    dying: Vec<heap::Dying>,
+    /// Steps that the program makes now, inside of the innermost death. The last one may begin a death.
     left: u64,
+    /// A step was the last one before a death, which has not begun.
+    enters: bool,
     /// The death that was given just now.
     given: Option<Object>,
     /// A death that begins as soon as it is told what is to be known of it.
     begins: Option<Object>,
-    /// Steps and types that are still to come.
-    steps: VecDeque<Step>,
-    types: VecDeque<TypeInfo>,
-    fetched: FetchedDeaths,
-    stopped: Option<Stopped>,
-    calls: u64,
+    /// A finalizer or a callback has returned.
+    has_returned: bool,
+    /// How many collections are going on.
+    collections: u32,
+}
+
+impl Thread {
+    fn new(rules: Rules) -> Self {
+        Self {
+            deaths: Deaths::new(rules),
+            dying: Vec::new(),
+            left: 0,
+            enters: false,
+            given: None,
+            begins: None,
+            has_returned: false,
+            collections: 0,
+        }
+    }
 }
 
 /// How many steps wait for something to be fetched at most.
 const MOST_STEPS: usize = 1 << 22;
 
 impl DeathEngine {
-    /// An engine for an interpreter with this allocator, of this version.
+    /// An engine for a trace of this tier, of an interpreter with this allocator, of this version.
     ///
     /// # Errors
     /// If no such allocator can be built, or the version is not known.
-    pub fn new(allocator: &Allocator, version: &str) -> Result<Self, EngineError> {
+    pub fn new(allocator: &Allocator, version: &str, tier: Tier) -> Result<Self, EngineError> {
         let (major, minor) = minor_version(version).unwrap_or_default();
         let rules =
             Rules::for_cpython(major, minor).ok_or_else(|| EngineError::Version(version.to_owned()))?;
+        // What is done to hold weak references is among the program's steps.
+        let rules = Rules { holds: Holds::None, ..rules };
         Ok(Self {
             blocks: Engine::new(allocator)?,
             predictions: Predictions::default(),
-            objects: Objects::new(rules.counting, (major, minor)),
-            deaths: Deaths::new(rules),
-            left: 0,
-            given: None,
-            begins: None,
+            objects: Objects::new(&rules, (major, minor), tier >= Tier::Counts),
+            rules,
+            thread: Thread::new(rules),
+            number: 0,
+            threads: vec![Thread::new(rules)],
             steps: VecDeque::new(),
             types: VecDeque::new(),
-            fetched: FetchedDeaths::default(),
             stopped: None,
             calls: 0,
         })
@@ -146,10 +204,12 @@ impl DeathEngine {
         out: &mut DeathPredictions,
     ) -> Result<(), Stopped> {
         out.deaths.clear();
+        out.counts.clear();
         out.addresses.clear();
-        out.given = Given::default();
-        self.fetched.append(&mut frame.fetched);
+        self.objects.given = Given::default();
+        self.objects.fetched.append(&mut frame.fetched);
         if let Some(stopped) = &self.stopped {
+            out.given = Given::default();
             return Err(stopped.clone());
         }
         self.types.extend(frame.types.drain(..));
@@ -161,6 +221,7 @@ impl DeathEngine {
                 Err(stopped) => break Err(stopped),
             }
         };
+        out.given = self.objects.given;
         // Nothing comes of what was predicted.
         let waits = if self.steps.len() > MOST_STEPS { self.objects.innermost() } else { None };
         let result = result.and(waits.map_or(Ok(()), |object| Err(Stopped::NoEnd(object))));
@@ -170,54 +231,74 @@ impl DeathEngine {
 
     /// Does the next thing. False if that is not in this frame.
     fn go_on(&mut self, bases: &mut Fetched, out: &mut DeathPredictions) -> Result<bool, Stopped> {
-        if self.left == 0 && !self.deaths.is_idle() {
-            // Whether the program does something inside of the innermost death, before that goes on.
-            let waits = self.begins.is_some() || self.given.is_some() || self.objects.innermost().is_some();
-            if waits && self.fetched.is_empty() {
+        let Thread { deaths, left, enters, begins, has_returned, .. } = &self.thread;
+        if *has_returned {
+            if self.objects.fetched.is_empty() {
                 return Ok(false);
             }
-            self.left = self.objects.innermost().map_or(0, |object| self.fetched.steps(object));
-            if self.left == 0 {
+            return self.return_to(out).map(|()| true);
+        }
+        if *left == 0 && !deaths.is_idle() && !deaths.is_waiting() {
+            // Whether the program does something inside of the innermost death, before that goes on.
+            let is_inside = self.objects.innermost().is_some();
+            let waits = is_inside || *enters || begins.is_some() || deaths.deposited() > 0;
+            if waits && self.objects.fetched.is_empty() {
+                return Ok(false);
+            }
+            self.thread.left = self.objects.steps();
+            if self.thread.left == 0 {
                 return self.die(bases, out).map(|()| true);
             }
         }
         let Some(step) = self.steps.pop_front() else { return Ok(false) };
-        self.left = self.left.saturating_sub(1);
+        self.thread.left = self.thread.left.saturating_sub(1);
         self.step(step, bases, out)?;
         Ok(true)
     }
 
     /// The deaths that are going on go on.
     fn die(&mut self, bases: &mut Fetched, out: &mut DeathPredictions) -> Result<(), Stopped> {
-        if let Some(object) = self.begins.take() {
+        self.thread.enters = false;
+        if let Some(object) = self.thread.begins.take() {
             return self.begin(object, out);
         }
-        self.objects.next_choice =
-            if self.objects.needs_choice() { self.fetched.next_choice() } else { None };
+        let said = self.thread.deaths.next(&mut self.objects);
+        out.deaths.append(&mut self.objects.noted);
         // An object may tell of a reference that is not counted; it is then ignored.
-        let Ok(said) = self.deaths.next(&mut self.objects) else {
-            out.given.uncounted += 1;
+        let Ok(said) = said else {
+            self.objects.given.uncounted += 1;
             return Ok(());
         };
-        out.given.order += std::mem::take(&mut self.objects.orders_given);
         match said {
-            Some(Dying::Begin(object)) if self.fetched.is_empty() => {
-                self.begins = Some(object);
+            Some(Dying::Begin(object)) if self.objects.fetched.is_empty() => {
+                self.thread.begins = Some(object);
                 Ok(())
             }
             Some(Dying::Begin(object)) => self.begin(object, out),
             Some(Dying::Free(object)) => self.end(object, bases, out),
-            // This heap has none of these.
-            Some(Dying::Finalize(_) | Dying::Callback(_)) | None => Ok(()),
+            Some(Dying::Finalize(object)) => self.call_code(Death::Finalizer(object), out),
+            Some(Dying::Callback(reference)) => self.call_code(Death::Callback(reference), out),
+            Some(Dying::GaveUp(_)) | None => Ok(()),
         }
     }
 
     fn begin(&mut self, object: Object, out: &mut DeathPredictions) -> Result<(), Stopped> {
-        let beginning = self.fetched.begins(object).ok_or(Stopped::NoBeginning(object))?;
-        if self.given.take_if(|given| *given == object).is_none() {
+        if !self.objects.begin(object, &mut out.counts) {
+            return Err(Stopped::NoBeginning(object));
+        }
+        // Where deaths are told, those that are given are no answers.
+        if self.thread.given.take_if(|given| *given == object).is_none() || self.objects.follows() {
             out.deaths.push(Death::Begins(object));
         }
-        self.objects.begin(object, beginning);
+        Ok(())
+    }
+
+    /// A finalizer or a callback is called: what it does are the program's next steps.
+    fn call_code(&mut self, what: Death, out: &mut DeathPredictions) -> Result<(), Stopped> {
+        if !self.objects.fetched.calls() {
+            return Err(Stopped::NoCall(what.object()));
+        }
+        out.deaths.push(what);
         Ok(())
     }
 
@@ -227,42 +308,115 @@ impl DeathEngine {
         bases: &mut Fetched,
         out: &mut DeathPredictions,
     ) -> Result<(), Stopped> {
-        let told = self.fetched.ends(object).ok_or(Stopped::NoEnd(object))?;
-        let fate = self.objects.fate(object, told, &mut out.given.kept);
+        let told = self.objects.fetched.ends().ok_or(Stopped::NoEnd(object))?;
+        let fate = self.objects.fate(object, told);
         out.deaths.push(Death::Ends(object, fate));
         let (block, last) = self.objects.end(object, fate);
         if let (Fate::Released, Some(block)) = (fate, block) {
             self.call(PackedInput::release(block), bases, out)?;
         }
         // At once, and not when the death inside of which this one was goes on: who knows what comes before that.
-        if let Some(last) = last
-            && self.deaths.decrement(&mut self.objects, last).is_err()
-        {
-            out.given.uncounted += 1;
+        last.map_or(Ok(()), |last| self.decrement(last))
+    }
+
+    /// A reference is given up. Whether there was one is of no interest to who does so.
+    fn decrement(&mut self, object: Object) -> Result<(), Stopped> {
+        match self.thread.deaths.decrement(&mut self.objects, object) {
+            Ok(dies) => self.thread.enters |= dies,
+            Err(_) => self.objects.given.uncounted += 1,
+        }
+        Ok(())
+    }
+
+    /// A finalizer or a callback has returned.
+    fn return_to(&mut self, out: &mut DeathPredictions) -> Result<(), Stopped> {
+        self.thread.has_returned = false;
+        self.objects.go_on(&mut out.counts);
+        if self.thread.deaths.finished(&mut self.objects).is_err() {
+            self.objects.given.uncounted += 1;
+        }
+        if let Some(object) = self.objects.revived.take() {
+            self.objects.fetched.ends().ok_or(Stopped::NoEnd(object))?;
+            out.deaths.push(Death::Ends(object, Fate::Kept));
+            self.objects.leave();
         }
         Ok(())
     }
 
     fn step(&mut self, step: Step, bases: &mut Fetched, out: &mut DeathPredictions) -> Result<(), Stopped> {
         match step {
+            Step::Up(object) => {
+                self.alive(object)?;
+                if self.thread.deaths.increment(&mut self.objects, object).is_err() {
+                    self.objects.given.uncounted += 1;
+                }
+            }
+            Step::Down(object) => {
+                self.alive(object)?;
+                if self.thread.collections > 0 {
+                    self.objects.given.collector += 1;
+                } else if self.objects.innermost().is_some() && !self.thread.deaths.is_waiting() {
+                    self.objects.given.hidden += 1;
+                }
+                self.decrement(object)?;
+            }
             Step::Block(input) => self.call(input, bases, out)?,
             Step::Described => self.objects.described(self.types.pop_front()),
             Step::Born { of, begins } => self.objects.born(of, begins),
             Step::Dies(object) => {
                 match self.objects.is_stale() {
-                    None => out.given.outermost += 1,
-                    Some(true) => out.given.after_code += 1,
-                    Some(false) => out.given.unexplained += 1,
+                    None => self.objects.given.outermost += 1,
+                    Some(true) => self.objects.given.after_code += 1,
+                    Some(false) => self.objects.given.unexplained += 1,
                 }
-                if !self.objects.is_alive(object) {
-                    return Err(Stopped::NotAlive(object));
-                }
+                self.alive(object)?;
                 self.objects.set_count(object, 1);
-                // It counts one, so this cannot fail.
-                let _ = self.deaths.decrement(&mut self.objects, object);
-                self.given = Some(object);
+                self.decrement(object)?;
+                self.thread.given = Some(object);
             }
+            Step::Set(object, word) => {
+                self.alive(object)?;
+                // Written as 0, it dies.
+                let dies =
+                    self.rules.counting.read(word) == Count::Mortal(0) && !self.objects.is_dying(object);
+                self.objects.set_count(object, if dies { self.rules.counting.with(word, 1) } else { word });
+                if dies {
+                    self.decrement(object)?;
+                }
+            }
+            Step::Retyped(object, of) => self.objects.retyped(object, of),
+            Step::Finalized(object) => self.objects.finalized(object),
+            Step::Returned if self.thread.deaths.is_waiting() => self.thread.has_returned = true,
+            Step::Returned => return Err(Stopped::NotCalled),
+            Step::Collection(_) => self.thread.collections += 1,
+            Step::Collected(_) => self.thread.collections = self.thread.collections.saturating_sub(1),
+            Step::Thread(thread) => self.switch(thread)?,
         }
+        Ok(())
+    }
+
+    fn alive(&self, object: Object) -> Result<(), Stopped> {
+        if self.objects.is_alive(object) { Ok(()) } else { Err(Stopped::NotAlive(object)) }
+    }
+
+    /// Another thread goes on.
+    fn switch(&mut self, number: u32) -> Result<(), Stopped> {
+        let (Ok(from), Ok(to)) = (usize::try_from(self.number), usize::try_from(number)) else {
+            return Err(Stopped::NoThread(number));
+        };
+        if to == from {
+            return Ok(());
+        }
+        if to == self.threads.len() {
+            self.threads.push(Thread::new(self.rules));
+        }
+        let next = self.threads.get_mut(to).ok_or(Stopped::NoThread(number))?;
+        std::mem::swap(&mut self.objects.dying, &mut self.thread.dying);
+        std::mem::swap(&mut self.thread, next);
+        // What was in the new one's place goes to the old one's.
+        self.threads.swap(from, to);
+        std::mem::swap(&mut self.objects.dying, &mut self.thread.dying);
+        self.number = number;
         Ok(())
     }
 

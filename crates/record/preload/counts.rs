@@ -1,0 +1,130 @@
+//! Every change of every reference count, from an interpreter that was built to report them (`cargo xtask python`).
+//!
+//! Such an interpreter has a variable that holds nothing, or the function that it then calls: with what happened, to
+//! which object, and a number. What the reports are is said where those interpreters are built; here they become events of
+//! the ring. Beside them it is told which thread they come from, whenever that changes: deaths of one thread may be
+//! going on while another has others.
+
+use core::ffi::c_void;
+use core::ptr::null_mut;
+use core::sync::atomic::{AtomicPtr, AtomicU32, AtomicUsize, Ordering::Relaxed};
+
+use super::interpreter::find;
+use super::nesting::{self, thread};
+use super::objects::{self, put};
+use super::producer::Producer;
+use super::slot;
+
+/// What the interpreter calls.
+type Hook = unsafe extern "C" fn(u32, *mut c_void, isize);
+
+/// The version of the reports that is known here.
+const VERSION: u32 = 1;
+
+const BORN: u32 = 4;
+const DEALLOC: u32 = 5;
+const FINALIZED: u32 = 10;
+
+/// What an event says, by report; 0 where the report is not passed on, or not as it is.
+const EVENTS: [u64; 20] = [
+    0,
+    slot::COUNT_UP,
+    slot::COUNT_DOWN,
+    slot::COUNT_SET,
+    0,
+    0,
+    slot::OBJECT_ENDED,
+    slot::DEPOSITED,
+    slot::TAKEN_UP,
+    slot::FINALIZER,
+    slot::FINALIZED,
+    slot::CALLBACK,
+    slot::CALLED_BACK,
+    slot::COLLECTION,
+    slot::COLLECTED,
+    0,
+    slot::CLEARING,
+    slot::CLEARED,
+    0,
+    slot::RESIZED,
+];
+
+static PRODUCER: AtomicPtr<Producer> = AtomicPtr::new(null_mut());
+/// Whose the last event was.
+static THREAD: AtomicUsize = AtomicUsize::new(0);
+
+/// Whether this interpreter reports changes of counts, in the way that is known here.
+pub fn is_told() -> bool {
+    let version = find(c"_Vivarium_Version").cast::<AtomicU32>();
+    // SAFETY: null, or a constant of this type.
+    unsafe { version.as_ref() }.is_some_and(|version| version.load(Relaxed) == VERSION)
+        && !find(c"_Vivarium_Hook").is_null()
+}
+
+/// Begins to record changes of counts, and what goes with them. False if this interpreter does not report them.
+///
+/// # Safety
+///
+/// Called once, before the process has a second thread, in a process that contains an interpreter. `producer` lives as
+/// long as the process.
+pub unsafe fn install(version: &[u8], producer: *mut Producer) -> bool {
+    if !is_told() || !objects::know(version) {
+        return false;
+    }
+    PRODUCER.store(producer, Relaxed);
+    if !nesting::begin(find(c"PyObject_Free")) {
+        return false;
+    }
+    let hook = find(c"_Vivarium_Hook").cast::<Hook>();
+    // SAFETY: the variable of this name has this type, and nobody has read it yet. The function lives as long as this
+    // library, which is never unloaded.
+    unsafe { hook.write(report) };
+    true
+}
+
+/// What the interpreter reports.
+unsafe extern "C" fn report(what: u32, object: *mut c_void, value: isize) {
+    // SAFETY: null, or the page that was mapped for good.
+    let Some(producer) = (unsafe { PRODUCER.load(Relaxed).as_ref() }) else { return };
+    if !producer.follows_counts() {
+        return;
+    }
+    attend(producer);
+    match what {
+        // SAFETY: the interpreter passes an object that is alive, with its type set.
+        BORN => unsafe { objects::born(producer, object) },
+        // SAFETY: as above; its dealloc has not begun.
+        DEALLOC => unsafe { objects::begins_to_die(producer, object, slot::OBJECT_DIES) },
+        what => {
+            let event = EVENTS.get(what as usize).copied().unwrap_or(0);
+            if event == 0 {
+                return;
+            }
+            if value != 0 {
+                put(producer, slot::VALUE, value.unsigned_abs());
+            }
+            put(producer, event, object.addr());
+            if what == FINALIZED && value == 0 {
+                // SAFETY: as above; its finalizer has run and left it whole.
+                unsafe { objects::begins_to_die(producer, object, slot::OBJECT_GOES_ON) };
+            }
+        }
+    }
+}
+
+/// Tells which thread is running, if another one was before. Called before anything is recorded.
+#[inline(always)]
+pub fn attend(producer: &Producer) {
+    let thread = thread();
+    if THREAD.load(Relaxed) != thread {
+        THREAD.store(thread, Relaxed);
+        put(producer, slot::THREAD, thread);
+    }
+}
+
+/// Is the hook still ours?
+pub fn is_installed() -> bool {
+    let hook = find(c"_Vivarium_Hook").cast::<AtomicUsize>();
+    // SAFETY: null, or a variable that holds a pointer.
+    unsafe { hook.as_ref() }.is_none_or(|hook| hook.load(Relaxed) == report as *const c_void as usize)
+}

@@ -1,0 +1,589 @@
+//! From what an instrumented interpreter reports, which is addresses, to the births, changes of counts and deaths of
+//! numbered objects.
+//!
+//! What a dealloc does is an answer: the references that the object gives up, which it told of when its death began, are
+//! not written. All else that happens in there is the program's: changes of counts that no reference explains, births,
+//! calls of the memory manager. It is written as a step, and where it is among the references that are given up.
+//!
+//! Nothing here knows how many references there are: who dies, and when, is for who replays.
+
+use std::io::Write;
+
+use hashbrown::HashMap;
+use record::{ObjectEvent, ReferentCount};
+use trace::{Beginning, Block, COUNT_LIMIT, Death, Edge, Fate, Object, Step, Writer};
+
+use super::addresses::Addresses;
+use super::census::{Census, Live};
+use crate::kinds::{Order, in_pairs};
+
+/// A death that is going on.
+#[derive(Clone, Debug)]
+struct Open {
+    address: u64,
+    live: Live,
+    order: Order,
+    /// What it refers to, in the order in which that is given up if that is known; 0 where nothing is counted, or what was
+    /// given up.
+    referents: Vec<u64>,
+    /// The first that was not given up.
+    next: usize,
+    /// Whether it refers to its type, and has not given that up.
+    has_type: bool,
+    /// How many were given up since the last steps.
+    given_up: u64,
+    /// Steps of the program inside of it, which are not told yet.
+    steps: u64,
+    /// Nothing happens to it any more but that it gives up its type.
+    is_over: bool,
+    /// Its finalizer has brought it back to life.
+    is_revived: bool,
+    /// Deaths that were put off are taken up at its end.
+    takes_up: bool,
+}
+
+/// What is going on in a thread.
+#[derive(Clone, Debug)]
+enum Context {
+    Death(Open),
+    /// A death that has just been put off: until its dealloc returns.
+    Deposited(u64),
+    /// A finalizer or a callback, called by a death.
+    Code,
+    /// What the collector does, or calls.
+    Collector,
+}
+
+/// A death, or what follows its finalizer, of which it is being told what the object refers to.
+#[derive(Clone, Debug)]
+struct Dying {
+    address: u64,
+    /// Of a death that begins; else its finalizer has run.
+    live: Option<Live>,
+    of: u64,
+    length: Option<u64>,
+    edges: Vec<(u64, ReferentCount)>,
+    weak: Vec<u64>,
+}
+
+/// What is known of objects.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Counts {
+    census: Census,
+    /// Objects whose deaths are going on, in whichever thread.
+    dying: HashMap<u64, Object>,
+    threads: Vec<Vec<Context>>,
+    /// The threads by what tells them apart.
+    known_threads: HashMap<u64, usize>,
+    thread: usize,
+    born: Option<u64>,
+    /// The number that belongs to the next event.
+    value: u64,
+    being_told: Option<Dying>,
+    /// All is told of it; but only the next event says what it is.
+    told: Option<Dying>,
+    /// A count that was written; but the next event may say that this belongs to a finalizer or a birth.
+    set: Option<(u64, u64)>,
+    /// Whether deaths are put off for a reason that objects do not tell.
+    gives_deposits: bool,
+    pub(super) is_lost: bool,
+}
+
+impl Counts {
+    /// Of an interpreter of this version; `gives_deposits` says that deaths are put off for reasons that have to be told.
+    pub(super) fn new(version: &str, gives_deposits: bool) -> Self {
+        Self { census: Census::new(version), threads: vec![Vec::new()], gives_deposits, ..Self::default() }
+    }
+
+    fn contexts(&mut self) -> &mut Vec<Context> {
+        &mut self.threads[self.thread]
+    }
+
+    /// The program made a call of the memory manager, other than to release a block.
+    pub(super) fn call<W: Write>(&mut self, writer: &mut Writer<W>) -> Result<(), trace::Error> {
+        self.settle(None, writer)?;
+        self.step();
+        Ok(())
+    }
+
+    /// A block is about to be released, which lies at this address. Whether that is because the object in it has just
+    /// died.
+    pub(super) fn release<W: Write>(
+        &mut self,
+        block: Block,
+        address: u64,
+        writer: &mut Writer<W>,
+    ) -> Result<bool, trace::Error> {
+        self.settle(None, writer)?;
+        if let Some(Context::Death(open)) = self.contexts().last()
+            && open.live.block == Some(block)
+            && !open.is_over
+        {
+            return Ok(true);
+        }
+        let Some(object) = self.census.in_block(block, address) else {
+            self.step();
+            return Ok(false);
+        };
+        // It was never deallocated.
+        let Some(live) = self.census.dies(object) else { return Ok(false) };
+        self.put(Step::Dies(live.object), writer)?;
+        self.tell_steps(writer);
+        writer.begins(live.object, &Beginning::default())?;
+        writer.observed(Death::Begins(live.object));
+        self.contexts().push(Context::Death(Open::new(object, live, Order::Same)));
+        Ok(true)
+    }
+
+    /// The block of an object that has just died was released.
+    pub(super) fn released<W: Write>(&mut self, writer: &mut Writer<W>) {
+        self.finish(Fate::Released, writer);
+        // One that was never deallocated has no dealloc that returns.
+        if let Some(Context::Death(open)) = self.threads[self.thread].last()
+            && !self.dying.contains_key(&open.address)
+        {
+            self.contexts().pop();
+        }
+    }
+
+    /// The innermost death is over, but for its type.
+    fn finish<W: Write>(&mut self, fate: Fate, writer: &mut Writer<W>) {
+        self.tell_steps(writer);
+        let Some(Context::Death(open)) = self.threads[self.thread].last_mut() else { return };
+        open.is_over = true;
+        writer.ends(fate);
+        writer.observed(Death::Ends(open.live.object, fate));
+        let is_its = self.dying.get(&open.address) == Some(&open.live.object);
+        if is_its && fate == Fate::Released && self.census.live.contains_key(&open.address) {
+            self.dying.remove(&open.address);
+        }
+    }
+
+    /// The innermost death that a step belongs to, unless program code runs inside of that.
+    fn innermost(&mut self) -> Option<&mut Open> {
+        for context in self.threads[self.thread].iter_mut().rev() {
+            match context {
+                Context::Death(open) if !open.is_over => return Some(open),
+                Context::Code => return None,
+                Context::Death(_) | Context::Deposited(_) | Context::Collector => {}
+            }
+        }
+        None
+    }
+
+    /// Something that the program did.
+    fn step(&mut self) {
+        if let Some(open) = self.innermost() {
+            open.steps += 1;
+        }
+    }
+
+    fn put<W: Write>(&mut self, step: Step, writer: &mut Writer<W>) -> Result<(), trace::Error> {
+        self.step();
+        writer.step(step)
+    }
+
+    /// Tells the steps of the innermost death that were not told.
+    fn tell_steps<W: Write>(&mut self, writer: &mut Writer<W>) {
+        if let Some(open) = self.innermost()
+            && open.steps > 0
+        {
+            writer.steps(std::mem::take(&mut open.steps), Some(std::mem::take(&mut open.given_up)));
+        }
+    }
+
+    /// There are no further events. Deaths that are not over then never end: the program did first.
+    pub(super) fn end<W: Write>(&mut self, writer: &mut Writer<W>) -> Result<(), trace::Error> {
+        self.settle(None, writer)?;
+        self.tell_steps(writer);
+        Ok(())
+    }
+
+    /// Writes what waited for the next event, which is this, or none of an object.
+    fn settle<W: Write>(
+        &mut self,
+        next: Option<ObjectEvent>,
+        writer: &mut Writer<W>,
+    ) -> Result<(), trace::Error> {
+        if self.told.is_none() && self.set.is_none() {
+            return Ok(());
+        }
+        // These belong to the one that follows.
+        let is_part = |event| {
+            use ObjectEvent::{Type, TypeFlags, TypeName, Value};
+            matches!(event, Value(_) | Type(_) | TypeFlags(_) | TypeName(_))
+        };
+        if next.is_some_and(is_part) {
+            return Ok(());
+        }
+        if let Some(told) = self.told.take() {
+            match (next, told.live) {
+                (Some(ObjectEvent::Deposited(address)), Some(live)) if address == told.address => {
+                    self.census.live.insert(address, live);
+                }
+                // Whose count is written as not 0 when its finalizer has run lives on.
+                (Some(ObjectEvent::Set(address)), None) if address == told.address && self.value != 0 => {}
+                (_, live) => self.begins(told, live, writer)?,
+            }
+        }
+        if let Some((address, value)) = self.set.take() {
+            let is_ours = match next {
+                Some(ObjectEvent::Born(born)) => born == address,
+                Some(ObjectEvent::Finalizer(finalized)) => finalized == address,
+                _ => false,
+            };
+            if !is_ours && let Some(object) = self.counted(address) {
+                self.put(Step::Set(object, value), writer)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The object at this address, if changes of its count are to be told: static objects never die, and what a dealloc
+    /// does to its own object means nothing.
+    fn counted(&mut self, address: u64) -> Option<Object> {
+        if let Some(live) = self.census.live.get(&address) {
+            return Some(live.object);
+        }
+        let object = self.dying.get(&address).copied()?;
+        self.innermost().is_none().then_some(object)
+    }
+
+    /// Takes what is reported.
+    pub(super) fn push<W: Write>(
+        &mut self,
+        event: ObjectEvent,
+        addresses: &Addresses,
+        writer: &mut Writer<W>,
+    ) -> Result<(), trace::Error> {
+        self.settle(Some(event), writer)?;
+        let value = if let ObjectEvent::Value(value) = event {
+            self.value = value;
+            return Ok(());
+        } else {
+            std::mem::take(&mut self.value)
+        };
+        match event {
+            ObjectEvent::Up(address) => {
+                if let Some(object) = self.counted(address) {
+                    self.put(Step::Up(object), writer)?;
+                }
+            }
+            ObjectEvent::Down(address) => self.down(address, writer)?,
+            ObjectEvent::Set(address) => self.set(address, value),
+            ObjectEvent::Born(address) => self.born = Some(address),
+            ObjectEvent::OfType(of) => {
+                if let Some(address) = self.born.take() {
+                    self.step();
+                    self.dying.remove(&address);
+                    self.census.born(address, of, Census::block_at(address, addresses), writer)?;
+                } else if let Some(dying) = &mut self.being_told {
+                    dying.of = of;
+                }
+            }
+            ObjectEvent::Dies(address) => {
+                let live = self.census.dies(address);
+                // It is deallocated without having been born: nothing is known of it.
+                let live = live.unwrap_or_else(|| Live { object: writer.stranger(), of: 0, block: None });
+                self.being_told = Some(Dying::new(address, Some(live)));
+            }
+            ObjectEvent::GoesOn(address) => self.being_told = Some(Dying::new(address, None)),
+            ObjectEvent::Length(length) => {
+                if let Some(dying) = &mut self.being_told {
+                    dying.length = Some(length);
+                }
+            }
+            ObjectEvent::Edge { referent, count } => {
+                if let Some(dying) = &mut self.being_told {
+                    dying.edges.push((referent, count));
+                }
+            }
+            ObjectEvent::Weak(address) => {
+                if let Some(dying) = &mut self.being_told {
+                    dying.weak.push(address);
+                }
+            }
+            ObjectEvent::EdgesEnd => self.told = self.being_told.take(),
+            ObjectEvent::Ended(address) => self.ended(address, writer),
+            ObjectEvent::Deposited(address) => self.deposited(address, writer),
+            ObjectEvent::TakenUp(_) => self.taken_up(writer),
+            ObjectEvent::Finalizer(_) | ObjectEvent::Callback(_) if value != 0 => {
+                self.contexts().push(Context::Collector);
+            }
+            ObjectEvent::Finalizer(address) => self.calls(address, Death::Finalizer, writer),
+            ObjectEvent::Callback(address) => self.calls(address, Death::Callback, writer),
+            ObjectEvent::Finalized(address) if value != 0 => {
+                self.contexts().pop();
+                if let Some(object) = self.counted(address) {
+                    self.put(Step::Finalized(object), writer)?;
+                }
+            }
+            ObjectEvent::CalledBack(_) if value != 0 => {
+                self.contexts().pop();
+            }
+            ObjectEvent::Finalized(_) | ObjectEvent::CalledBack(_) => {
+                writer.step(Step::Returned)?;
+                self.contexts().pop();
+            }
+            ObjectEvent::Collection => {
+                self.put(Step::Collection(u8::try_from(value).unwrap_or(u8::MAX)), writer)?;
+                self.contexts().push(Context::Collector);
+            }
+            ObjectEvent::Collected => {
+                self.contexts().pop();
+                self.put(Step::Collected(value), writer)?;
+            }
+            ObjectEvent::Clearing(_) => self.contexts().push(Context::Collector),
+            ObjectEvent::Cleared(_) => {
+                self.contexts().pop();
+            }
+            ObjectEvent::Resized(address) => {
+                if let Some(live) = self.census.live.remove(&value) {
+                    self.census.live.insert(address, live);
+                }
+            }
+            ObjectEvent::Thread(thread) => self.switch(thread, writer)?,
+            ObjectEvent::Lost => self.is_lost = true,
+            // Of the tracer, or told elsewhere.
+            ObjectEvent::Moves(_)
+            | ObjectEvent::Unnested
+            | ObjectEvent::Finalizing
+            | ObjectEvent::Value(_) => {}
+            ObjectEvent::Type(_) | ObjectEvent::TypeFlags(_) | ObjectEvent::TypeName(_) => {
+                if let Some((address, info)) = self.census.describe(event) {
+                    self.step();
+                    self.census.add(address, &info, writer)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn set(&mut self, address: u64, value: u64) {
+        // What a finalizer leaves: not 0 if its object lives on.
+        if let Some(Context::Death(open)) = self.contexts().last_mut()
+            && open.address == address
+        {
+            open.is_revived = value != 0;
+            return;
+        }
+        self.set = Some((address, value));
+    }
+
+    fn down<W: Write>(&mut self, address: u64, writer: &mut Writer<W>) -> Result<(), trace::Error> {
+        if let Some(Context::Death(open)) = self.threads[self.thread].last_mut() {
+            match open.gives_up(address) {
+                GivenUp::Not => {}
+                GivenUp::InOrder => return Ok(()),
+                GivenUp::Chosen(at) => {
+                    self.tell_steps(writer);
+                    writer.gives(at);
+                    if let Some(Context::Death(open)) = self.threads[self.thread].last_mut() {
+                        open.given_up += 1;
+                    }
+                    return Ok(());
+                }
+            }
+        }
+        match self.counted(address) {
+            Some(object) => self.put(Step::Down(object), writer),
+            None => Ok(()),
+        }
+    }
+
+    fn begins<W: Write>(
+        &mut self,
+        dying: Dying,
+        live: Option<Live>,
+        writer: &mut Writer<W>,
+    ) -> Result<(), trace::Error> {
+        let Dying { address, of, length, edges, weak, .. } = dying;
+        let mut told = Beginning { length, edges: Vec::with_capacity(edges.len()), weak: Vec::new() };
+        let mut referents = Vec::with_capacity(edges.len());
+        for (address, count) in edges {
+            let (referent, count) = match count {
+                ReferentCount::Immortal => (None, None),
+                ReferentCount::Many => (Some(self.named(address, writer)), Some(COUNT_LIMIT)),
+                ReferentCount::Exactly(count) => (Some(self.named(address, writer)), Some(u32::from(count))),
+            };
+            referents.push(if referent.is_some() { address } else { 0 });
+            told.edges.push(Edge { referent, count });
+        }
+        told.weak = weak.into_iter().map(|address| self.named(address, writer)).collect();
+        let kind = self.census.kind_of(of);
+        let has_pairs = kind.order == Order::Pairs && in_pairs(&told);
+        let Some(live) = live else {
+            writer.goes_on(&told)?;
+            if let Some(Context::Death(open)) = self.contexts().last_mut() {
+                open.refers_to(referents, has_pairs);
+            }
+            return Ok(());
+        };
+        if let Some(its) = self.census.types.get(&of)
+            && live.of != of
+        {
+            let number = its.number;
+            self.put(Step::Retyped(live.object, number), writer)?;
+        }
+        self.tell_steps(writer);
+        writer.begins(live.object, &told)?;
+        writer.observed(Death::Begins(live.object));
+        self.dying.insert(address, live.object);
+        let mut open = Open::new(address, Live { of, ..live }, kind.order);
+        open.refers_to(referents, has_pairs);
+        self.contexts().push(Context::Death(open));
+        Ok(())
+    }
+
+    fn named<W: Write>(&mut self, address: u64, writer: &mut Writer<W>) -> Object {
+        match self.dying.get(&address) {
+            Some(&object) if !self.census.live.contains_key(&address) => object,
+            _ => self.census.referent(address, writer),
+        }
+    }
+
+    /// A dealloc returns.
+    fn ended<W: Write>(&mut self, address: u64, writer: &mut Writer<W>) {
+        let is_it = |context: &Context| match context {
+            Context::Death(open) => open.address == address,
+            Context::Deposited(deposited) => *deposited == address,
+            Context::Code | Context::Collector => false,
+        };
+        if !self.contexts().iter().any(is_it) {
+            return;
+        }
+        while let Some(context) = self.contexts().last() {
+            let found = is_it(context);
+            if let Context::Death(open) = context
+                && !open.is_over
+            {
+                self.finish(Fate::Kept, writer);
+            }
+            if let Some(Context::Death(open)) = self.contexts().pop() {
+                if self.dying.get(&open.address) == Some(&open.live.object) {
+                    self.dying.remove(&open.address);
+                }
+                if open.is_revived {
+                    self.census.live.insert(open.address, open.live);
+                }
+            }
+            if found {
+                break;
+            }
+        }
+    }
+
+    fn deposited<W: Write>(&mut self, address: u64, writer: &mut Writer<W>) {
+        let Some(object) = self.census.live.get(&address).map(|live| live.object) else { return };
+        self.tell_steps(writer);
+        if self.gives_deposits {
+            writer.trashcan(false);
+        }
+        writer.observed(Death::Deposited(object));
+        self.contexts().push(Context::Deposited(address));
+    }
+
+    fn taken_up<W: Write>(&mut self, writer: &mut Writer<W>) {
+        let Some(Context::Death(open)) = self.contexts().last_mut() else { return };
+        let is_first = !std::mem::replace(&mut open.takes_up, true);
+        if !open.is_over {
+            self.finish(Fate::Kept, writer);
+        }
+        if is_first && self.gives_deposits {
+            writer.trashcan(true);
+        }
+    }
+
+    /// A death calls program code.
+    fn calls<W: Write>(&mut self, address: u64, what: fn(Object) -> Death, writer: &mut Writer<W>) {
+        self.tell_steps(writer);
+        writer.calls();
+        let object = self.named(address, writer);
+        writer.observed(what(object));
+        self.contexts().push(Context::Code);
+    }
+
+    fn switch<W: Write>(&mut self, id: u64, writer: &mut Writer<W>) -> Result<(), trace::Error> {
+        // The first is the one that everything begins in.
+        let next = if self.known_threads.is_empty() { 0 } else { self.threads.len() };
+        let thread = *self.known_threads.entry(id).or_insert(next);
+        if thread == self.thread {
+            return Ok(());
+        }
+        self.put(Step::Thread(u32::try_from(thread).unwrap_or(u32::MAX)), writer)?;
+        self.tell_steps(writer);
+        if thread == self.threads.len() {
+            self.threads.push(Vec::new());
+        }
+        self.thread = thread;
+        Ok(())
+    }
+}
+
+/// What a dealloc does when it gives up a reference.
+enum GivenUp {
+    /// It is none that its object told of.
+    Not,
+    /// It is the one that comes next.
+    InOrder,
+    /// It is this one.
+    Chosen(u32),
+}
+
+impl Open {
+    fn new(address: u64, live: Live, order: Order) -> Self {
+        Self {
+            address,
+            live,
+            order,
+            referents: Vec::new(),
+            next: 0,
+            has_type: false,
+            given_up: 0,
+            steps: 0,
+            is_over: false,
+            is_revived: false,
+            takes_up: false,
+        }
+    }
+
+    /// Says what it refers to, as its type tells it.
+    fn refers_to(&mut self, mut referents: Vec<u64>, has_pairs: bool) {
+        if has_pairs {
+            referents.chunks_exact_mut(2).for_each(|pair| pair.swap(0, 1));
+        }
+        // That is given up last.
+        let of = referents.iter_mut().rev().find(|one| **one == self.live.of);
+        self.has_type = of.map(|of| *of = 0).is_some();
+        (self.referents, self.next) = (referents, 0);
+    }
+
+    fn gives_up(&mut self, address: u64) -> GivenUp {
+        let is_type = address == self.live.of && self.has_type;
+        if is_type && (self.is_over || !self.referents[self.next..].contains(&address)) {
+            self.has_type = false;
+            return GivenUp::InOrder;
+        }
+        if self.is_over {
+            return GivenUp::Not;
+        }
+        while self.referents.get(self.next) == Some(&0) {
+            self.next += 1;
+        }
+        let found =
+            self.referents.get(self.next..).and_then(|rest| rest.iter().position(|one| *one == address));
+        let Some(found) = found.map(|found| found + self.next) else { return GivenUp::Not };
+        self.referents[found] = 0;
+        if self.order == Order::Given {
+            return GivenUp::Chosen(u32::try_from(found).unwrap_or(u32::MAX));
+        }
+        self.given_up += 1;
+        GivenUp::InOrder
+    }
+}
+
+impl Dying {
+    fn new(address: u64, live: Option<Live>) -> Self {
+        Self { address, live, of: 0, length: None, edges: Vec::new(), weak: Vec::new() }
+    }
+}
