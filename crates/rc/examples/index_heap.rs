@@ -68,7 +68,7 @@ fn run(mut table: &Table, deaths: &mut Deaths<usize>) -> Result<Vec<String>, Cou
     let mut said = Vec::new();
     while let Some(death) = deaths.next(&mut table)? {
         match death {
-            Death::Begin(_) | Death::GaveUp(_) => {}
+            Death::Begin(_) | Death::Pause => {}
             Death::Finalize(row) => {
                 let wish = table.rows.borrow()[row].last_wish.take();
                 if let Some(place) = wish {

@@ -14,8 +14,9 @@ use crate::rules::{Finalizers, Holds, Part, Rules, Trashcan};
 pub enum Death<I> {
     /// This object is about to die. Only told if the heap asks for it ([`Heap::announces`]).
     Begin(I),
-    /// This object has given up one of its references. Who dies by that does so next. Only told if the heap asks for it.
-    GaveUp(I),
+    /// A reference was given up (who dies by that does so next), or a death inside of another one is over: something else
+    /// may happen here before that goes on. Only told if the heap asks for it.
+    Pause,
     /// Run the finalizer of this object, which counts one reference meanwhile; then say
     /// [`finished`](Deaths::finished).
     Finalize(I),
@@ -175,6 +176,14 @@ impl<I: Copy + Eq> Deaths<I> {
         self.frames.last().is_some_and(|frame| matches!(frame.phase, Phase::Finalizing | Phase::Calling))
     }
 
+    /// The object whose death begins or goes on with the following [`next`](Self::next); `None` if the innermost death is
+    /// over, or there is none.
+    #[must_use]
+    pub fn current(&self) -> Option<I> {
+        let is_over = |phase| matches!(phase, Phase::Leave | Phase::Drain | Phase::Decrement);
+        self.frames.last().filter(|frame| !is_over(frame.phase)).map(|frame| frame.object)
+    }
+
     /// One more reference.
     ///
     /// # Errors
@@ -258,7 +267,7 @@ impl<I: Copy + Eq> Deaths<I> {
                     Some(member) => {
                         self.decrement(heap, member)?;
                         if heap.announces() {
-                            return Ok(Some(Death::GaveUp(object)));
+                            return Ok(Some(Death::Pause));
                         }
                     }
                     None => frame.phase = Phase::Free,
@@ -274,7 +283,12 @@ impl<I: Copy + Eq> Deaths<I> {
                     self.frames.pop();
                     self.decrement(heap, object)?;
                 }
-                Phase::Leave => self.leave(heap),
+                Phase::Leave => {
+                    self.leave(heap);
+                    if heap.announces() && !self.frames.is_empty() {
+                        return Ok(Some(Death::Pause));
+                    }
+                }
                 Phase::Drain => match self.deposited.pop() {
                     Some(object) => self.push(object, Phase::Resume),
                     None => {

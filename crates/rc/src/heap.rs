@@ -101,9 +101,9 @@ pub trait Heap {
         true
     }
 
-    /// Whether the driver is told before each death begins ([`Death::Begin`](crate::Death::Begin)), and when a reference
-    /// was given up ([`Death::GaveUp`](crate::Death::GaveUp)): for heaps that learn only then what the object owns, or
-    /// what happens next.
+    /// Whether the driver is told before each death begins ([`Death::Begin`](crate::Death::Begin)), and wherever something
+    /// else may happen between ([`Death::Pause`](crate::Death::Pause)): for heaps that learn only then what the object
+    /// owns, or what comes next.
     fn announces(&self) -> bool {
         false
     }

@@ -22,6 +22,8 @@ type Tracer = unsafe extern "C" fn(*mut c_void, c_int, *mut c_void) -> c_int;
 type SetTracer = unsafe extern "C" fn(Option<Tracer>, *mut c_void) -> c_int;
 /// `PyRefTracer_GetTracer`.
 type GetTracer = unsafe extern "C" fn(*mut *mut c_void) -> Option<Tracer>;
+/// `PyDict_Next`.
+type NextEntry = unsafe extern "C" fn(*mut c_void, *mut isize, *mut *mut c_void, *mut *mut c_void) -> c_int;
 type Visit = unsafe extern "C" fn(*mut c_void, *mut c_void) -> c_int;
 type Traverse = unsafe extern "C" fn(*mut c_void, Visit, *mut c_void) -> c_int;
 
@@ -41,13 +43,12 @@ const FINALIZE: usize = 49;
 const IS_GC: usize = 1 << 14;
 const IS_TYPE: usize = 1 << 31;
 const IS_LIST: usize = 1 << 25;
-const IS_DICTIONARY: usize = 1 << 29;
 const IS_HEAP_TYPE: usize = 1 << 9;
 /// Where a `PyWeakReference` has its callback, and the next one to the same object.
 const CALLBACK: usize = 3;
 const NEXT: usize = 6;
-/// Where a `PyDictObject` has the number of its entries.
-const USED: usize = 2;
+/// Where a `PyDictObject` has its values, if it shares its keys with others; else there is nothing.
+const VALUES: usize = 5;
 
 /// Types that were described already, by a part of their address: a type that is not found here is described again.
 static DESCRIBED: [AtomicUsize; 4096] = [const { AtomicUsize::new(0) }; 4096];
@@ -99,6 +100,10 @@ impl Object {
     }
 }
 
+/// `PyDict_Type`, and `PyDict_Next`.
+static DICTIONARY: AtomicPtr<c_void> = AtomicPtr::new(null_mut());
+static NEXT_ENTRY: AtomicPtr<c_void> = AtomicPtr::new(null_mut());
+
 /// What tells whether the interpreter has begun to finalize, until it has.
 static IS_FINALIZING: AtomicPtr<c_void> = AtomicPtr::new(null_mut());
 
@@ -144,6 +149,8 @@ pub fn know(version: &[u8]) -> bool {
     let minor =
         minor.fold(0_u32, |number, digit| number.wrapping_mul(10).wrapping_add(u32::from(digit - b'0')));
     HAS_IMMORTALS.store(minor >= 12, Relaxed);
+    DICTIONARY.store(find(c"PyDict_Type"), Relaxed);
+    NEXT_ENTRY.store(find(c"PyDict_Next"), Relaxed);
     let ask = [c"Py_IsFinalizing", c"_Py_IsFinalizing"].map(find);
     IS_FINALIZING.store(ask.into_iter().find(|ask| !ask.is_null()).unwrap_or(null_mut()), Relaxed);
     let [metatype, list] = [c"PyType_Type", c"PyList_Type"].map(find);
@@ -263,16 +270,38 @@ pub unsafe fn begins_to_die(producer: &Producer, object: *mut c_void, what: u64)
         if is_type(of) {
             forget(object);
         }
-        if of.word(FLAGS) & IS_DICTIONARY != 0 {
-            put(producer, slot::OBJECT_LENGTH, object.word(USED));
-        }
-        if of.word(FLAGS) & IS_GC != 0
+        let owner = core::ptr::from_ref(producer).cast_mut().cast();
+        if of.0 == DICTIONARY.load(Relaxed) && object.word(VALUES) == 0 {
+            tell_entries(object, owner);
+        } else if of.word(FLAGS) & IS_GC != 0
             && let Some(traverse) = of.0.cast::<Option<Traverse>>().add(TRAVERSE).read()
         {
-            traverse(object.0, visit, core::ptr::from_ref(producer).cast_mut().cast());
+            traverse(object.0, visit, owner);
         }
     }
     put(producer, slot::OBJECT_EDGES, 0);
+}
+
+/// Tells of a dictionary's keys and values, in the order in which it gives them up: its traversal leaves out keys that
+/// are strings.
+///
+/// # Safety
+///
+/// It is a dictionary, which does not share its keys, and whole.
+unsafe fn tell_entries(dictionary: Object, producer: *mut c_void) {
+    let next = NEXT_ENTRY.load(Relaxed);
+    if next.is_null() {
+        return;
+    }
+    let (mut position, mut key, mut value) = (0, null_mut(), null_mut());
+    // SAFETY: the function of this name has this type; it changes nothing, and what it yields is alive.
+    unsafe {
+        let next = core::mem::transmute::<*mut c_void, NextEntry>(next);
+        while next(dictionary.0, &raw mut position, &raw mut key, &raw mut value) != 0 {
+            visit(key, producer);
+            visit(value, producer);
+        }
+    }
 }
 
 /// Tells when the interpreter has begun to finalize, once.

@@ -65,8 +65,6 @@ pub const TYPE: u64 = 9;
 pub const TYPE_FLAGS: u64 = 10;
 /// Bytes of its name, the first one lowest.
 pub const TYPE_NAME: u64 = 11;
-/// How many entries the dictionary has that dies; what it refers to follows.
-pub const OBJECT_LENGTH: u64 = 12;
 /// A reference to the object was added. (This and what follows is told by interpreters that report counts.)
 pub const COUNT_UP: u64 = 13;
 /// One is about to be given up.

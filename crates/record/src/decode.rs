@@ -37,7 +37,6 @@ fn decode_object(what: u64, address: u64) -> Option<ObjectEvent> {
         slot::OBJECT_BORN => ObjectEvent::Born(address),
         slot::OBJECT_TYPE => ObjectEvent::OfType(address),
         slot::OBJECT_DIES => ObjectEvent::Dies(address),
-        slot::OBJECT_LENGTH => ObjectEvent::Length(address),
         slot::OBJECT_EDGES => ObjectEvent::EdgesEnd,
         slot::OBJECT_ENDED => ObjectEvent::Ended(address),
         slot::OBJECT_MOVES => ObjectEvent::Moves(address),

@@ -88,8 +88,6 @@ pub enum ObjectEvent {
     OfType(u64),
     /// The deallocation of this object begins. What it refers to follows, as its type tells it.
     Dies(u64),
-    /// How many entries the dictionary has that dies.
-    Length(u64),
     /// One that the dying object refers to.
     Edge {
         /// Its address.

@@ -2,15 +2,25 @@
 //! memory is kept for others, and who takes part in the trashcan.
 
 use rc::Part;
-use trace::{Beginning, TypeInfo};
+use trace::TypeInfo;
 
 /// In which order an object gives up its references, compared with the one in which its type tells them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Order {
     Same,
-    /// A dictionary tells values before keys, if it tells keys at all, and gives up keys first.
-    Pairs,
     /// The order is not known, and told.
+    Given,
+}
+
+/// Among the flags of a type: it is a dictionary, or made of one.
+const IS_DICTIONARY: u32 = 1 << 29;
+
+/// Whether a finalizer runs when an object dies, the first time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Finalizes {
+    Never,
+    Always,
+    /// It is not known, and told.
     Given,
 }
 
@@ -20,8 +30,8 @@ pub(crate) struct Kind {
     pub(crate) order: Order,
     /// Memory of its objects may be kept for others.
     pub(crate) keeps: bool,
-    /// Program code may run when its objects die.
-    pub(crate) finalizes: bool,
+    /// Whether its finalizer runs when its objects die.
+    pub(crate) finalizes: Finalizes,
     /// And that may bring them back to life. (The finalizer of a generator closes it.)
     pub(crate) revives: bool,
     /// What its objects tell of their references is not to be relied upon: some are not counted.
@@ -43,6 +53,8 @@ const OUT_OF_ORDER: &[&str] = &[
     "type",
     "functools._lru_cache_wrapper",
 ];
+/// Types that have a finalizer, from their bases, which their own deallocation does not call.
+const NOT_FINALIZED: &[&str] = &["_io.StringIO", "_io.BytesIO"];
 /// Types whose objects tell what is on an interpreter's stack: from 3.14 on that need not be counted.
 const STACKS: &[&str] = &["generator", "coroutine", "async_generator", "frame"];
 /// Types whose objects' memory is kept for others of them, at least sometimes.
@@ -100,7 +112,7 @@ impl Kind {
     pub(crate) const UNKNOWN: Self = Self {
         order: Order::Given,
         keeps: true,
-        finalizes: true,
+        finalizes: Finalizes::Given,
         revives: true,
         borrows: true,
         is_gc: false,
@@ -113,13 +125,19 @@ impl Kind {
         Self {
             order: match family {
                 _ if info.foreign => Order::Given,
-                "dict" if !info.class => Order::Pairs,
-                "dict" => Order::Given,
+                // What else is made of a dictionary tells values first, and leaves keys out.
+                _ if info.flags & IS_DICTIONARY != 0 && name != "dict" => Order::Given,
                 family if OUT_OF_ORDER.contains(&family) => Order::Given,
                 _ => Order::Same,
             },
             keeps: info.foreign || KEPT.contains(&name),
-            finalizes: info.finalizes,
+            finalizes: match family {
+                _ if !info.finalizes => Finalizes::Never,
+                _ if info.class => Finalizes::Always,
+                _ if info.foreign => Finalizes::Given,
+                family if NOT_FINALIZED.contains(&family) => Finalizes::Never,
+                _ => Finalizes::Always,
+            },
             revives: info.finalizes && !STACKS.contains(&family),
             borrows: version >= (3, 14) && STACKS.contains(&family),
             is_gc: info.is_gc(),
@@ -130,11 +148,6 @@ impl Kind {
             },
         }
     }
-}
-
-/// Whether a dictionary tells a value and a key for each of its entries.
-pub(crate) fn in_pairs(beginning: &Beginning) -> bool {
-    beginning.length.is_some_and(|length| length.checked_mul(2) == Some(beginning.edges.len() as u64))
 }
 
 /// The major and minor number of a version.

@@ -347,9 +347,19 @@ impl Outcome {
                 (self.arenas.tally, first, self.trailer.as_ref().map(|trailer| trailer.totals.arena_facts))
             }
             Check::Deaths => {
-                let Given { outermost, unexplained, after_code, order, kept, uncounted, hidden, collector } =
-                    self.deaths.given;
+                let Given {
+                    outermost,
+                    unexplained,
+                    after_code,
+                    order,
+                    kept,
+                    uncounted,
+                    called,
+                    hidden,
+                    collector,
+                } = self.deaths.given;
                 given.extend([
+                    ("called", called),
                     ("hidden", hidden),
                     ("collector", collector),
                     ("outermost", outermost),

@@ -37,7 +37,7 @@ impl Stepped {
     pub(crate) fn run(&mut self) {
         while let Some(death) = self.deaths.next(&mut self.world).expect("counted") {
             match death {
-                Death::Begin(_) | Death::GaveUp(_) => unreachable!("the heap does not ask for it"),
+                Death::Begin(_) | Death::Pause => unreachable!("the heap does not ask for it"),
                 Death::Finalize(object) => {
                     self.world.log.push(Event::Finalize(object));
                     assert_eq!(self.world.count(object), 1);
@@ -371,7 +371,10 @@ fn deaths_are_announced_before_anything_is_asked_of_the_object() {
         order.push(death);
     }
     let begin = Death::Begin;
-    let (free, gave) = (Death::Free, Death::GaveUp(0));
-    assert_eq!(order, [begin(0), gave, gave, begin(2), free(2), gave, begin(1), free(1), free(0)]);
+    let (free, pause) = (Death::Free, Death::Pause);
+    assert_eq!(
+        order,
+        [begin(0), pause, pause, begin(2), free(2), pause, pause, begin(1), free(1), pause, free(0)]
+    );
     assert!(deaths.is_idle());
 }

@@ -30,7 +30,6 @@ fn object(event: ObjectEvent) -> (u8, u64, u64) {
         ObjectEvent::Born(object) => (slot::OBJECT_BORN, object),
         ObjectEvent::OfType(of) => (slot::OBJECT_TYPE, of),
         ObjectEvent::Dies(object) => (slot::OBJECT_DIES, object),
-        ObjectEvent::Length(length) => (slot::OBJECT_LENGTH, length),
         ObjectEvent::Edge { referent, count } => {
             let count = match count {
                 ReferentCount::Exactly(count) => count.into(),

@@ -57,7 +57,6 @@ fn objects() -> impl Strategy<Value = ObjectEvent> {
         address().prop_map(ObjectEvent::Born),
         address().prop_map(ObjectEvent::OfType),
         address().prop_map(ObjectEvent::Dies),
-        address().prop_map(ObjectEvent::Length),
         (address(), count).prop_map(|(referent, count)| ObjectEvent::Edge { referent, count }),
         Just(ObjectEvent::EdgesEnd),
         address().prop_map(ObjectEvent::Ended),

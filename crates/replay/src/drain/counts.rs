@@ -15,7 +15,7 @@ use trace::{Beginning, Block, COUNT_LIMIT, Death, Edge, Fate, Object, Step, Writ
 
 use super::addresses::Addresses;
 use super::census::{Census, Live};
-use crate::kinds::{Order, in_pairs};
+use crate::kinds::Order;
 
 /// A death that is going on.
 #[derive(Clone, Debug)]
@@ -61,7 +61,6 @@ struct Dying {
     /// Of a death that begins; else its finalizer has run.
     live: Option<Live>,
     of: u64,
-    length: Option<u64>,
     edges: Vec<(u64, ReferentCount)>,
     weak: Vec<u64>,
 }
@@ -288,11 +287,6 @@ impl Counts {
                 self.being_told = Some(Dying::new(address, Some(live)));
             }
             ObjectEvent::GoesOn(address) => self.being_told = Some(Dying::new(address, None)),
-            ObjectEvent::Length(length) => {
-                if let Some(dying) = &mut self.being_told {
-                    dying.length = Some(length);
-                }
-            }
             ObjectEvent::Edge { referent, count } => {
                 if let Some(dying) = &mut self.being_told {
                     dying.edges.push((referent, count));
@@ -372,17 +366,19 @@ impl Counts {
 
     fn down<W: Write>(&mut self, address: u64, writer: &mut Writer<W>) -> Result<(), trace::Error> {
         if let Some(Context::Death(open)) = self.threads[self.thread].last_mut() {
-            match open.gives_up(address) {
-                GivenUp::Not => {}
-                GivenUp::InOrder => return Ok(()),
-                GivenUp::Chosen(at) => {
-                    self.tell_steps(writer);
+            let given_up = open.gives_up(address);
+            // What was done before comes before.
+            if matches!(given_up, GivenUp::InOrder | GivenUp::Chosen(_)) {
+                self.tell_steps(writer);
+                if let GivenUp::Chosen(at) = given_up {
                     writer.gives(at);
-                    if let Some(Context::Death(open)) = self.threads[self.thread].last_mut() {
-                        open.given_up += 1;
-                    }
-                    return Ok(());
                 }
+                if let Some(Context::Death(open)) = self.threads[self.thread].last_mut() {
+                    open.given_up += 1;
+                }
+            }
+            if !matches!(given_up, GivenUp::Not) {
+                return Ok(());
             }
         }
         match self.counted(address) {
@@ -397,8 +393,8 @@ impl Counts {
         live: Option<Live>,
         writer: &mut Writer<W>,
     ) -> Result<(), trace::Error> {
-        let Dying { address, of, length, edges, weak, .. } = dying;
-        let mut told = Beginning { length, edges: Vec::with_capacity(edges.len()), weak: Vec::new() };
+        let Dying { address, of, edges, weak, .. } = dying;
+        let mut told = Beginning { edges: Vec::with_capacity(edges.len()), weak: Vec::new() };
         let mut referents = Vec::with_capacity(edges.len());
         for (address, count) in edges {
             let (referent, count) = match count {
@@ -411,11 +407,10 @@ impl Counts {
         }
         told.weak = weak.into_iter().map(|address| self.named(address, writer)).collect();
         let kind = self.census.kind_of(of);
-        let has_pairs = kind.order == Order::Pairs && in_pairs(&told);
         let Some(live) = live else {
             writer.goes_on(&told)?;
             if let Some(Context::Death(open)) = self.contexts().last_mut() {
-                open.refers_to(referents, has_pairs);
+                open.refers_to(referents);
             }
             return Ok(());
         };
@@ -430,7 +425,7 @@ impl Counts {
         writer.observed(Death::Begins(live.object));
         self.dying.insert(address, live.object);
         let mut open = Open::new(address, Live { of, ..live }, kind.order);
-        open.refers_to(referents, has_pairs);
+        open.refers_to(referents);
         self.contexts().push(Context::Death(open));
         Ok(())
     }
@@ -524,6 +519,8 @@ impl Counts {
 enum GivenUp {
     /// It is none that its object told of.
     Not,
+    /// It is the one to its type.
+    Type,
     /// It is the one that comes next.
     InOrder,
     /// It is this one.
@@ -548,10 +545,7 @@ impl Open {
     }
 
     /// Says what it refers to, as its type tells it.
-    fn refers_to(&mut self, mut referents: Vec<u64>, has_pairs: bool) {
-        if has_pairs {
-            referents.chunks_exact_mut(2).for_each(|pair| pair.swap(0, 1));
-        }
+    fn refers_to(&mut self, mut referents: Vec<u64>) {
         // That is given up last.
         let of = referents.iter_mut().rev().find(|one| **one == self.live.of);
         self.has_type = of.map(|of| *of = 0).is_some();
@@ -562,7 +556,7 @@ impl Open {
         let is_type = address == self.live.of && self.has_type;
         if is_type && (self.is_over || !self.referents[self.next..].contains(&address)) {
             self.has_type = false;
-            return GivenUp::InOrder;
+            return GivenUp::Type;
         }
         if self.is_over {
             return GivenUp::Not;
@@ -577,13 +571,12 @@ impl Open {
         if self.order == Order::Given {
             return GivenUp::Chosen(u32::try_from(found).unwrap_or(u32::MAX));
         }
-        self.given_up += 1;
         GivenUp::InOrder
     }
 }
 
 impl Dying {
     fn new(address: u64, live: Option<Live>) -> Self {
-        Self { address, live, of: 0, length: None, edges: Vec::new(), weak: Vec::new() }
+        Self { address, live, of: 0, edges: Vec::new(), weak: Vec::new() }
     }
 }

@@ -13,7 +13,7 @@ use trace::{Beginning, Block, Death, Edge, Fate, Object, Step, Writer};
 
 use super::addresses::Addresses;
 use super::census::{Census, Live};
-use crate::kinds::Order;
+use crate::kinds::{Finalizes, Order};
 
 /// Up to so many references are looked through one by one.
 const FEW: usize = 16;
@@ -96,7 +96,6 @@ impl Referents {
 struct Dying {
     address: u64,
     live: Live,
-    length: Option<u64>,
     edges: Vec<(u64, ReferentCount)>,
     /// By the death on top.
     is_explained: bool,
@@ -252,11 +251,6 @@ impl Objects {
                 }
             }
             ObjectEvent::Dies(address) => self.dies(address, writer)?,
-            ObjectEvent::Length(length) => {
-                if let Some(dying) = &mut self.dying {
-                    dying.length = Some(length);
-                }
-            }
             ObjectEvent::Edge { referent, count } => {
                 if let Some(dying) = &mut self.dying {
                     dying.edges.push((referent, count));
@@ -337,7 +331,7 @@ impl Objects {
                 writer.gives(at);
             }
         }
-        self.dying = Some(Dying { address, live, length: None, edges: Vec::new(), is_explained });
+        self.dying = Some(Dying { address, live, edges: Vec::new(), is_explained });
         Ok(())
     }
 
@@ -348,7 +342,7 @@ impl Objects {
     }
 
     fn begins<W: Write>(&mut self, dying: Dying, writer: &mut Writer<W>) -> Result<(), trace::Error> {
-        let Dying { address: own, live, length, edges, is_explained } = dying;
+        let Dying { address: own, live, edges, is_explained } = dying;
         let kind = self.census.kind_of(live.of);
         let edges = if kind.borrows { Vec::new() } else { edges };
         if self.open.is_empty() {
@@ -378,7 +372,7 @@ impl Objects {
                 }
             });
         }
-        writer.begins(live.object, &Beginning { length, edges: told, weak: Vec::new() })?;
+        writer.begins(live.object, &Beginning { edges: told, weak: Vec::new() })?;
         if is_explained {
             writer.observed(Death::Begins(live.object));
         }
@@ -395,7 +389,7 @@ impl Objects {
             has_order: kind.order != Order::Given,
             revives: kind.revives,
         });
-        if kind.finalizes {
+        if kind.finalizes != Finalizes::Never {
             self.make_stale();
         }
         Ok(())

@@ -8,7 +8,7 @@ use crate::objects::encode::{
     ANOTHER, BEGINS, BORN_ELSEWHERE, BORN_HERE, BORN_IN_BLOCK, CALL, CALLBACK, CALLS, COLLECTED, COLLECTION,
     DEPOSITED, DESCRIBED, DIES, DOWN, ENDS, FINALIZED, FINALIZER, GIVES, GOES_ON, IMMORTAL, OBJECT, OFFSET,
     OFFSETS, OLD_STRANGER, PUT_OFF, RARE, RELEASED, RETURNED, RETYPED, SET, STEPS, STEPS_AFTER, TAKEN_UP,
-    THREAD, UP, WITH_LENGTH, WITH_WEAK,
+    THREAD, UP, WITH_WEAK,
 };
 use crate::objects::fetched::{Item, Told};
 use crate::objects::recent::Recent;
@@ -242,7 +242,7 @@ fn fetched(
             PUT_OFF => Item::Deposited,
             TAKEN_UP => Item::TakenUp,
             _ => {
-                let what = code & !(WITH_LENGTH | WITH_WEAK);
+                let what = code & !WITH_WEAK;
                 if what != BEGINS && what != GOES_ON {
                     return Err(Malformed::Code { id: stream::FETCHED_DEATHS, code });
                 }
@@ -266,7 +266,6 @@ fn beginning(
     let check = numbers.byte()?;
     let mut small = || u32::try_from(numbers.number()?).map_err(|_| numbers.out_of_range());
     let many = small()?;
-    let length = if code & WITH_LENGTH != 0 { Some(numbers.number()?) } else { None };
     let weak = if code & WITH_WEAK != 0 {
         u32::try_from(numbers.number()?).map_err(|_| numbers.out_of_range())?
     } else {
@@ -283,7 +282,7 @@ fn beginning(
         let reference = object(edges, last, known.objects)?;
         out.fetched.push_weak(reference);
     }
-    Ok(Told { check, length, edges: many, weak })
+    Ok(Told { check, edges: many, weak })
 }
 
 fn observed(mut numbers: Numbers<'_>, first: u64, born: u64, out: &mut ObjectFrame) -> Result<(), Malformed> {

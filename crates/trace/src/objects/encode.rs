@@ -50,9 +50,7 @@ pub(super) const GOES_ON: u8 = 6;
 pub(super) const PUT_OFF: u8 = 7;
 pub(super) const TAKEN_UP: u8 = 8;
 pub(super) const CALLS: u8 = 9;
-/// Added to the code of what begins, or goes on: it is a dictionary, and how many entries it has follows; it has weak
-/// references with callbacks, and how many follows.
-pub(super) const WITH_LENGTH: u8 = 0x40;
+/// Added to the code of what begins, or goes on: it has weak references with callbacks, and how many follows.
 pub(super) const WITH_WEAK: u8 = 0x80;
 /// Of observations only.
 pub(super) const FINALIZER: u8 = 4;
@@ -254,14 +252,9 @@ impl Encoder {
     }
 
     fn told(&mut self, code: u8, check: u8, beginning: &Beginning) -> u64 {
-        let Beginning { length, edges, weak } = beginning;
-        let flags =
-            if length.is_some() { WITH_LENGTH } else { 0 } | if weak.is_empty() { 0 } else { WITH_WEAK };
-        self.fetched.extend([code | flags, check]);
+        let Beginning { edges, weak } = beginning;
+        self.fetched.extend([if weak.is_empty() { code } else { code | WITH_WEAK }, check]);
         varint::write(&mut self.fetched, edges.len() as u64);
-        if let Some(length) = length {
-            varint::write(&mut self.fetched, *length);
-        }
         if !weak.is_empty() {
             varint::write(&mut self.fetched, weak.len() as u64);
         }

@@ -38,7 +38,6 @@ pub(super) enum Item {
 pub(super) struct Told {
     /// See [`check`].
     pub(super) check: u8,
-    pub(super) length: Option<u64>,
     pub(super) edges: u32,
     pub(super) weak: u32,
 }
@@ -113,7 +112,6 @@ impl FetchedDeaths {
 
     fn take(&mut self, told: Told, into: &mut Beginning) {
         into.clear();
-        into.length = told.length;
         into.edges.extend(self.edges.drain(..(told.edges as usize).min(self.edges.len())));
         into.weak.extend(self.weak.drain(..(told.weak as usize).min(self.weak.len())));
     }
@@ -140,6 +138,12 @@ impl FetchedDeaths {
             }
             _ => None,
         }
+    }
+
+    /// For who cannot know: whether the innermost death calls a finalizer or a callback next.
+    #[must_use]
+    pub fn will_call(&self) -> bool {
+        self.items.front() == Some(&Item::Calls)
     }
 
     /// Whether the innermost death calls a finalizer or a callback now.

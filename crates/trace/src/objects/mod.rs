@@ -154,9 +154,8 @@ impl Death {
 /// What is to be known where a death begins, or goes on behind a finalizer.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Beginning {
-    /// Of a dictionary: how many entries it has.
-    pub length: Option<u64>,
-    /// What the object refers to, in the order in which its type tells it.
+    /// What the object refers to, in the order in which its type tells it; a dictionary that does not share its keys tells
+    /// each key before its value.
     pub edges: Vec<Edge>,
     /// The weak references to it that have callbacks, in the order in which it has them.
     pub weak: Vec<Object>,
@@ -165,7 +164,6 @@ pub struct Beginning {
 impl Beginning {
     /// Forgets everything, and keeps the room.
     pub fn clear(&mut self) {
-        self.length = None;
         self.edges.clear();
         self.weak.clear();
     }

@@ -26,7 +26,7 @@ enum Told {
     Described(TypeInfo),
     Born(bool),
     Step(u64, u8, u64),
-    Begins(bool, u64, Vec<(Option<u64>, u32)>, Vec<u64>, Option<u64>),
+    Begins(bool, u64, Vec<(Option<u64>, u32)>, Vec<u64>),
     Steps(u64, Option<u64>),
     Gives(u32),
     Calls,
@@ -56,8 +56,9 @@ fn told() -> impl Strategy<Value = Vec<Told>> {
         1 => info,
         4 => any::<bool>().prop_map(Told::Born),
         9 => (any::<u64>(), any::<u8>(), any::<u64>()).prop_map(|(object, what, value)| Told::Step(object, what, value)),
-        2 => (any::<bool>(), any::<u64>(), edges, prop::collection::vec(any::<u64>(), 0..3), prop::option::of(0..9_u64))
-            .prop_map(|(first, object, edges, weak, length)| Told::Begins(first, object, edges, weak, length)),
+        2 => (any::<bool>(), any::<u64>(), edges, prop::collection::vec(any::<u64>(), 0..3)
+        )
+            .prop_map(|(first, object, edges, weak)| Told::Begins(first, object, edges, weak)),
         1 => (1..9_u64, prop::option::of(0..9_u64)).prop_map(|(steps, after)| Told::Steps(steps, after)),
         1 => any::<u32>().prop_map(Told::Gives),
         1 => Just(Told::Calls),
@@ -166,7 +167,7 @@ proptest! {
                     writer.step(step).unwrap();
                     steps.push(Some(step));
                 }
-                Told::Begins(first, number, edges, weak, length) => {
+                Told::Begins(first, number, edges, weak) => {
                     let object = whom(number, &mut writer);
                     let edge = |(referent, count): (Option<u64>, u32)| {
                         let referent = referent.map(|number| whom(number, &mut writer));
@@ -174,7 +175,7 @@ proptest! {
                     };
                     let edges: Vec<_> = edges.into_iter().map(edge).collect();
                     let weak = weak.into_iter().map(|number| whom(number, &mut writer)).collect();
-                    let mut beginning = Beginning { length, edges, weak };
+                    let mut beginning = Beginning { edges, weak };
                     if first {
                         writer.begins(object, &beginning).unwrap();
                     } else {

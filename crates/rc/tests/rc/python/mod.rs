@@ -85,7 +85,7 @@ impl Replay {
     fn run(&mut self) {
         while let Some(death) = self.stepped.deaths.next(&mut self.stepped.world).unwrap() {
             match death {
-                Death::Begin(_) | Death::GaveUp(_) => unreachable!("the heap does not ask for it"),
+                Death::Begin(_) | Death::Pause => unreachable!("the heap does not ask for it"),
                 Death::Finalize(object) => {
                     let number = self.number(object);
                     self.said.push(format!("F {number}"));

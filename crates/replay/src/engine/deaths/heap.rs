@@ -8,7 +8,7 @@ use trace::{
 };
 
 use super::Given;
-use crate::kinds::{Kind, Order, in_pairs};
+use crate::kinds::{Finalizes, Kind, Order};
 
 #[derive(Clone, Copy, Debug)]
 struct Live {
@@ -178,7 +178,7 @@ impl Objects {
         };
         self.look_at(&mut dying, counts);
         self.dying.push(dying);
-        if kind.finalizes {
+        if kind.finalizes != Finalizes::Never {
             self.make_stale();
         }
         true
@@ -206,9 +206,6 @@ impl Objects {
             }
         } else {
             self.learn_counts(&dying.told.edges);
-        }
-        if dying.order == Order::Pairs && in_pairs(&dying.told) {
-            dying.told.edges.chunks_exact_mut(2).for_each(|pair| pair.swap(0, 1));
         }
         let last = dying.told.edges.iter_mut().rev().find(|edge| of.is_some() && edge.referent == of);
         dying.last = last.and_then(|edge| edge.referent.take());
@@ -316,8 +313,12 @@ impl Heap for Objects {
 
     fn take_finalizer(&mut self, object: Object) -> bool {
         let (kind, _) = self.type_of(object);
-        if !self.follows || !kind.finalizes {
-            return false;
+        match kind.finalizes {
+            _ if !self.follows => return false,
+            Finalizes::Never => return false,
+            Finalizes::Given if !self.fetched.will_call() => return false,
+            Finalizes::Given => self.given.called += 1,
+            Finalizes::Always => {}
         }
         let Some(live) = self.live.get_mut(object) else { return false };
         // Who is not known to the collector has nowhere to remember it.

@@ -47,6 +47,8 @@ pub struct Given {
     pub kept: u64,
     /// References that are not counted.
     pub uncounted: u64,
+    /// Finalizers of types of which it is not known whether they call them.
+    pub called: u64,
     /// References that a deallocation gave up, and of which its object did not tell.
     pub hidden: u64,
     /// References given up by the collector.
@@ -62,6 +64,7 @@ impl Given {
         self.order += other.order;
         self.kept += other.kept;
         self.uncounted += other.uncounted;
+        self.called += other.called;
         self.hidden += other.hidden;
         self.collector += other.collector;
     }
@@ -136,12 +139,8 @@ struct Thread {
     dying: Vec<heap::Dying>,
     /// Steps that the program makes now, inside of the innermost death. The last one may begin a death.
     left: u64,
-    /// A step was the last one before a death, which has not begun.
-    enters: bool,
     /// The death that was given just now.
     given: Option<Object>,
-    /// A death that begins as soon as it is told what is to be known of it.
-    begins: Option<Object>,
     /// A finalizer or a callback has returned.
     has_returned: bool,
     /// How many collections are going on.
@@ -154,9 +153,7 @@ impl Thread {
             deaths: Deaths::new(rules),
             dying: Vec::new(),
             left: 0,
-            enters: false,
             given: None,
-            begins: None,
             has_returned: false,
             collections: 0,
         }
@@ -231,7 +228,7 @@ impl DeathEngine {
 
     /// Does the next thing. False if that is not in this frame.
     fn go_on(&mut self, bases: &mut Fetched, out: &mut DeathPredictions) -> Result<bool, Stopped> {
-        let Thread { deaths, left, enters, begins, has_returned, .. } = &self.thread;
+        let Thread { deaths, left, has_returned, .. } = &self.thread;
         if *has_returned {
             if self.objects.fetched.is_empty() {
                 return Ok(false);
@@ -239,13 +236,15 @@ impl DeathEngine {
             return self.return_to(out).map(|()| true);
         }
         if *left == 0 && !deaths.is_idle() && !deaths.is_waiting() {
-            // Whether the program does something inside of the innermost death, before that goes on.
-            let is_inside = self.objects.innermost().is_some();
-            let waits = is_inside || *enters || begins.is_some() || deaths.deposited() > 0;
-            if waits && self.objects.fetched.is_empty() {
+            let current = deaths.current();
+            // What is told may come with the next frame.
+            if (current.is_some() || deaths.deposited() > 0) && self.objects.fetched.is_empty() {
                 return Ok(false);
             }
-            self.thread.left = self.objects.steps();
+            // Whether the program does something inside of the innermost death, before that goes on.
+            if current.is_some() && current == self.objects.innermost() {
+                self.thread.left = self.objects.steps();
+            }
             if self.thread.left == 0 {
                 return self.die(bases, out).map(|()| true);
             }
@@ -258,10 +257,6 @@ impl DeathEngine {
 
     /// The deaths that are going on go on.
     fn die(&mut self, bases: &mut Fetched, out: &mut DeathPredictions) -> Result<(), Stopped> {
-        self.thread.enters = false;
-        if let Some(object) = self.thread.begins.take() {
-            return self.begin(object, out);
-        }
         let said = self.thread.deaths.next(&mut self.objects);
         out.deaths.append(&mut self.objects.noted);
         // An object may tell of a reference that is not counted; it is then ignored.
@@ -270,15 +265,11 @@ impl DeathEngine {
             return Ok(());
         };
         match said {
-            Some(Dying::Begin(object)) if self.objects.fetched.is_empty() => {
-                self.thread.begins = Some(object);
-                Ok(())
-            }
             Some(Dying::Begin(object)) => self.begin(object, out),
             Some(Dying::Free(object)) => self.end(object, bases, out),
             Some(Dying::Finalize(object)) => self.call_code(Death::Finalizer(object), out),
             Some(Dying::Callback(reference)) => self.call_code(Death::Callback(reference), out),
-            Some(Dying::GaveUp(_)) | None => Ok(()),
+            Some(Dying::Pause) | None => Ok(()),
         }
     }
 
@@ -316,16 +307,17 @@ impl DeathEngine {
             self.call(PackedInput::release(block), bases, out)?;
         }
         // At once, and not when the death inside of which this one was goes on: who knows what comes before that.
-        last.map_or(Ok(()), |last| self.decrement(last))
+        if let Some(last) = last {
+            self.decrement(last);
+        }
+        Ok(())
     }
 
     /// A reference is given up. Whether there was one is of no interest to who does so.
-    fn decrement(&mut self, object: Object) -> Result<(), Stopped> {
-        match self.thread.deaths.decrement(&mut self.objects, object) {
-            Ok(dies) => self.thread.enters |= dies,
-            Err(_) => self.objects.given.uncounted += 1,
+    fn decrement(&mut self, object: Object) {
+        if self.thread.deaths.decrement(&mut self.objects, object).is_err() {
+            self.objects.given.uncounted += 1;
         }
-        Ok(())
     }
 
     /// A finalizer or a callback has returned.
@@ -358,7 +350,7 @@ impl DeathEngine {
                 } else if self.objects.innermost().is_some() && !self.thread.deaths.is_waiting() {
                     self.objects.given.hidden += 1;
                 }
-                self.decrement(object)?;
+                self.decrement(object);
             }
             Step::Block(input) => self.call(input, bases, out)?,
             Step::Described => self.objects.described(self.types.pop_front()),
@@ -371,7 +363,7 @@ impl DeathEngine {
                 }
                 self.alive(object)?;
                 self.objects.set_count(object, 1);
-                self.decrement(object)?;
+                self.decrement(object);
                 self.thread.given = Some(object);
             }
             Step::Set(object, word) => {
@@ -381,7 +373,7 @@ impl DeathEngine {
                     self.rules.counting.read(word) == Count::Mortal(0) && !self.objects.is_dying(object);
                 self.objects.set_count(object, if dies { self.rules.counting.with(word, 1) } else { word });
                 if dies {
-                    self.decrement(object)?;
+                    self.decrement(object);
                 }
             }
             Step::Retyped(object, of) => self.objects.retyped(object, of),
