@@ -14,8 +14,8 @@ use crate::rules::{Finalizers, Holds, Part, Rules, Trashcan};
 pub enum Death<I> {
     /// This object is about to die. Only told if the heap asks for it ([`Heap::announces`]).
     Begin(I),
-    /// A reference was given up (who dies by that does so next), or a death inside of another one is over: something else
-    /// may happen here before that goes on. Only told if the heap asks for it.
+    /// A reference was given up (who dies by that does so next), or a death inside of another one is over, or was
+    /// deposited: something else may happen here before that goes on. Only told if the heap asks for it.
     Pause,
     /// Run the finalizer of this object, which counts one reference meanwhile; then say
     /// [`finished`](Deaths::finished).
@@ -243,6 +243,10 @@ impl<I: Copy + Eq> Deaths<I> {
                 Phase::Enter | Phase::Resume => {
                     if let Some(object) = self.enter(heap) {
                         return Ok(Some(Death::Begin(object)));
+                    }
+                    // It was deposited.
+                    if heap.announces() && !self.frames.is_empty() {
+                        return Ok(Some(Death::Pause));
                     }
                 }
                 Phase::Announced => self.begin(heap),

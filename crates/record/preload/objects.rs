@@ -388,8 +388,9 @@ unsafe fn describe(producer: &Producer, of: Object) {
         [
             of.word(FINALIZE) != 0,
             of.word(WEAK_REFERENCES) != 0,
-            of.word(DEALLOC) == CLASS_DEALLOC.load(Relaxed),
-            !nesting::is_code(family.word(DEALLOC)),
+            is_class(of),
+            // (One of the interpreter's own that is not ready yet has none.)
+            family.word(DEALLOC) != 0 && !nesting::is_code(family.word(DEALLOC)),
         ]
     };
     let bits = bits.into_iter().rev().fold(0, |bits, bit| bits << 1 | u64::from(bit));
@@ -403,6 +404,17 @@ unsafe fn describe(producer: &Producer, of: Object) {
 
 /// What deallocates instances of classes, once it is known: see [`family`].
 static CLASS_DEALLOC: AtomicUsize = AtomicUsize::new(0);
+
+/// Whether its objects are deallocated as those of classes are.
+///
+/// # Safety
+///
+/// It is a type, and alive.
+unsafe fn is_class(of: Object) -> bool {
+    let known = CLASS_DEALLOC.load(Relaxed);
+    // SAFETY: the caller's promise.
+    known != 0 && unsafe { of.word(DEALLOC) } == known
+}
 
 /// The type that this one has its deallocation from.
 ///
@@ -421,7 +433,7 @@ unsafe fn family(of: Object) -> Object {
             Some(Object(of.0.cast::<*mut c_void>().add(BASE).read())).filter(|of| !of.0.is_null())
         };
         let mut family = of;
-        while family.word(DEALLOC) == CLASS_DEALLOC.load(Relaxed)
+        while is_class(family)
             && let Some(next) = base(family)
         {
             family = next;

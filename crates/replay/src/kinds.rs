@@ -128,6 +128,7 @@ impl Kind {
                 // What else is made of a dictionary tells values first, and leaves keys out.
                 _ if info.flags & IS_DICTIONARY != 0 && name != "dict" => Order::Given,
                 family if OUT_OF_ORDER.contains(&family) => Order::Given,
+                "slice" if version < (3, 12) => Order::Given,
                 _ => Order::Same,
             },
             keeps: info.foreign || KEPT.contains(&name),

@@ -564,9 +564,13 @@ impl Open {
         while self.referents.get(self.next) == Some(&0) {
             self.next += 1;
         }
-        let found =
-            self.referents.get(self.next..).and_then(|rest| rest.iter().position(|one| *one == address));
-        let Some(found) = found.map(|found| found + self.next) else { return GivenUp::Not };
+        // Where the order is known, another reference to the same object is no matter: this is something else.
+        let rest = self.referents.get(self.next..).unwrap_or_default();
+        let looked_at = if self.order == Order::Given { rest.len() } else { rest.len().min(1) };
+        let Some(found) = rest[..looked_at].iter().position(|one| *one == address) else {
+            return GivenUp::Not;
+        };
+        let found = self.next + found;
         self.referents[found] = 0;
         if self.order == Order::Given {
             return GivenUp::Chosen(u32::try_from(found).unwrap_or(u32::MAX));
