@@ -7,7 +7,7 @@ use replay::compare::Deaths;
 use replay::engine::{DeathEngine, DeathPredictions};
 use trace::{Death, Fetched, Frame, Reader, Step};
 
-use crate::support::pythons::{Python, recordable};
+use crate::support::pythons::{Python, tellers};
 use crate::support::{replay, stderr, verify_json};
 
 /// Cascades of all kinds: containers in each other, instances with and without slots, finalizers that revive, weak
@@ -46,18 +46,6 @@ thread = threading.Thread(target=work, args=(20,)); thread.start(); thread.join(
 print(len(called), len(Last.kept))
 "#;
 
-/// Interpreters that tell of deaths.
-fn tellers() -> Vec<Python> {
-    let tells = |python: &Python| ((3, 13, 3)..(3, 14, 0)).contains(&python.version);
-    let found: Vec<_> = recordable("deaths").into_iter().filter(tells).collect();
-    if found.is_empty() {
-        eprintln!(
-            "skipped: deaths: there is no CPython 3.13.3 or later of 3.13 (cargo xtask interpreters --fetch)"
-        );
-    }
-    found
-}
-
 /// Records a program with its objects, and expects it to exit with this status. Answers what was said of that, too.
 fn record(python: &Python, program: &str, status: i32) -> (tempfile::TempDir, PathBuf, String) {
     let folder = tempfile::tempdir().unwrap();
@@ -74,7 +62,7 @@ fn record(python: &Python, program: &str, status: i32) -> (tempfile::TempDir, Pa
 
 #[test]
 fn deaths_are_predicted_and_place_blocks() {
-    for python in tellers() {
+    for python in tellers("deaths") {
         let (_folder, path, _) = record(&python, PROGRAM, 0);
         let (report, status) = verify_json(&path);
         assert_eq!((report["verdict"].as_str(), status), (Some("identical"), 0), "{python:?} {report}");
@@ -134,7 +122,7 @@ fn replayed(path: &PathBuf, mut change: impl FnMut(u64, &mut Frame)) -> (Option<
 
 #[test]
 fn what_is_predicted_does_not_depend_on_what_was_observed_and_what_is_wrong_is_found() {
-    let Some(python) = tellers().pop() else { return };
+    let Some(python) = tellers("deaths").pop() else { return };
     let (_folder, path, _) = record(&python, PROGRAM, 0);
     let (first, predicted) = replayed(&path, |_, _| {});
     assert_eq!(first, None);
@@ -170,7 +158,7 @@ fn what_is_predicted_does_not_depend_on_what_was_observed_and_what_is_wrong_is_f
 /// From then on nobody tells of births, and deaths show when memory is released.
 #[test]
 fn a_program_that_takes_the_tracer_away_is_recorded_and_told() {
-    let Some(python) = tellers().pop() else { return };
+    let Some(python) = tellers("deaths").pop() else { return };
     let program = "import tracemalloc
 kept = [[n + 1000, str(n)] for n in range(3000)]
 tracemalloc.start()
@@ -187,7 +175,7 @@ print(len(more))";
 /// What was begun is predicted to begin, and nobody expects that it ends.
 #[test]
 fn a_program_may_end_in_the_middle_of_a_death() {
-    let Some(python) = tellers().pop() else { return };
+    let Some(python) = tellers("deaths").pop() else { return };
     let program = "import os
 class Last:
     def __del__(self):

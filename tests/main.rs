@@ -15,4 +15,5 @@ mod live;
 mod matrices;
 mod soak;
 mod statistics;
+mod stats;
 mod support;

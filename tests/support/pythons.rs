@@ -93,6 +93,18 @@ pub(crate) fn recordable_from(first: (u32, u32, u32), test: &str) -> Vec<Python>
     good
 }
 
+/// Interpreters that tell of births and deaths of objects. If there is none, says so.
+pub(crate) fn tellers(test: &str) -> Vec<Python> {
+    let tells = |python: &Python| ((3, 13, 3)..(3, 14, 0)).contains(&python.version);
+    let found: Vec<_> = recordable(test).into_iter().filter(tells).collect();
+    if found.is_empty() {
+        eprintln!(
+            "skipped: {test}: there is no CPython 3.13.3 or later of 3.13 (cargo xtask interpreters --fetch)"
+        );
+    }
+    found
+}
+
 /// An interpreter without the interpreter lock, which is not recorded.
 pub(crate) fn free_threaded() -> Option<PathBuf> {
     let script = "import sys, sysconfig; sys.exit(not sysconfig.get_config_var('Py_GIL_DISABLED'))";

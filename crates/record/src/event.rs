@@ -105,11 +105,13 @@ pub enum ObjectEvent {
     Unnested,
     /// Nobody tells of births and deaths any more: the program has taken the tracer away.
     Lost,
-    /// A type is described, which is at this address: its flags and the pieces of its name follow.
+    /// A type is described, which is at this address: its flags follow, and the pieces of two names, its own and that of the
+    /// type that it has its deallocation from.
     Type(u64),
-    /// The type's `tp_flags`; bit 32 if it has a finalizer, bit 33 if its objects can have weak references.
+    /// The type's `tp_flags`; bit 32 if it has a finalizer, bit 33 if its objects can have weak references, bit 34 if they
+    /// are deallocated as those of classes are, bit 35 if what is below classes is deallocated by code of an extension.
     TypeFlags(u64),
-    /// The next bytes of the type's name; the last piece has a zero in it.
+    /// The next bytes of a type's name; the last piece has a zero in it.
     TypeName([u8; 6]),
     /// What follows comes from interpreters that report changes of counts. A reference to this object was added.
     Up(u64),

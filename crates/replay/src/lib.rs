@@ -24,4 +24,5 @@ pub mod drain;
 #[allow(unsafe_code, reason = "it gives blocks back to the pool that it took them from")]
 pub mod engine;
 mod kinds;
+pub mod stats;
 pub mod verify;

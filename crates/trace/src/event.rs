@@ -67,7 +67,7 @@ pub enum Input {
     },
     /// A place that somebody marked; nothing happens to memory.
     Mark {
-        /// Which mark: see [`MARK_DEBUGMALLOCSTATS`].
+        /// Which mark: see [`MARK_DEBUGMALLOCSTATS`], [`MARK_FINALIZING`].
         code: u64,
     },
 }

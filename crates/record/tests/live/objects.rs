@@ -43,11 +43,15 @@ fn watch(events: &[Event], class: &str) -> Watched {
         match event {
             ObjectEvent::Type(address) => {
                 described = address;
+                types.remove(&address);
                 name.clear();
             }
             ObjectEvent::TypeName(bytes) => {
                 name.extend(bytes.iter().take_while(|byte| **byte != 0));
-                types.insert(described, String::from_utf8_lossy(&name).into_owned());
+                // Its family's name follows.
+                if bytes.contains(&0) {
+                    types.entry(described).or_insert_with(|| String::from_utf8_lossy(&name).into_owned());
+                }
             }
             ObjectEvent::Born(object) => born = object,
             ObjectEvent::OfType(of) => {

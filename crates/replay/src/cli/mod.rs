@@ -6,6 +6,7 @@ mod junit;
 mod manuals;
 mod numbers;
 mod record;
+mod stats;
 mod verify;
 
 use std::process::ExitCode;
@@ -26,6 +27,7 @@ enum Command {
     Record(record::Arguments),
     Verify(verify::Arguments),
     Info(info::Arguments),
+    Stats(stats::Arguments),
     Completions(completions::Arguments),
     Manuals(manuals::Arguments),
 }
@@ -50,6 +52,7 @@ pub fn main() -> ExitCode {
         Command::Record(arguments) => record::run(arguments),
         Command::Verify(arguments) => verify::run(&arguments),
         Command::Info(arguments) => info::run(&arguments),
+        Command::Stats(arguments) => stats::run(&arguments),
         Command::Completions(arguments) => completions::run(&arguments, Arguments::command()),
         Command::Manuals(arguments) => manuals::run(&arguments, Arguments::command()),
     }

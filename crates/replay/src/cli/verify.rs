@@ -100,7 +100,7 @@ fn verify_all(traces: &[PathBuf], checks: &[Check], jobs: Option<u16>) -> Vec<Tr
 }
 
 /// Shows itself only if standard error is a terminal.
-fn progress_bar(traces: &[PathBuf]) -> ProgressBar {
+pub(super) fn progress_bar(traces: &[PathBuf]) -> ProgressBar {
     if !std::io::stderr().is_terminal() {
         return ProgressBar::hidden();
     }

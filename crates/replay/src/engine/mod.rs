@@ -16,7 +16,7 @@ use std::rc::Rc;
 use pool::{Pool, Refusal, SizeClass, Unbacked};
 use trace::{Allocator, ArenaChange, ArenaEvent, BlockTable, Fetched, FetchedArena, Kind, PackedInput};
 
-pub use deaths::{DeathEngine, DeathPredictions, Given, Stopped};
+pub use deaths::{Cause, DeathEngine, DeathPredictions, Given, Happening, Stopped};
 pub use error::EngineError;
 use geometry::geometry;
 use live::Live;

@@ -7,16 +7,20 @@
 //!
 //! A frame may end in the middle of a death, which is then taken up with the next one.
 
+mod happening;
 mod heap;
 
 use std::collections::VecDeque;
 use std::fmt;
 
 use rc::{Count, Death as Dying, Deaths, Heap, Holds, Rules};
-use trace::{Allocator, Death, Fate, Fetched, Object, ObjectFrame, PackedInput, Step, Tier, TypeInfo};
+use trace::{
+    Allocator, Death, Fate, Fetched, Object, ObjectFrame, PackedInput, STRANGER, Step, Tier, TypeInfo,
+};
 
 use super::{Engine, EngineError, Predictions};
 use crate::kinds::minor_version;
+pub use happening::{Cause, Happening};
 use heap::Objects;
 
 /// What the engine of deaths says of a frame, and what it had to be told.
@@ -30,6 +34,8 @@ pub struct DeathPredictions {
     pub addresses: Vec<u64>,
     /// What was given.
     pub given: Given,
+    /// All that happens, in one order, if that was asked for.
+    pub happenings: Option<Vec<Happening>>,
 }
 
 /// Answers that had to be inputs.
@@ -139,8 +145,8 @@ struct Thread {
     dying: Vec<heap::Dying>,
     /// Steps that the program makes now, inside of the innermost death. The last one may begin a death.
     left: u64,
-    /// The death that was given just now.
-    given: Option<Object>,
+    /// The death that was given just now, or that the program's last step is the cause of, and why it begins.
+    given: Option<(Object, Cause)>,
     /// A finalizer or a callback has returned.
     has_returned: bool,
     /// How many collections are going on.
@@ -203,6 +209,7 @@ impl DeathEngine {
         out.deaths.clear();
         out.counts.clear();
         out.addresses.clear();
+        out.happenings.iter_mut().for_each(Vec::clear);
         self.objects.given = Given::default();
         self.objects.fetched.append(&mut frame.fetched);
         if let Some(stopped) = &self.stopped {
@@ -278,9 +285,11 @@ impl DeathEngine {
             return Err(Stopped::NoBeginning(object));
         }
         // Where deaths are told, those that are given are no answers.
-        if self.thread.given.take_if(|given| *given == object).is_none() || self.objects.follows() {
+        let given = self.thread.given.take_if(|(given, _)| *given == object);
+        if given.is_none() || self.objects.follows() {
             out.deaths.push(Death::Begins(object));
         }
+        out.note(Happening::Begins(object, given.map_or(Cause::Explained, |(_, cause)| cause)));
         Ok(())
     }
 
@@ -303,6 +312,8 @@ impl DeathEngine {
         let fate = self.objects.fate(object, told);
         out.deaths.push(Death::Ends(object, fate));
         let (block, last) = self.objects.end(object, fate);
+        let lives_on = object & STRANGER == 0 && self.objects.is_alive(object);
+        out.note(Happening::Ends { object, fate, lives_on });
         if let (Fate::Released, Some(block)) = (fate, block) {
             self.call(PackedInput::release(block), bases, out)?;
         }
@@ -313,10 +324,21 @@ impl DeathEngine {
         Ok(())
     }
 
-    /// A reference is given up. Whether there was one is of no interest to who does so.
-    fn decrement(&mut self, object: Object) {
-        if self.thread.deaths.decrement(&mut self.objects, object).is_err() {
+    /// A reference is given up. Whether there was one is of no interest to who does so. Answers whether it was the last.
+    fn decrement(&mut self, object: Object) -> bool {
+        self.thread.deaths.decrement(&mut self.objects, object).unwrap_or_else(|_| {
             self.objects.given.uncounted += 1;
+            false
+        })
+    }
+
+    /// The program gives up a reference, or what is going on does and does not tell of it.
+    fn give_up(&mut self, object: Object) {
+        // What a finalizer or a callback does, whatever it runs in, the program does.
+        let is_inside = self.objects.innermost().is_some() && !self.thread.deaths.is_waiting();
+        let cause = if is_inside { Cause::Unexplained } else { Cause::Outermost };
+        if self.decrement(object) {
+            self.thread.given = Some((object, cause));
         }
     }
 
@@ -330,6 +352,7 @@ impl DeathEngine {
         if let Some(object) = self.objects.revived.take() {
             self.objects.fetched.ends().ok_or(Stopped::NoEnd(object))?;
             out.deaths.push(Death::Ends(object, Fate::Kept));
+            out.note(Happening::Ends { object, fate: Fate::Kept, lives_on: true });
             self.objects.leave();
         }
         Ok(())
@@ -350,21 +373,27 @@ impl DeathEngine {
                 } else if self.objects.innermost().is_some() && !self.thread.deaths.is_waiting() {
                     self.objects.given.hidden += 1;
                 }
-                self.decrement(object);
+                self.give_up(object);
             }
             Step::Block(input) => self.call(input, bases, out)?,
             Step::Described => self.objects.described(self.types.pop_front()),
-            Step::Born { of, begins } => self.objects.born(of, begins),
+            Step::Born { of, begins } => {
+                self.objects.born(of, begins);
+                out.note(Happening::Born { of, begins });
+            }
             Step::Dies(object) => {
-                match self.objects.is_stale() {
-                    None => self.objects.given.outermost += 1,
-                    Some(true) => self.objects.given.after_code += 1,
-                    Some(false) => self.objects.given.unexplained += 1,
-                }
+                let is_stale = self.objects.is_stale();
+                let given = &mut self.objects.given;
+                let (given, cause) = match is_stale {
+                    None => (&mut given.outermost, Cause::Outermost),
+                    Some(true) => (&mut given.after_code, Cause::AfterCode),
+                    Some(false) => (&mut given.unexplained, Cause::Unexplained),
+                };
+                *given += 1;
                 self.alive(object)?;
                 self.objects.set_count(object, 1);
                 self.decrement(object);
-                self.thread.given = Some(object);
+                self.thread.given = Some((object, cause));
             }
             Step::Set(object, word) => {
                 self.alive(object)?;
@@ -373,16 +402,25 @@ impl DeathEngine {
                     self.rules.counting.read(word) == Count::Mortal(0) && !self.objects.is_dying(object);
                 self.objects.set_count(object, if dies { self.rules.counting.with(word, 1) } else { word });
                 if dies {
-                    self.decrement(object);
+                    self.give_up(object);
                 }
             }
             Step::Retyped(object, of) => self.objects.retyped(object, of),
             Step::Finalized(object) => self.objects.finalized(object),
             Step::Returned if self.thread.deaths.is_waiting() => self.thread.has_returned = true,
             Step::Returned => return Err(Stopped::NotCalled),
-            Step::Collection(_) => self.thread.collections += 1,
-            Step::Collected(_) => self.thread.collections = self.thread.collections.saturating_sub(1),
-            Step::Thread(thread) => self.switch(thread)?,
+            Step::Collection(_) => {
+                self.thread.collections += 1;
+                out.note(Happening::CollectionBegins);
+            }
+            Step::Collected(_) => {
+                self.thread.collections = self.thread.collections.saturating_sub(1);
+                out.note(Happening::CollectionEnds);
+            }
+            Step::Thread(thread) => {
+                self.switch(thread)?;
+                out.note(Happening::Thread(thread));
+            }
         }
         Ok(())
     }
@@ -421,6 +459,7 @@ impl DeathEngine {
     ) -> Result<(), Stopped> {
         let done = self.blocks.run(self.calls, &[input], bases, &mut self.predictions);
         self.calls += 1;
+        out.note(Happening::Call(input));
         out.addresses.extend_from_slice(self.predictions.addresses());
         done.map_err(Stopped::Blocks)
     }

@@ -1,0 +1,373 @@
+//! The report for people.
+
+use std::fmt::Write;
+
+use comfy_table::{CellAlignment, ColumnConstraint, ContentArrangement, LineStyle, Table, presets};
+
+use super::{Told, curve};
+use crate::cli::numbers;
+use crate::stats::{Curve, Objects, Period, Quantiles, Report, Type, Ways};
+
+/// As wide as lines are where there is no terminal, and where that is wider.
+const WIDTH: u16 = 100;
+/// Type names are cut off behind so many characters.
+const NAME: usize = 40;
+/// Names have so much room at least, if numbers are not to be broken for them.
+const MIN_NAME: u16 = 14;
+
+/// The terminal's width, if there is one.
+pub(super) fn width() -> Option<u16> {
+    Table::new().width()
+}
+
+/// The reports of all traces, one after the other.
+pub(super) fn text(told: &[Told], top: usize, width: Option<u16>) -> String {
+    let reports: Vec<_> = told
+        .iter()
+        .filter_map(|Told { path, result }| {
+            let (report, curve) = result.as_ref().ok()?;
+            Some(Page { out: String::new(), width, top }.report(path, report, curve))
+        })
+        .collect();
+    reports.join("\n\n")
+}
+
+/// A report that is being written. (Writing to a string cannot fail.)
+struct Page {
+    out: String,
+    width: Option<u16>,
+    top: usize,
+}
+
+impl Page {
+    fn report(mut self, path: &str, report: &Report, curve: &Curve) -> String {
+        let Report { program, python, objects, .. } = report;
+        self.say(&format!("{}: {}, CPython {}", clean(path), clean(program), clean(python)));
+        self.say(&format!(
+            "{} events, {} allocated, {} objects of {} types born ({} in recycled blocks)",
+            numbers::count(report.events),
+            numbers::bytes(report.bytes_allocated),
+            numbers::count(objects.born),
+            numbers::count(report.types.len() as u64),
+            percent(objects.recycled, objects.born),
+        ));
+        if let Some(parent) = &report.forked_from {
+            self.say(&format!("Its past, up to the fork from {}, is counted as well.", clean(parent)));
+        }
+        self.ends(report);
+        self.lifetimes(report, curve);
+        self.types(report);
+        self.sizes(report);
+        self.cascades(report);
+        self.hidden(report);
+        self.out
+    }
+
+    /// Writes a line, broken between words where there is no more room.
+    fn say(&mut self, line: &str) {
+        let room = self.room();
+        let mut used = 0;
+        for word in line.split(' ') {
+            let length = word.chars().count();
+            if used > 0 && used + 1 + length > room {
+                self.out.push('\n');
+                used = 0;
+            } else if used > 0 {
+                self.out.push(' ');
+                used += 1;
+            }
+            self.out.push_str(word);
+            used += length;
+        }
+        self.out.push('\n');
+    }
+
+    /// How wide lines may be.
+    fn room(&self) -> usize {
+        self.width.unwrap_or(WIDTH).min(WIDTH).into()
+    }
+
+    /// A table; the first `names` columns hold words, the others numbers.
+    fn table<const N: usize>(
+        &mut self,
+        title: &str,
+        head: [&str; N],
+        names: usize,
+        rows: impl IntoIterator<Item = [String; N]>,
+    ) {
+        let head = head.map(str::to_owned).into();
+        self.table_of(title, head, names, rows.into_iter().map(Vec::from).collect());
+    }
+
+    fn table_of(&mut self, title: &str, head: Vec<String>, names: usize, rows: Vec<Vec<String>>) {
+        let mut table = Table::new();
+        // Rows are many: no lines between them.
+        table.load_style(presets::UTF8_HORIZONTAL_ONLY.row_separator(LineStyle::none()));
+        table.set_content_arrangement(ContentArrangement::Dynamic);
+        if let Some(width) = self.width {
+            table.set_width(width);
+        } else {
+            table.force_no_tty();
+        }
+        table.set_header(head);
+        table.add_rows(rows);
+        let widths: Vec<_> = table.column_max_content_widths().iter().map(|width| width + 2).collect();
+        let (words, digits) = widths.split_at(names.min(widths.len()));
+        // Numbers are not broken if words have some room nevertheless.
+        let least =
+            digits.iter().sum::<u16>() + words.iter().map(|width| (*width).min(MIN_NAME)).sum::<u16>();
+        let has_room = self.width.is_none_or(|width| least <= width);
+        for column in table.column_iter_mut().skip(names) {
+            column.set_cell_alignment(CellAlignment::Right);
+            if has_room {
+                column.set_constraint(ColumnConstraint::ContentWidth);
+            }
+        }
+        self.out.push('\n');
+        self.say(title);
+        let _ = writeln!(self.out, "{}", table.trim_fmt());
+    }
+
+    fn more(&mut self, all: usize, what: &str) {
+        if all > self.top {
+            let more = numbers::count((all - self.top) as u64);
+            self.say(&format!("… and {more} more {what} (--top, --csv, --json)"));
+        }
+    }
+
+    fn ends(&mut self, report: &Report) {
+        let Objects { born, outlived, died, .. } = report.objects;
+        let Ways { alone, explained, hidden, after_code } = died.running;
+        let row = |name: &str, count: u64| [name.to_owned(), numbers::count(count), percent(count, born)];
+        let mut rows = vec![
+            row("inside another's death", explained + hidden + after_code),
+            row("  which gave up the last reference", explained),
+            row("  hidden: no known reference explains it", hidden),
+            row("  after program code ran in that", after_code),
+            row("alone", alone),
+        ];
+        if report.tells_collections {
+            rows.push(row("in collections", died.in_collections.all()));
+        }
+        if report.tells_exit {
+            rows.push(row("at exit", died.at_exit.all()));
+        }
+        rows.push(row("outlived the program", outlived));
+        rows.push(row("born", born));
+        self.table("How objects died", ["", "objects", "of born"], 1, rows);
+        if !report.tells_collections {
+            self.say(
+                "The trace does not tell of collections: what they freed is counted as alone or inside.",
+            );
+        }
+        if !report.tells_exit {
+            self.say("The trace does not tell when the exit began: what died then is counted as if the program ran.");
+        }
+    }
+
+    fn lifetimes(&mut self, report: &Report, curve: &Curve) {
+        let Objects { born, bytes, lifetime, .. } = report.objects;
+        let [in_bytes, events] =
+            [quantiles(lifetime.bytes, numbers::bytes), quantiles(lifetime.events, numbers::count)];
+        let row = |name: &str, [p50, p90, p99, max]: [String; 4]| [name.to_owned(), p50, p90, p99, max];
+        self.table(
+            "Lifetimes: by which age so many of all objects born had died",
+            ["", "50 %", "90 %", "99 %", "longest"],
+            1,
+            [row("bytes allocated meanwhile", in_bytes), row("events meanwhile", events)],
+        );
+        if born == 0 {
+            return;
+        }
+        let drawn = curve::draw(|age| curve.alive(age), report.bytes_allocated, self.room());
+        self.out.push('\n');
+        self.say("Survival: the share of all objects born that were alive so many allocated bytes later");
+        let _ = write!(self.out, "\n{drawn}");
+        let rows = report.survival.iter().filter(|row| row.age.to_string().starts_with('1'));
+        let rows: Vec<_> = rows
+            .map(|row| {
+                [
+                    if row.age == 1 { "1 byte".to_owned() } else { numbers::bytes(row.age) },
+                    numbers::count(born - row.died),
+                    percent(born - row.died, born),
+                    percent(bytes - row.died_bytes, bytes),
+                ]
+            })
+            .collect();
+        let title = "Survival, by objects and by the bytes of their blocks";
+        self.table(title, ["at an age of", "alive", "of all objects", "of their bytes"], 0, rows);
+    }
+
+    fn types(&mut self, report: &Report) {
+        let all = report.objects.born;
+        let shown = || report.types.iter().take(self.top);
+        let births: Vec<_> = shown()
+            .map(|Type { name, objects, .. }| {
+                let Ways { alone, .. } = objects.died.running;
+                let Objects { born, outlived, .. } = *objects;
+                [
+                    cut(name),
+                    numbers::count(born),
+                    percent(born, all),
+                    percent(objects.died.running.all() - alone, born),
+                    percent(alone, born),
+                    percent(objects.died.in_collections.all(), born),
+                    percent(objects.died.at_exit.all(), born),
+                    percent(outlived, born),
+                ]
+            })
+            .collect();
+        let lifetimes: Vec<_> = shown()
+            .map(|Type { name, objects, .. }| {
+                let [p50, p90, p99, max] = quantiles(objects.lifetime.bytes, numbers::bytes);
+                [cut(name), p50, p90, p99, max]
+            })
+            .collect();
+        let events: Vec<_> = shown()
+            .map(|Type { name, objects, .. }| {
+                let [p50, p90, p99, max] = quantiles(objects.lifetime.events, numbers::count);
+                [cut(name), p50, p90, p99, max]
+            })
+            .collect();
+        let head = ["type", "born", "of all", "inside", "alone", "in collections", "at exit", "outlived"];
+        let is_told = [true, true, true, true, true, report.tells_collections, report.tells_exit, true];
+        let told = |row: [String; 8]| -> Vec<_> {
+            row.into_iter().zip(is_told).filter(|(_, is_told)| *is_told).map(|(cell, _)| cell).collect()
+        };
+        let title = "Types with most births, and how their objects died";
+        self.table_of(title, told(head.map(str::to_owned)), 1, births.into_iter().map(told).collect());
+        self.more(report.types.len(), "types");
+        let head = ["type", "50 %", "90 %", "99 %", "longest"];
+        self.table("Their lifetimes in bytes allocated meanwhile", head, 1, lifetimes);
+        self.table("Their lifetimes in events meanwhile", head, 1, events);
+    }
+
+    fn sizes(&mut self, report: &Report) {
+        let mut types: Vec<_> = report.types.iter().collect();
+        types.sort_by(|one, other| {
+            other.objects.bytes.cmp(&one.objects.bytes).then_with(|| one.name.cmp(&other.name))
+        });
+        let size = |size: Option<u64>| size.map_or_else(|| "–".to_owned(), numbers::bytes);
+        let rows: Vec<_> = types
+            .iter()
+            .take(self.top)
+            .map(|of| {
+                [
+                    cut(&of.name),
+                    numbers::bytes(of.objects.bytes),
+                    percent(of.objects.bytes, report.objects.bytes),
+                    size(of.size_median),
+                    size(of.size_max),
+                    percent(of.objects.recycled, of.objects.born),
+                ]
+            })
+            .collect();
+        let head = ["type", "bytes", "of all", "median", "largest", "recycled"];
+        self.table("Types with most bytes: sizes of the blocks that objects were born in", head, 1, rows);
+        self.more(types.len(), "types");
+    }
+
+    fn cascades(&mut self, report: &Report) {
+        let cascades = &report.cascades;
+        let Quantiles { p50, p90, p99, max } = cascades.inside;
+        let [p50, p90, p99, max] = [p50, p90, p99, max].map(|number| numbers::count(number.unwrap_or(0)));
+        let rows: Vec<_> = cascades
+            .longest
+            .iter()
+            .map(|cascade| {
+                let when = match cascade.when {
+                    Period::Running => "",
+                    Period::InCollection => "in a collection",
+                    Period::AtExit => "at exit",
+                };
+                [
+                    cascade.root.as_deref().map_or_else(|| UNSEEN.to_owned(), cut),
+                    when.to_owned(),
+                    numbers::count(cascade.event),
+                    numbers::count(cascade.inside),
+                    numbers::count(cascade.levels),
+                    numbers::count(cascade.hidden),
+                    numbers::count(cascade.after_code),
+                    numbers::bytes(cascade.bytes),
+                ]
+            })
+            .collect();
+        let head = ["outermost", "", "at event", "died inside", "levels", "hidden", "after code", "bytes"];
+        let title = "Longest cascades: objects that died inside of one outermost death";
+        if rows.iter().all(|[_, when, ..]| when.is_empty()) {
+            let without = |[root, _, rest @ ..]: [String; 8]| [vec![root], rest.to_vec()].concat();
+            let rows = rows.into_iter().map(without).collect();
+            self.table_of(title, without(head.map(str::to_owned)), 1, rows);
+        } else {
+            self.table(title, head, 2, rows);
+        }
+        self.say(&format!(
+            "{} outermost deaths, {} of them took nothing along; inside of one died {:.2} objects on average (50 %: \
+             up to {p50}, 90 %: {p90}, 99 %: {p99}, at most {max})",
+            numbers::count(cascades.outermost),
+            percent(cascades.alone, cascades.outermost),
+            cascades.mean_inside.unwrap_or(0.0),
+        ));
+    }
+
+    fn hidden(&mut self, report: &Report) {
+        if report.hidden.is_empty() {
+            return;
+        }
+        let all: u64 = report.hidden.iter().map(|hidden| hidden.deaths).sum();
+        let rows: Vec<_> = report
+            .hidden
+            .iter()
+            .take(self.top)
+            .map(|hidden| {
+                [
+                    hidden.inside.as_deref().map_or_else(|| UNSEEN.to_owned(), cut),
+                    cut(&hidden.died),
+                    numbers::count(hidden.deaths),
+                    percent(hidden.deaths, all),
+                ]
+            })
+            .collect();
+        let head = ["inside of the death of", "died", "deaths", "of these"];
+        self.table("Hidden edges: deaths that no known reference explains", head, 2, rows);
+        self.more(report.hidden.len(), "pairs");
+    }
+}
+
+/// In the place of the type of an object whose birth was not seen.
+const UNSEEN: &str = "(born unseen)";
+
+fn clean(name: &str) -> String {
+    name.replace(char::is_control, " ")
+}
+
+/// A type's name, as far as there is room.
+fn cut(name: &str) -> String {
+    let name = clean(name);
+    match name.char_indices().nth(NAME - 1) {
+        Some((at, last)) if at + last.len_utf8() < name.len() => format!("{}…", &name[..at]),
+        _ => name,
+    }
+}
+
+/// Four cells.
+fn quantiles(quantiles: Quantiles, tell: impl Fn(u64) -> String) -> [String; 4] {
+    let Quantiles { p50, p90, p99, max } = quantiles;
+    let [p50, p90, p99] = [p50, p90, p99].map(|number| number.map_or_else(|| "outlived".to_owned(), &tell));
+    [p50, p90, p99, max.map_or_else(|| "–".to_owned(), &tell)]
+}
+
+fn percent(part: u64, whole: u64) -> String {
+    if whole == 0 {
+        return "–".to_owned();
+    }
+    let share = numbers::ratio(part, whole) * 100.0;
+    // Few are not none, and nearly all not all.
+    if part > 0 && share < 0.1 {
+        "< 0.1 %".to_owned()
+    } else if part < whole && share > 99.9 {
+        "> 99.9 %".to_owned()
+    } else {
+        format!("{share:.1} %")
+    }
+}
