@@ -183,3 +183,29 @@ fn the_system_serves_arenas_of_several_sizes() {
     let too_much = Layout::from_size_align(isize::MAX as usize - 4095, 4096).expect("valid");
     assert_eq!(source.acquire(too_much), None);
 }
+
+/// A block that comes and goes alone in its class opens no pool each time, and moves no arena.
+#[test]
+fn an_empty_pool_is_given_back_when_it_matters() {
+    let books = Books::<Heap>::default();
+    let pool = Pool::with_source(geometry(EmptyArenas::KeepLast), &books);
+    let (one, other) = (pool.class_of(100).expect("small"), pool.class_of(200).expect("small"));
+    let first = pool.allocate_class(one).expect("memory");
+    for _ in 0..3 {
+        // SAFETY: live, the pointer that was returned, and of its class.
+        unsafe { pool.free_original(first, one) };
+        assert_eq!(pool.allocate_class(one), Some(first));
+    }
+    // SAFETY: as above.
+    unsafe { pool.free_original(first, one) };
+    // Another class gets that pool.
+    let second = pool.allocate_class(other).expect("memory");
+    assert_eq!(second, first);
+    let pools: usize = pool.arenas().map(|arena| arena.pools_total).sum();
+    assert_eq!(pool.stats().arenas.unused_pools, pools as u64 - 1);
+    // SAFETY: as above.
+    unsafe { pool.free_original(second, other) };
+    let stats = pool.stats();
+    assert_eq!((stats.arenas.unused_pools, stats.bytes.in_use), (pools as u64, 0));
+    assert_eq!(books.log.borrow().len(), 1);
+}
