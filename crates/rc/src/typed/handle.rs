@@ -5,13 +5,16 @@ use core::ptr::NonNull;
 
 use alloc::boxed::Box;
 
-use pool::{ArenaSource, DefaultSource, Geometry, Stats};
+use pool::{ArenaSource, DefaultSource, Geometry, Retain, Stats};
 
 use super::any::AnyRef;
 use super::object::{Header, IMMORTAL, Object, Of};
 use super::pointer::Ref;
 use super::shared::{Core, release};
 use super::trace::Trace;
+
+/// Bytes of empty arenas that a heap retains: as many as the C library of most Linux systems does at most.
+const RETAINED: usize = 64 << 20;
 
 /// A heap of typed objects in a [`pool::Pool`].
 ///
@@ -33,10 +36,11 @@ pub struct PoolHeap {
 }
 
 impl PoolHeap {
-    /// A heap with pools of this geometry and the default source of arenas.
+    /// A heap with pools of this geometry and the default source of arenas, of which it retains up to 64 MiB while
+    /// they are empty.
     #[must_use]
     pub fn new(geometry: Geometry) -> Self {
-        Self::with_source(geometry, DefaultSource::default())
+        Self::with_source(geometry, Retain::new(DefaultSource::default(), RETAINED))
     }
 
     /// A heap with pools of this geometry, whose arenas come from this source.
