@@ -201,6 +201,33 @@ impl Arenas {
         Some(pool)
     }
 
+    /// Whether a pool that was given back now would be the next one to be taken, and all would then be as before: its
+    /// arena stays, and is the first of the usable list afterwards.
+    ///
+    /// # Safety
+    ///
+    /// As for [`give_back`](Self::give_back).
+    pub(crate) unsafe fn returns_first(&self, pool: NonNull<Header>) -> bool {
+        // SAFETY: by contract the header is there and ours.
+        let slot = unsafe { (*pool.as_ptr()).arena };
+        let arena = &self.slots[slot as usize];
+        // One that was full goes to the front of the list. Another one has to be there, and stays before those that
+        // have had more free pools than it, but not before its equals.
+        arena.free == 0
+            || (self.head == slot
+                && self.last[arena.free as usize] == slot
+                && !(arena.free + 1 == arena.total && self.returns_empty(arena.next)))
+    }
+
+    /// Whether an arena without live pools goes back to its source: by its successor in the usable list.
+    fn returns_empty(&self, next: u32) -> bool {
+        match self.policy {
+            EmptyArenas::Return => true,
+            EmptyArenas::KeepLast => next != NONE,
+            EmptyArenas::Keep => false,
+        }
+    }
+
     /// Takes back a pool without live blocks. If its arena is to go back to its source, returns
     /// the arena's base; the arena is forgotten already.
     ///
@@ -235,12 +262,7 @@ impl Arenas {
             let before = self.slots.get(previous as usize).map_or(0, |arena| arena.free);
             self.last[old] = if before as usize == old { previous } else { NONE };
         }
-        let returns = match self.policy {
-            EmptyArenas::Return => true,
-            EmptyArenas::KeepLast => next != NONE,
-            EmptyArenas::Keep => false,
-        };
-        if free == total && returns {
+        if free == total && self.returns_empty(next) {
             self.unlink(slot);
             self.current -= 1;
             self.vacant.push(slot);

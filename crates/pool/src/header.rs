@@ -34,8 +34,8 @@ pub(crate) const NO_CLASS: u32 = u32::MAX;
 /// The header of a pool, at the pool's first byte.
 #[repr(C)]
 pub(crate) struct Header {
-    /// `Listed`: the live blocks. `Full`: 1, so that the next release counts down to zero and
-    /// the one test of the fast path catches both events that need more work.
+    /// `Listed`: the live blocks, and one more if the pool is kept, see [`State`](crate::state::State). `Full`: 1, so that
+    /// the next release counts down to zero and the one test of the fast path catches both events that need more work.
     pub(crate) live: u32,
     pub(crate) status: Status,
     /// Blocks that can be had without carving; last in, first out.
@@ -51,7 +51,8 @@ pub(crate) struct Header {
     pub(crate) class: u32,
     /// Offset of the first block that was never carved.
     pub(crate) virgin: u32,
-    reserved: u32,
+    /// The blocks that the pool has room for, of its class.
+    pub(crate) capacity: u32,
 }
 
 impl Header {
@@ -66,7 +67,8 @@ impl Header {
             arena,
             class: NO_CLASS,
             virgin: 0,
-            reserved: 0,
+            // More than are live: not full.
+            capacity: 1,
         }
     }
 }

@@ -92,6 +92,7 @@ pub use crate::source::heap::Heap;
 #[cfg(feature = "os")]
 pub use crate::source::os::Os;
 pub use crate::source::replay::{ArenaEvent, Refusal, Replay};
+pub use crate::source::retain::Retain;
 pub use crate::source::{ArenaSource, DefaultSource};
 pub use crate::stats::{ArenaStats, ByteStats, ClassStats, Stats};
 pub use crate::view::{ArenaView, ClassView, Place, PoolView, Position};

@@ -101,6 +101,14 @@ impl<S: ArenaSource, F: Fallback> Pool<S, F> {
         }
     }
 
+    /// A block of a class if one is at hand, which it mostly is: the part of [`allocate_class`](Self::allocate_class) that
+    /// calls nothing. If not, that finds out why.
+    #[inline]
+    #[must_use]
+    pub fn allocate_at_hand(&self, class: SizeClass) -> Option<NonNull<u8>> {
+        self.state.pop(class)
+    }
+
     /// Takes back a block without asking whether it is one: no test can fail, and the address map
     /// is consulted only for the right to access the block's pool.
     ///
@@ -121,6 +129,29 @@ impl<S: ArenaSource, F: Fallback> Pool<S, F> {
         }
     }
 
+    /// As [`free_class`](Self::free_class), without looking anything up: for a pointer that is the very one that was
+    /// returned, and its class.
+    ///
+    /// That pointer may access the whole arena. One that has been a reference or a `Box` may access no more
+    /// than its block: for those there is `free_class`.
+    ///
+    /// # Safety
+    ///
+    /// 1. As for `free_class`;
+    /// 2. `block` is the pointer that this pool returned, or was computed from it without a
+    ///    reference in between;
+    /// 3. it is of this class.
+    #[inline]
+    pub unsafe fn free_original(&self, block: NonNull<u8>, class: SizeClass) {
+        // SAFETY: what is handed out are pointers that were computed from the arena's own, and may access
+        // as much as that may; the rest is by contract. `settle` gets what `push` has just returned.
+        unsafe {
+            if let Some(pool) = self.state.push(block, block) {
+                self.settle(pool, class);
+            }
+        }
+    }
+
     /// Takes a block back into its arena.
     ///
     /// # Safety
@@ -131,7 +162,7 @@ impl<S: ArenaSource, F: Fallback> Pool<S, F> {
         // SAFETY: the contract is the same; `settle` gets what `push` has just returned.
         unsafe {
             if let Some(pool) = self.state.push(arena, block) {
-                self.settle(pool);
+                self.settle(pool, State::class_of_pool(pool));
             }
         }
     }
@@ -169,14 +200,29 @@ impl<S: ArenaSource, F: Fallback> Pool<S, F> {
         }
     }
 
+    /// Does the rest of a release.
+    ///
     /// # Safety
     ///
-    /// `pool` has just been returned by [`State::push`].
+    /// `pool` has just been returned by [`State::push`], and is of this class.
+    #[inline(never)]
+    unsafe fn settle(&self, pool: NonNull<Header>, class: SizeClass) {
+        // SAFETY: the contract is the same.
+        unsafe {
+            if !self.state.reopen(pool, class) {
+                self.settle_slowly(pool);
+            }
+        }
+    }
+
+    /// # Safety
+    ///
+    /// As for [`State::settle`].
     #[cold]
     #[inline(never)]
-    unsafe fn settle(&self, pool: NonNull<Header>) {
+    unsafe fn settle_slowly(&self, pool: NonNull<Header>) {
         // SAFETY:
-        // 1. `settle` gets what `push` has returned;
+        // 1. the contract is the same;
         // 2. the base it returns was acquired with this layout, is released once, and nothing of
         //    the arena is in use.
         unsafe {

@@ -19,6 +19,14 @@
 //!    all times.
 //! 3. **A full pool counts one live block**, see [`Header::live`], so that a release has a single
 //!    test for "was full" and "is now empty".
+//! 4. **A pool that becomes empty may be kept** on the list of its class, if giving it back and
+//!    asking for one would be to get the same one again ([`Arenas::returns_first`]): a program that allocates and
+//!    frees one block of a class again and again does not open a pool each time. There is at most one,
+//!    the only one of its class; it counts one live block too many, so that nothing is noticed while blocks
+//!    come and go. Before anything is asked of the arenas or done to the list ([`State::resolve`]) it is given
+//!    back if it is empty. Until then nothing has happened that could tell when.
+
+mod settle;
 
 use core::cell::{Cell, UnsafeCell};
 use core::ptr::{self, NonNull};
@@ -39,6 +47,8 @@ const CARVE_BYTES: u32 = 1024;
 pub(crate) struct State {
     /// By class: the front pool of its list, or [`nothing`].
     used: [Cell<*mut Header>; MAX_CLASSES],
+    /// The pool that is kept, or null: alone on the list of its class, it counts a live block too many.
+    kept: Cell<*mut Header>,
     small_limit: usize,
     class_shift: u32,
     /// The bits of an address that tell its pool.
@@ -55,6 +65,7 @@ impl State {
     pub(crate) fn new(geometry: Geometry) -> Self {
         Self {
             used: [const { Cell::new(nothing()) }; MAX_CLASSES],
+            kept: Cell::new(ptr::null_mut()),
             small_limit: geometry.small_limit(),
             class_shift: geometry.alignment().trailing_zeros(),
             pool_bits: !(geometry.pool_size() - 1),
@@ -80,6 +91,7 @@ impl State {
 
     /// Reads the arenas; `read` does not call back into `self`.
     pub(crate) fn arenas<R>(&self, read: impl FnOnce(&Arenas) -> R) -> R {
+        self.resolve();
         // SAFETY: mutable borrows end inside the functions of this file that take them, none of
         // which calls this one or anything foreign while it has one.
         read(unsafe { &*self.arenas.get() })
@@ -109,13 +121,14 @@ impl State {
         }
     }
 
-    /// Takes a block back. Returns its pool if [`settle`](Self::settle) has to be called.
+    /// Takes a block back. Returns its pool if it was full or is empty now: more has to be done, by
+    /// [`reopen`](Self::reopen), and by [`settle`](Self::settle) if that denies.
     ///
     /// # Safety
     ///
     /// 1. `block` was handed out by [`pop`](Self::pop), or the functions that do what it cannot,
     ///    and has not been taken back since;
-    /// 2. `arena` is the pointer, out of the map, to the arena it lies in;
+    /// 2. `arena` points into the arena it lies in, and may access all of it;
     /// 3. no one uses its memory any more.
     #[inline]
     pub(crate) unsafe fn push(&self, arena: NonNull<u8>, block: NonNull<u8>) -> Option<NonNull<Header>> {
@@ -126,7 +139,7 @@ impl State {
         let link = header.with_addr(address).cast::<Link>();
         // SAFETY:
         // 1. a live block lies in a pool that has a header, at the pool's first byte, since pools
-        //    are aligned to their size; both lie in the arena, and `arena` may access all of it;
+        //    are aligned to their size; both lie in the arena, all of which `arena` may access;
         // 2. the block is at least a link large, aligned to at least 8 bytes, and free from now;
         // 3. there is no reference to the header, only pointers, and `State` is not `Sync`.
         unsafe {
@@ -157,6 +170,7 @@ impl State {
     #[cold]
     #[inline(never)]
     pub(crate) fn refill(&self, class: SizeClass) -> Option<NonNull<u8>> {
+        self.resolve();
         let numbers = self.classes[class.index()];
         loop {
             let front = self.front(class).get();
@@ -184,6 +198,7 @@ impl State {
                 #[allow(clippy::cast_possible_truncation, reason = "below 64")]
                 let index = class.index() as u32;
                 (*pool).class = index;
+                (*pool).capacity = numbers.capacity;
                 (*pool).virgin = self.header_size;
                 (*pool).free = ptr::null_mut();
             }
@@ -239,60 +254,41 @@ impl State {
         }
     }
 
-    /// Does the rest of a release that [`push`](Self::push) asked for: puts a pool that was full
-    /// in front of its list, or gives one that is empty back to its arena. If the arena is then to
-    /// be released to its source, returns its base: it is out of all books.
-    ///
     /// # Safety
     ///
-    /// `pool` has just been returned by [`push`](Self::push).
-    #[cold]
-    #[inline(never)]
-    pub(crate) unsafe fn settle(&self, pool: NonNull<Header>) -> Option<NonNull<u8>> {
-        let header = pool.as_ptr();
-        // SAFETY:
-        // 1. the header is valid: its pool had a live block a moment ago;
-        // 2. `front` is `nothing()`, which is only read, or the first pool of the list;
-        // 3. a pool on a list has neighbours that are valid or null; one on none has not been
-        //    given back, for it had a live block.
-        unsafe {
-            let class = SizeClass::new((*header).class as usize);
-            if (*header).status == Status::Full {
-                let numbers = &self.classes[class.index()];
-                let front = self.front(class).get();
-                if !is_nothing(front) && (*front).free.is_null() && (*front).virgin == numbers.end {
-                    self.park_front(class);
-                }
-                (*header).live = numbers.capacity - 1;
-                self.push_front(class, header);
-                return None;
-            }
-            self.unlink(class, header);
-            // Nothing in `give_back` calls back; the borrow ends with the statement.
-            let base = (*self.arenas.get()).give_back(pool)?;
-            self.map.remove(base);
-            Some(base)
-        }
+    /// It is the header of a pool that has, or had until now, a live block.
+    #[inline]
+    pub(crate) unsafe fn class_of_pool(pool: NonNull<Header>) -> SizeClass {
+        // SAFETY: by contract the header is valid, and its class one that `refill` has written, an index of a class.
+        unsafe { SizeClass::new_unchecked((*pool.as_ptr()).class as usize) }
     }
 
     /// # Safety
     ///
     /// `pool` is a valid header on no list.
     unsafe fn push_front(&self, class: SizeClass, pool: *mut Header) {
-        let front = self.front(class);
-        let second = front.get();
-        // SAFETY: the header is valid, and so is the old front if it is not `nothing()`.
+        let front = self.front(class).get();
+        // SAFETY: by contract; the front is the first pool of the list unless it is `nothing()`.
+        unsafe { self.replace_front(class, pool, if is_nothing(front) { ptr::null_mut() } else { front }) };
+    }
+
+    /// Puts a pool in front of the second one, or what will be that: null if there is none.
+    ///
+    /// # Safety
+    ///
+    /// `pool` is a valid header on no list; `second` is null or one on the list of the class.
+    #[inline]
+    unsafe fn replace_front(&self, class: SizeClass, pool: *mut Header, second: *mut Header) {
+        // SAFETY: by contract.
         unsafe {
             (*pool).status = Status::Listed;
             (*pool).prev = ptr::null_mut();
-            if is_nothing(second) {
-                (*pool).next = ptr::null_mut();
-            } else {
-                (*pool).next = second;
+            (*pool).next = second;
+            if !second.is_null() {
                 (*second).prev = pool;
             }
         }
-        front.set(pool);
+        self.front(class).set(pool);
     }
 
     /// # Safety
@@ -330,6 +326,7 @@ impl State {
     /// be read and written through it and belongs to `self` until [`settle`](Self::settle) or
     /// [`clear`](Self::clear) returns it.
     pub(crate) unsafe fn add_arena(&self, base: NonNull<u8>, id: ArenaId) -> bool {
+        self.resolve();
         // SAFETY: the borrow ends inside this function, which calls nothing foreign.
         let arenas = unsafe { &mut *self.arenas.get() };
         if !arenas.has_room() || self.map.insert(base, id, arenas.next_slot()).is_err() {
@@ -345,6 +342,7 @@ impl State {
     ///
     /// No block is used afterwards.
     pub(crate) unsafe fn clear(&mut self) -> impl Iterator<Item = NonNull<u8>> + use<> {
+        self.kept.set(ptr::null_mut());
         for front in &self.used {
             front.set(nothing());
         }

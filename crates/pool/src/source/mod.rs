@@ -11,6 +11,7 @@ pub(crate) mod heap;
 #[cfg(feature = "os")]
 pub(crate) mod os;
 pub(crate) mod replay;
+pub(crate) mod retain;
 mod span;
 
 /// A supplier of arenas.

@@ -100,6 +100,41 @@ proptest! {
     }
 }
 
+proptest! {
+    #![proptest_config(ProptestConfig {
+        cases: 4 * cases(), failure_persistence: None, ..ProptestConfig::default()
+    })]
+
+    /// Pools that become empty and are used again, while nobody looks and some arenas are in use.
+    #[test]
+    fn a_few_blocks_come_and_go_as_by_the_model(
+        geometry in prop::sample::select(geometries()),
+        bases in bases(),
+        before in prop::collection::vec(burst(), 0..6),
+        steps in prop::collection::vec((prop::sample::select(vec![16_usize, 48, 100, 120]), 0..10_000_usize), 1..200),
+        most in 1..8_usize,
+    ) {
+        let mut driver = Driver::new(geometry, Malloc, &bases, true);
+        for burst in &before {
+            if let Burst::Malloc { size, times } = *burst {
+                (0..times).for_each(|_| driver.malloc(size));
+            }
+        }
+        // Often as many as there were: then the newest, which are at the end, come and go.
+        let all = driver.live();
+        for (size, pick) in steps {
+            match driver.live() {
+                live if live >= all + most => driver.free(live - 1 - pick % most),
+                live if live > all && pick % 3 > 0 => driver.free(live - 1 - pick % (live - all)),
+                _ => driver.malloc(size),
+            }
+        }
+        driver.compare_statistics();
+        driver.free_all();
+        driver.compare_statistics();
+    }
+}
+
 /// `VIVARIUM_POOL_CASES`, to ask for fewer under slow memory checkers, or for more; else 64.
 pub(crate) fn cases() -> u32 {
     number("VIVARIUM_POOL_CASES").unwrap_or(64)

@@ -4,7 +4,7 @@ use std::alloc::Layout;
 use std::cell::RefCell;
 use std::ptr::NonNull;
 
-use pool::{ArenaEvent, ArenaSource, Bump, EmptyArenas, Geometry, Heap, Os, Pool, Replay, Unbacked};
+use pool::{ArenaEvent, ArenaSource, Bump, EmptyArenas, Geometry, Heap, Os, Pool, Replay, Retain, Unbacked};
 
 /// Keeps the books of another source.
 #[derive(Default)]
@@ -182,4 +182,55 @@ fn the_system_serves_arenas_of_several_sizes() {
     assert_eq!(source.acquire(nothing), None);
     let too_much = Layout::from_size_align(isize::MAX as usize - 4095, 4096).expect("valid");
     assert_eq!(source.acquire(too_much), None);
+}
+
+/// Up to the limit arenas are kept, the last first; the others, and in the end all, go back.
+#[test]
+fn retained_arenas_are_used_again() {
+    let geometry = geometry(EmptyArenas::Return);
+    let books = Books::<Heap>::default();
+    let pool = Pool::with_source(geometry, Retain::new(&books, 2 * geometry.arena_size() + 1));
+    let class = pool.class_of(500).expect("small");
+    for round in 0..3 {
+        let blocks: Vec<_> = (0..300).map(|_| pool.allocate_class(class).expect("memory")).collect();
+        let arenas = books.live.borrow().len();
+        assert!(arenas >= 5);
+        for &block in &blocks {
+            // SAFETY: live, the pointer that was returned, and of this class; given back once.
+            unsafe { pool.free_original(block, class) };
+        }
+        assert_eq!(pool.stats().arenas.current, 0);
+        assert_eq!(pool.source().kept(), 2 * geometry.arena_size());
+        assert_eq!(books.live.borrow().len(), 2);
+        let acquired = books.log.borrow().iter().filter(|(acquired, _)| *acquired).count();
+        assert_eq!(acquired, arenas + round * (arenas - 2));
+    }
+    drop(pool);
+    assert!(books.live.borrow().is_empty());
+}
+
+/// A block that comes and goes alone in its class opens no pool each time, and moves no arena.
+#[test]
+fn an_empty_pool_is_given_back_when_it_matters() {
+    let books = Books::<Heap>::default();
+    let pool = Pool::with_source(geometry(EmptyArenas::KeepLast), &books);
+    let (one, other) = (pool.class_of(100).expect("small"), pool.class_of(200).expect("small"));
+    let first = pool.allocate_class(one).expect("memory");
+    for _ in 0..3 {
+        // SAFETY: live, the pointer that was returned, and of its class.
+        unsafe { pool.free_original(first, one) };
+        assert_eq!(pool.allocate_class(one), Some(first));
+    }
+    // SAFETY: as above.
+    unsafe { pool.free_original(first, one) };
+    // Another class gets that pool.
+    let second = pool.allocate_class(other).expect("memory");
+    assert_eq!(second, first);
+    let pools: usize = pool.arenas().map(|arena| arena.pools_total).sum();
+    assert_eq!(pool.stats().arenas.unused_pools, pools as u64 - 1);
+    // SAFETY: as above.
+    unsafe { pool.free_original(second, other) };
+    let stats = pool.stats();
+    assert_eq!((stats.arenas.unused_pools, stats.bytes.in_use), (pools as u64, 0));
+    assert_eq!(books.log.borrow().len(), 1);
 }

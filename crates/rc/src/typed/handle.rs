@@ -1,22 +1,29 @@
 //! [`PoolHeap`]: where typed objects are born.
 
 use core::fmt;
+use core::marker::PhantomData;
+use core::mem::ManuallyDrop;
 use core::ptr::NonNull;
 
 use alloc::boxed::Box;
 
-use pool::{ArenaSource, DefaultSource, Geometry, Stats};
+use pool::{ArenaSource, DefaultSource, Geometry, Retain, Stats};
 
 use super::any::AnyRef;
-use super::object::{Header, IMMORTAL, Object, Of};
+use super::object::{Header, IMMORTAL, Info, Object, Of, Type};
 use super::pointer::Ref;
 use super::shared::{Core, release};
 use super::trace::Trace;
+
+/// Bytes of empty arenas that a heap retains: as many as the C library of most Linux systems does at most.
+const RETAINED: usize = 64 << 20;
 
 /// A heap of typed objects in a [`pool::Pool`].
 ///
 /// A handle: clones are the same heap. The objects do not need it, the pool's memory stays until the last of
 /// them (and of their weak references) is gone.
+///
+/// Of each type, up to 16 blocks whose objects have died are kept at hand for the next ones.
 ///
 /// Objects that a pool does not serve (in CPython's geometries above 512 bytes with their header, or aligned to
 /// more than 16) live in the global allocator.
@@ -33,10 +40,11 @@ pub struct PoolHeap {
 }
 
 impl PoolHeap {
-    /// A heap with pools of this geometry and the default source of arenas.
+    /// A heap with pools of this geometry and the default source of arenas, of which it retains up to 64 MiB while
+    /// they are empty.
     #[must_use]
     pub fn new(geometry: Geometry) -> Self {
-        Self::with_source(geometry, DefaultSource::default())
+        Self::with_source(geometry, Retain::new(DefaultSource::default(), RETAINED))
     }
 
     /// A heap with pools of this geometry, whose arenas come from this source.
@@ -62,16 +70,17 @@ impl PoolHeap {
 
     /// A new object.
     ///
-    /// Without memory this ends as all of Rust's collections do, by `handle_alloc_error`.
+    /// Without memory this ends as all of Rust's collections do, by `handle_alloc_error`. The value is leaked if that, or
+    /// the source of arenas, panics.
     #[inline]
     pub fn alloc<T: Trace>(&self, value: T) -> Ref<T> {
-        match self.try_alloc(value) {
-            Ok(reference) => reference,
-            Err(value) => {
-                drop(value);
-                exhausted(Of::<T>::LAYOUT)
-            }
-        }
+        // What may have to be dropped has an address; what has an address is written to the stack, and copied from there in
+        // larger pieces, which processors have to wait for. So it is written where it is to live, field by field.
+        let value = ManuallyDrop::new(value);
+        let info = Of::<T>::INFO;
+        let place =
+            self.place(info).unwrap_or_else(|| self.find_place(info).unwrap_or_else(|| exhausted(info)));
+        place.fill(ManuallyDrop::into_inner(value))
     }
 
     /// A new object, or the value again if there is no memory for it.
@@ -81,23 +90,25 @@ impl PoolHeap {
     /// The value, if the source refuses an arena or the global allocator memory.
     #[inline]
     pub fn try_alloc<T: Trace>(&self, value: T) -> Result<Ref<T>, T> {
-        let ty = Core::type_of::<T>(self.core);
-        // SAFETY: types live as long as their core.
-        let class = unsafe { ty.as_ref() }.class;
-        let Some(block) = self.core().allocate(class, Of::<T>::LAYOUT) else {
-            return Err(value);
-        };
-        // SAFETY:
-        // 1. the block is as large as the layout, in which the header is behind the room, and the value
-        //    behind that; both are aligned, by the layout's construction;
-        // 2. nobody else has the block; the reference that the count says is handed out.
-        unsafe {
-            let object = Object(block.add(Of::<T>::ROOM).cast());
-            object.0.write(Header { count: 1.into(), bits: 0.into(), ty });
-            object.value::<T>().write(value);
-            self.core().retain();
-            Ok(Ref::from_object(object))
+        let info = Of::<T>::INFO;
+        match self.place(info).or_else(|| self.find_place(info)) {
+            Some(place) => Ok(place.fill(value)),
+            None => Err(value),
         }
+    }
+
+    /// A place for a `T`, whose information this is, if there is one at hand: nothing is called.
+    #[inline]
+    fn place<T: Trace>(&self, info: &'static Info) -> Option<Place<'_, T>> {
+        let (ty, block) = self.core().allocate_at_hand(info)?;
+        Some(Place { core: self.core(), ty, block, of: PhantomData })
+    }
+
+    /// The same, if there is memory.
+    #[inline]
+    fn find_place<T: Trace>(&self, info: &'static Info) -> Option<Place<'_, T>> {
+        let (ty, block) = Core::allocate(self.core, info)?;
+        Some(Place { core: self.core(), ty, block, of: PhantomData })
     }
 
     /// A new object that never dies.
@@ -108,10 +119,10 @@ impl PoolHeap {
         reference
     }
 
-    /// The numbers of its pools, in which objects are blocks.
+    /// The numbers of its pools, in which objects are blocks. (What is kept at hand goes back to the pools before.)
     #[must_use]
     pub fn stats(&self) -> Stats {
-        self.core().pool().stats()
+        self.core().stats()
     }
 
     /// How many objects, weak references and handles there are.
@@ -127,10 +138,37 @@ impl PoolHeap {
     }
 }
 
+/// Where an object is to be born.
+struct Place<'a, T: Trace> {
+    core: &'a Core,
+    /// `T`, in that core.
+    ty: NonNull<Type>,
+    /// From that core for the type's class and layout, and nobody else's.
+    block: NonNull<u8>,
+    of: PhantomData<T>,
+}
+
+impl<T: Trace> Place<'_, T> {
+    #[inline]
+    fn fill(self, value: T) -> Ref<T> {
+        // SAFETY:
+        // 1. the block is as large as the layout, in which the header is behind the room, and the value
+        //    behind that; both are aligned, by the layout's construction;
+        // 2. nobody else has the block; the reference that the count says is handed out.
+        unsafe {
+            let object = Object(self.block.add(Of::<T>::ROOM).cast());
+            object.0.write(Header { count: 1.into(), bits: 0.into(), ty: self.ty });
+            object.value::<T>().write(value);
+            self.core.retain();
+            Ref::from_object(object)
+        }
+    }
+}
+
 #[cold]
 #[inline(never)]
-fn exhausted(layout: core::alloc::Layout) -> ! {
-    alloc::alloc::handle_alloc_error(layout)
+fn exhausted(info: &'static Info) -> ! {
+    alloc::alloc::handle_alloc_error(info.layout)
 }
 
 impl Default for PoolHeap {

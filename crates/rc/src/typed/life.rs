@@ -1,13 +1,14 @@
 //! How an object dies: the phases of [`Deaths`](crate::Deaths), by Rust's own nesting, which the trashcan
 //! bounds.
 //!
-//! Each phase that runs foreign code (the finalizer, callbacks, `Drop`) is followed by a guard that does
-//! what has to come after it, whether it returns or unwinds.
+//! Phases run foreign code (the finalizer, callbacks, `Drop`). Those that follow come whether it returns or unwinds.
+#![allow(clippy::inline_always, reason = "the phases of a death are one function, but read as several")]
 
+use core::marker::PhantomData;
 use core::mem::ManuallyDrop;
 use core::ptr::NonNull;
 
-use super::object::{FINALIZED, IMMORTAL, Object};
+use super::object::{FINALIZED, IMMORTAL, Object, Of};
 use super::pointer::Ref;
 use super::shared::{Core, LEAF_NESTING, NESTING, TRAVERSING, drain, release};
 use super::trace::Trace;
@@ -15,12 +16,15 @@ use super::weak;
 
 /// Lets an object die, or deposits it.
 ///
+/// Out of line where a reference is dropped: most are not the last.
+///
 /// # Safety
 ///
 /// The object is a `T`, its count has come to zero, and this is called once for that.
+#[inline(never)]
 pub(super) unsafe fn die<T: Trace>(object: Object) {
-    // SAFETY: an object at zero is there until it is freed, below. The core is there until `End` is
-    // dropped, and the reference to it is not used by then.
+    // SAFETY: an object at zero is there until it is freed. The core is there until the death has ended, and the
+    // references to it end with the statements.
     let (core, depth) = unsafe { (object.core(), object.core().as_ref().depth.get()) };
     let limit = if core::mem::needs_drop::<T>() { NESTING } else { LEAF_NESTING };
     if depth >= limit {
@@ -28,109 +32,124 @@ pub(super) unsafe fn die<T: Trace>(object: Object) {
         unsafe { core.as_ref() }.deposit(object);
         return;
     }
-    // SAFETY: as above.
-    unsafe { core.as_ref() }.depth.set(depth + 1);
-    let mut end = End { core, depth, freed: false };
-    let rest = Rest::<T> { object, end: &mut end, type_: core::marker::PhantomData };
-    // SAFETY: the object is there; it counts one reference, which is that of `this`, and `Rest` takes it
-    // back.
+    // SAFETY: as above. The reference that is counted is the finalizer's.
     unsafe {
-        let header = object.header();
-        if header.bits.get() & FINALIZED == 0 {
-            header.bits.set(header.bits.get() | FINALIZED);
-            header.count.set(1);
-            let this = ManuallyDrop::new(Ref::<T>::from_object(object));
-            T::finalize(&this);
-        } else {
-            header.count.set(1);
-        }
+        core.as_ref().depth.set(depth + 1);
+        object.header().count.set(1);
     }
-    drop(rest);
+    Death::<T> { object, core, depth, next: Phase::Finalizer, type_: PhantomData }.go_on();
 }
 
-/// What follows the finalizer. The object counts one reference that nobody has.
-struct Rest<'a, T: Trace> {
+/// What happens when an object dies, in order. In each but the last foreign code may run, and unwind.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Phase {
+    /// The finalizer, if it has not run.
+    Finalizer,
+    /// If it has not brought the object back to life, its weak references are cleared.
+    Weak,
+    /// The value is dropped.
+    Value,
+    /// The memory is freed (which a source of arenas may hear of).
+    Memory,
+    /// The death ends; if it was the outermost, those that were put off follow.
+    End,
+    /// The core is needed by one less.
+    Release,
+}
+
+/// A death that goes on, from the phase that is next.
+///
+/// The object is there and counts one reference, which is nobody's, until [`Phase::Weak`] gives that up; it is a `T`; the
+/// core was at this depth before.
+struct Death<T: Trace> {
     object: Object,
-    end: &'a mut End,
-    type_: core::marker::PhantomData<T>,
-}
-
-impl<T: Trace> Drop for Rest<'_, T> {
-    #[inline]
-    fn drop(&mut self) {
-        let object = self.object;
-        // SAFETY: the object is there, and one reference was counted for the finalizer.
-        if !unsafe { object.decrement() } {
-            // Resurrected.
-            return;
-        }
-        self.end.freed = true;
-        let memory = Memory(object, self.end.core);
-        let value = Value::<T>(object, core::marker::PhantomData);
-        // SAFETY: the object is there; nobody has a reference to it, which is what clearing is for.
-        unsafe {
-            if object.header().bits.get() != FINALIZED {
-                weak::clear(object);
-            }
-        }
-        drop(value);
-        drop(memory);
-    }
-}
-
-/// Drops the value of a dead object.
-struct Value<T>(Object, core::marker::PhantomData<T>);
-
-impl<T> Drop for Value<T> {
-    #[inline]
-    fn drop(&mut self) {
-        // SAFETY: the value was written when the object was born; nobody has a reference to the object
-        // or can get one, since its weak references are cleared; this is done once.
-        unsafe { self.0.value::<T>().drop_in_place() };
-    }
-}
-
-/// Frees the memory of a dead object.
-struct Memory(Object, NonNull<Core>);
-
-impl Drop for Memory {
-    #[inline]
-    fn drop(&mut self) {
-        // SAFETY: the type says how the block was allocated, and where the header is in it; the value is
-        // dropped, so this is the last use of the object; the core outlives the object.
-        unsafe {
-            let ty = self.0.header().ty.as_ref();
-            let block = self.0.0.cast::<u8>().sub(ty.info.room);
-            self.1.as_ref().free(block, ty.class, ty.info.layout);
-        }
-    }
-}
-
-/// The end of a death.
-struct End {
     core: NonNull<Core>,
-    /// As it was before.
     depth: usize,
-    /// Whether the object is gone, rather than resurrected.
-    freed: bool,
+    next: Phase,
+    type_: PhantomData<T>,
 }
 
-impl Drop for End {
-    #[inline]
-    fn drop(&mut self) {
-        // SAFETY: the object is counted still if it is gone, and is there if it is resurrected (and
-        // `drain` retains the core); the core is not used after its release.
-        unsafe {
-            let core = self.core.as_ref();
-            core.depth.set(self.depth);
-            if self.depth == 0 && core.has_deposits() {
-                drain(self.core);
-            }
-            if self.freed {
-                release(self.core);
+impl<T: Trace> Death<T> {
+    /// Goes through the phases that are left.
+    #[inline(always)]
+    fn go_on(mut self) {
+        let (object, core) = (self.object, self.core);
+        if self.next == Phase::Finalizer {
+            self.next = Phase::Weak;
+            // SAFETY: the object is there and a `T`; its one reference is lent.
+            unsafe {
+                if object.header().bits.get() & FINALIZED == 0 {
+                    T::finalize(&ManuallyDrop::new(Ref::<T>::from_object(object)));
+                }
             }
         }
+        if self.next == Phase::Weak {
+            self.next = Phase::Value;
+            // SAFETY: the object is there, and its one reference is given up; if it was not the last, the object
+            // stays, and needs the core. `clear` finds it dead.
+            unsafe {
+                let dead = object.decrement();
+                let bits = &object.header().bits;
+                if !dead {
+                    // Resurrected. There is no second finalizer.
+                    bits.set(bits.get() | FINALIZED);
+                    ManuallyDrop::new(self).end();
+                    return;
+                }
+                if bits.get() & !FINALIZED != 0 {
+                    weak::clear(object);
+                }
+            }
+        }
+        if self.next == Phase::Value {
+            self.next = Phase::Memory;
+            // SAFETY: the value was written when the object was born; nobody has a reference to the object
+            // or can get one, since its weak references are cleared; this is done once.
+            unsafe { object.value::<T>().drop_in_place() };
+        }
+        if self.next == Phase::Memory {
+            self.next = Phase::End;
+            // SAFETY: the value is dropped, so this is the last use of the object; the block, which begins so much in
+            // front of it, was allocated for its type. Both the type and the core outlive it.
+            unsafe {
+                let ty = object.header().ty.as_ref();
+                core.as_ref().free(ty, object.0.cast::<u8>().sub(Of::<T>::ROOM));
+            }
+        }
+        if self.next == Phase::End {
+            self.next = Phase::Release;
+            self.end();
+        }
+        core::mem::forget(self);
+        // SAFETY: the object was counted, and is gone; the core is not used afterwards.
+        unsafe { release(core) };
     }
+
+    #[inline(always)]
+    fn end(&self) {
+        // SAFETY: the object is counted still, so the core is there; references to it end with the statements.
+        let deposits = unsafe {
+            self.core.as_ref().depth.set(self.depth);
+            self.depth == 0 && self.core.as_ref().has_deposits()
+        };
+        if deposits {
+            drain(self.core);
+        }
+    }
+}
+
+/// A phase unwinds: the others follow.
+impl<T: Trace> Drop for Death<T> {
+    #[inline(always)]
+    fn drop(&mut self) {
+        unwind(Self { type_: PhantomData, ..*self });
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn unwind<T: Trace>(death: Death<T>) {
+    death.go_on();
 }
 
 /// While it is there, deaths in this heap wait.

@@ -1,9 +1,10 @@
 //! Typed pointers to objects that live in a pool.
 //!
-//! Unsafe code is in `object` (the header), `shared` (memory and who needs it), `life` (how an object dies),
-//! `handle` (how it is born), and in the pointers themselves: `pointer`, `any`, `weak`.
+//! Unsafe code is in `object` (the header), `shared` and `free_list` (memory and who needs it), `life` (how an object
+//! dies), `handle` (how it is born), and in the pointers themselves: `pointer`, `any`, `weak`.
 
 mod any;
+mod free_list;
 mod handle;
 mod heads;
 mod life;

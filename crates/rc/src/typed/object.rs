@@ -8,7 +8,7 @@
 //!
 //! What a collector will need to link objects into its lists goes into the *room*, as CPython's 16 bytes
 //! in front of the object do: pointers point to the count, so nothing else moves. The room's size is a
-//! constant of the type ([`Info::room`]), and types that [cannot refer](crate::Trace::REFERS) need none.
+//! constant of the type ([`Of::ROOM`]), and types that [cannot refer](crate::Trace::REFERS) need none.
 #![allow(clippy::inline_always, reason = "a count is changed by a handful of instructions, or not at all")]
 
 use core::alloc::Layout;
@@ -18,6 +18,7 @@ use core::ptr::NonNull;
 
 use pool::SizeClass;
 
+use super::free_list::FreeList;
 use super::shared::Core;
 use super::trace::{Trace, Visitor};
 
@@ -27,7 +28,7 @@ pub(super) struct Header {
     /// As [`Counting::SATURATING`](crate::Counting::SATURATING) has it: negative as a signed number means
     /// immortal.
     pub(super) count: Cell<u32>,
-    /// Bit 0: the finalizer has run. The others: the number of its list of weak references, 0 if there
+    /// Bit 0: the finalizer has run, and the object lived on. The others: the number of its list of weak references, 0 if there
     /// is none.
     pub(super) bits: Cell<u32>,
     pub(super) ty: NonNull<Type>,
@@ -121,6 +122,8 @@ pub(super) struct Type {
     pub(super) info: &'static Info,
     /// Of the block; `None` if the global allocator serves it.
     pub(super) class: Option<SizeClass>,
+    /// Blocks of the class; without room if there is none.
+    pub(super) free: FreeList,
 }
 
 /// A type.
@@ -129,8 +132,6 @@ pub(super) struct Info {
     pub(super) name: fn() -> &'static str,
     /// Of the block.
     pub(super) layout: Layout,
-    /// Bytes of the block in front of the header.
-    pub(super) room: usize,
     pub(super) refers: bool,
     /// # Safety
     ///
@@ -154,7 +155,6 @@ impl<T: Trace> Of<T> {
         id: TypeId::of::<T>(),
         name: core::any::type_name::<T>,
         layout: Self::LAYOUT,
-        room: Self::ROOM,
         refers: T::REFERS,
         die: super::life::die::<T>,
         // SAFETY: by the contract of the field it is a `T`, and alive.
@@ -163,6 +163,7 @@ impl<T: Trace> Of<T> {
         clear_refs: |object| unsafe { object.value::<T>().as_ref() }.clear_refs(),
     };
 
+    /// Bytes of the block in front of the header.
     pub(super) const ROOM: usize = if align_of::<T>() > HEADER { align_of::<T>() - HEADER } else { 0 };
 
     pub(super) const LAYOUT: Layout = {

@@ -151,21 +151,10 @@ impl<T: Trace> Drop for Ref<T> {
         // SAFETY: `self` was counted, and is no more; whoever takes the count to zero lets the object die.
         unsafe {
             if self.object.decrement() {
-                last_reference::<T>(self.object);
+                die::<T>(self.object);
             }
         }
     }
-}
-
-/// Out of line: most references are not the last.
-///
-/// # Safety
-///
-/// As for [`die`].
-#[inline(never)]
-unsafe fn last_reference<T: Trace>(object: Object) {
-    // SAFETY: the contract is the same.
-    unsafe { die::<T>(object) };
 }
 
 impl<T: Trace> PartialEq for Ref<T> {

@@ -3,17 +3,16 @@
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
-use core::alloc::Layout;
 use core::any::TypeId;
 use core::cell::{Cell, RefCell};
 use core::ptr::{self, NonNull};
 
 use allocator_api2::alloc::{Allocator, Global};
-use pool::{ArenaSource, Geometry, Pool, Refuse, SizeClass};
+use pool::{ArenaSource, Geometry, Pool, Refuse, Stats};
 
+use super::free_list::{FreeList, ROOM};
 use super::heads::Heads;
-use super::object::{Info, Object, Of, Type};
-use super::trace::Trace;
+use super::object::{Info, Object, Type};
 
 /// How many deaths of what owns something may be inside each other, as in CPython.
 pub(super) const NESTING: usize = 50;
@@ -24,8 +23,12 @@ pub(super) const LEAF_NESTING: usize = NESTING + 2;
 /// What each traversal that is going on adds to the depth: more than deaths ever do.
 pub(super) const TRAVERSING: usize = 1 << 32;
 
-/// Types found without asking the map: as many as fit, by the address of their [`Info`].
+/// Types found without asking the map: as many as fit, by the address of their [`Info`]. (Of one type the compiler may
+/// have put several into the program: each is remembered with the type that all of them mean.)
 const CACHED: usize = 64;
+
+/// A type, by which information it was found.
+type Known = (&'static Info, NonNull<Type>);
 
 pub(super) struct Core {
     /// How many deaths are inside each other now, plus [`TRAVERSING`] for each traversal.
@@ -34,7 +37,7 @@ pub(super) struct Core {
     /// to zero frees the core: see [`release`].
     live: Cell<usize>,
     pool: Pool<Box<dyn ArenaSource>, Refuse>,
-    cache: [Cell<*const Type>; CACHED],
+    cache: [Cell<Option<Known>>; CACHED],
     types: RefCell<BTreeMap<TypeId, NonNull<Type>>>,
     /// The trashcan.
     later: RefCell<Vec<Object>>,
@@ -48,7 +51,7 @@ impl Core {
             depth: Cell::new(0),
             live: Cell::new(1),
             pool: Pool::with_parts(geometry, source, Refuse),
-            cache: [const { Cell::new(ptr::null()) }; CACHED],
+            cache: [const { Cell::new(None) }; CACHED],
             types: RefCell::default(),
             later: RefCell::default(),
             heads: RefCell::default(),
@@ -65,58 +68,95 @@ impl Core {
         self.live.get()
     }
 
-    pub(super) fn pool(&self) -> &Pool<Box<dyn ArenaSource>, Refuse> {
-        &self.pool
+    /// The numbers of the pools, in which objects are the only live blocks.
+    pub(super) fn stats(&self) -> Stats {
+        self.give_back();
+        self.pool.stats()
     }
 
-    /// The type `T` in this heap, whose core is `this`.
     #[inline]
-    pub(super) fn type_of<T: Trace>(this: NonNull<Self>) -> NonNull<Type> {
-        let info: &'static Info = Of::<T>::INFO;
+    fn remembered(&self, info: &'static Info) -> &Cell<Option<Known>> {
+        &self.cache[(ptr::from_ref(info).addr() / 16) % CACHED]
+    }
+
+    /// The type of this information in the heap whose core is `this`; it is known from now on.
+    fn type_of(this: NonNull<Self>, info: &'static Info) -> NonNull<Type> {
         // SAFETY: cores live as long as they are needed, which the caller does.
         let core = unsafe { this.as_ref() };
-        let slot = &core.cache[(ptr::from_ref(info).addr() / 16) % CACHED];
-        // SAFETY: what is in the cache is a type of this core, which lives as long.
-        match unsafe { slot.get().as_ref() } {
-            Some(cached) if ptr::eq(cached.info, info) => NonNull::from(cached),
-            _ => core.find_type(this, info, slot),
-        }
+        // Of one type there may be several in memory, so the id decides.
+        let ty = *core.types.borrow_mut().entry(info.id).or_insert_with(|| {
+            let class = core.pool.class_of_layout(info.layout);
+            let free = FreeList::new(if class.is_some() { ROOM } else { 0 });
+            NonNull::from(Box::leak(Box::new(Type { core: this, info, class, free })))
+        });
+        core.remembered(info).set(Some((info, ty)));
+        ty
     }
 
+    /// Memory for an object of the type of this information, and the type.
     #[cold]
     #[inline(never)]
-    fn find_type(&self, this: NonNull<Self>, info: &'static Info, slot: &Cell<*const Type>) -> NonNull<Type> {
-        // Information of one type may be there twice, so the id decides.
-        let found = *self.types.borrow_mut().entry(info.id).or_insert_with(|| {
-            let class = self.pool.class_of_layout(info.layout);
-            NonNull::from(Box::leak(Box::new(Type { core: this, info, class })))
-        });
-        slot.set(found.as_ptr());
-        found
+    pub(super) fn allocate(this: NonNull<Self>, info: &'static Info) -> Option<(NonNull<Type>, NonNull<u8>)> {
+        let ty = Self::type_of(this, info);
+        // SAFETY: as in `type_of`; types live as long as their core.
+        let (core, known) = unsafe { (this.as_ref(), ty.as_ref()) };
+        let block = match known.class {
+            Some(class) => core.pool.allocate_class(class).or_else(|| {
+                // What others have at hand may make a whole pool.
+                core.give_back();
+                core.pool.allocate_class(class)
+            }),
+            None => Global.allocate(info.layout).ok().map(NonNull::cast),
+        };
+        Some((ty, block?))
     }
 
-    /// Memory for an object of this type.
+    /// The same for a known type, if there is some at hand.
     #[inline]
-    pub(super) fn allocate(&self, class: Option<SizeClass>, layout: Layout) -> Option<NonNull<u8>> {
-        match class {
-            Some(class) => self.pool.allocate_class(class),
-            None => Global.allocate(layout).ok().map(NonNull::cast),
+    pub(super) fn allocate_at_hand(&self, info: &'static Info) -> Option<(NonNull<Type>, NonNull<u8>)> {
+        let (known, ty) = self.remembered(info).get()?;
+        if !ptr::eq(known, info) {
+            return None;
         }
+        // SAFETY: types live as long as the core.
+        let known = unsafe { ty.as_ref() };
+        let block = match known.free.pop() {
+            None => self.pool.allocate_at_hand(known.class?)?,
+            Some(block) => block,
+        };
+        Some((ty, block))
     }
 
     /// Takes memory back.
     ///
     /// # Safety
     ///
-    /// The block is from [`allocate`](Self::allocate) for the same class and layout, was not taken back
-    /// yet, and is not used any more.
+    /// 1. The type is one of this core, and the block was allocated for it: the pointer is the one that
+    ///    was returned then, or was computed from it without a reference in between;
+    /// 2. it was not taken back yet, and is not used any more.
     #[inline]
-    pub(super) unsafe fn free(&self, block: NonNull<u8>, class: Option<SizeClass>, layout: Layout) {
-        // SAFETY: by contract, and the class says who had served it.
+    pub(super) unsafe fn free(&self, ty: &Type, block: NonNull<u8>) {
+        // SAFETY: by contract. A block is large enough for a header; the class is that which it was allocated with, and
+        // without one it is the global allocator's.
         unsafe {
-            match class {
-                Some(_) => self.pool.free_class(block),
-                None => Global.deallocate(block, layout),
+            if !ty.free.push(block) {
+                match ty.class {
+                    Some(class) => self.pool.free_original(block, class),
+                    None => Global.deallocate(block, ty.info.layout),
+                }
+            }
+        }
+    }
+
+    /// Gives the blocks on the types' lists back to the pool.
+    #[cold]
+    fn give_back(&self) {
+        for ty in self.types.borrow().values() {
+            // SAFETY: types live as long as the core.
+            let ty = unsafe { ty.as_ref() };
+            while let (Some(class), Some(block)) = (ty.class, ty.free.pop()) {
+                // SAFETY: what is on the list was taken back for this type, so that it has this class; nobody uses it.
+                unsafe { self.pool.free_original(block, class) };
             }
         }
     }

@@ -180,6 +180,37 @@ fn without_memory_the_value_comes_back() {
     }
 }
 
+/// Blocks that are kept at hand for one type are a pool for another one when memory runs out.
+#[test]
+fn what_is_at_hand_is_given_up_for_others() {
+    let geometry = Geometry::for_cpython(3, 12, 0).unwrap();
+    let heap = PoolHeap::with_source(geometry, Budget::new(GlobalArenas, 1));
+    let mut all = Vec::new();
+    while let Ok(one) = heap.try_alloc([0_u64; 60]) {
+        all.push(one);
+    }
+    assert_eq!(heap.stats().bytes.in_use, 496 * all.len() as u64);
+    assert!(heap.try_alloc(1_u64).is_err());
+    let of_a_pool = geometry.blocks_per_pool(geometry.class_of(496).unwrap());
+    assert!(all.len().is_multiple_of(of_a_pool));
+    all.truncate(all.len() - of_a_pool);
+    assert_eq!(heap.try_alloc(1_u64).as_deref(), Ok(&1));
+    assert_eq!(heap.stats().bytes.in_use, 496 * all.len() as u64);
+    assert_eq!(heap.live(), 1 + all.len());
+}
+
+/// As many as are kept at hand, fewer and more, over and over.
+#[test]
+fn objects_that_come_and_go() {
+    let heap = PoolHeap::default();
+    for count in [1, 15, 16, 17, 100, 1000, 16, 1] {
+        let all: Vec<_> = (0..count).map(|n| (heap.alloc(n), heap.alloc([n; 3]))).collect();
+        assert!(all.iter().enumerate().all(|(at, (one, three))| **one == at && **three == [at; 3]));
+        assert_eq!(heap.live(), 1 + 2 * count);
+    }
+    assert_eq!((heap.live(), heap.stats().bytes.in_use), (1, 0));
+}
+
 #[test]
 fn immortals_stay() {
     let rung = Rc::new(Cell::new(0));

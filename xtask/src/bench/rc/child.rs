@@ -4,7 +4,7 @@ use super::allocator::on_mimalloc;
 use super::peers::{BaconRajan, Dumpster, Gc, Ours, RustCc, Std};
 use super::work::{PASSES, Work};
 use crate::Result;
-use crate::bench::measure::{on_one_processor, warm_up_memory};
+use crate::bench::measure::{high_water_mark, memory, on_one_processor, warm_up_memory};
 
 /// More than any takes.
 const WARM: usize = 1 << 30;
@@ -16,6 +16,17 @@ pub(crate) struct Arguments {
     contender: Contender,
     #[arg(long)]
     work: Work,
+}
+
+/// What the child answers.
+#[derive(serde::Serialize, serde::Deserialize)]
+pub(super) struct Measured {
+    /// By operation, in each pass.
+    pub(super) nanoseconds: [f64; PASSES],
+    /// How much more memory was resident at most than before the first pass.
+    pub(super) peak_bytes: u64,
+    /// How much more is resident after the last pass, in which everything was dropped.
+    pub(super) left_bytes: u64,
 }
 
 /// Who is measured.
@@ -50,17 +61,17 @@ impl Contender {
         }
     }
 
-    fn measure(self, work: Work) -> Result<[f64; PASSES]> {
+    fn measure<R>(self, work: Work, then: impl FnOnce() -> R) -> Result<([f64; PASSES], R)> {
         match self {
-            Self::Ours => work.measure::<Ours>(),
-            Self::Std => work.measure::<Std>(),
+            Self::Ours => work.measure::<Ours, R>(then),
+            Self::Std => work.measure::<Std, R>(then),
             // SAFETY: a work frees what it allocates (an error, which would not be, cannot come from `Rc`), and what it
-            // is given is no memory; this process has one thread.
-            Self::StdMimalloc => unsafe { on_mimalloc(|| work.measure::<Std>()) },
-            Self::RustCc => work.measure::<RustCc>(),
-            Self::BaconRajan => work.measure::<BaconRajan>(),
-            Self::Dumpster => work.measure::<Dumpster>(),
-            Self::Gc => work.measure::<Gc>(),
+            // is given and gives is no memory; this process has one thread.
+            Self::StdMimalloc => unsafe { on_mimalloc(|| work.measure::<Std, R>(then)) },
+            Self::RustCc => work.measure::<RustCc, R>(then),
+            Self::BaconRajan => work.measure::<BaconRajan, R>(then),
+            Self::Dumpster => work.measure::<Dumpster, R>(then),
+            Self::Gc => work.measure::<Gc, R>(then),
         }
     }
 }
@@ -73,6 +84,16 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     )
     .map_err(|error| error.to_string())?;
     warm_up_memory(WARM)?;
-    let measured = on_one_processor(|| arguments.contender.measure(arguments.work))?;
+    // From now on the high-water mark is that of the passes. (If it cannot be reset it is that of the start: too large.)
+    let _ = std::fs::write("/proc/self/clear_refs", "5");
+    let resident = || memory("self", "VmRSS:").unwrap_or(0);
+    let before = resident();
+    let (times, left) = on_one_processor(|| arguments.contender.measure(arguments.work, resident))?;
+    let peak = high_water_mark("self").ok_or("the kernel does not tell how much memory a process has")?;
+    let measured = Measured {
+        nanoseconds: times,
+        peak_bytes: peak.saturating_sub(before),
+        left_bytes: left.saturating_sub(before),
+    };
     crate::answer(&serde_json::json!(measured).to_string())
 }

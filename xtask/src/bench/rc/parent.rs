@@ -7,8 +7,8 @@ use std::process::Command;
 use clap::ValueEnum;
 use serde::Serialize;
 
-use super::child::Contender;
-use super::work::{PASSES, Work};
+use super::child::{Contender, Measured};
+use super::work::Work;
 use super::{Arguments, report};
 use crate::Result;
 use crate::bench::machine::Machine;
@@ -21,32 +21,55 @@ pub(super) struct Results {
     pub(super) machine: Machine,
     pub(super) rounds: u32,
     pub(super) command: String,
-    /// Nanoseconds by operation: the median of the passes after the first. Empty for who ended by a signal.
-    pub(super) times: BTreeMap<Work, BTreeMap<Contender, Rounds>>,
+    /// Empty for who ended by a signal.
+    pub(super) measured: BTreeMap<Work, BTreeMap<Contender, Figures>>,
+}
+
+/// What was measured of one contender at one work, by round.
+#[derive(Default, Serialize)]
+pub(super) struct Figures {
+    /// Nanoseconds by operation in the first pass.
+    pub(super) first: Rounds,
+    /// Nanoseconds by operation: the median of the passes after that.
+    pub(super) again: Rounds,
+    /// The most memory that was resident.
+    pub(super) peak_bytes: Rounds,
+    /// What was resident when everything had been dropped, but for the heap.
+    pub(super) left_bytes: Rounds,
+}
+
+impl Figures {
+    #[expect(clippy::cast_precision_loss, reason = "a few digits are shown")]
+    fn push(&mut self, one: &Measured) {
+        self.first.push(one.nanoseconds[0]);
+        self.again.push(median(&one.nanoseconds[1..]));
+        self.peak_bytes.push(one.peak_bytes as f64);
+        self.left_bytes.push(one.left_bytes as f64);
+    }
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<()> {
     let machine = Machine::now();
-    let mut times: BTreeMap<Work, BTreeMap<Contender, Rounds>> = BTreeMap::new();
+    let mut measured: BTreeMap<Work, BTreeMap<Contender, Figures>> = BTreeMap::new();
     for round in 1..=arguments.rounds {
         for work in Work::ALL {
             eprintln!("round {round} of {}: {}", arguments.rounds, work.title());
             // Another one first each time.
             let order = Contender::ALL.into_iter().cycle().skip(round as usize).take(Contender::ALL.len());
             for contender in order {
-                let rounds = times.entry(work).or_default().entry(contender).or_default();
+                let figures = measured.entry(work).or_default().entry(contender).or_default();
                 // Who ended by a signal would again.
-                if round > 1 && rounds.is_empty() {
+                if round > 1 && figures.again.is_empty() {
                     continue;
                 }
-                if let Some(passes) = measure_once(contender, work)? {
-                    rounds.push(median(&passes[1..]));
+                if let Some(one) = measure_once(contender, work)? {
+                    figures.push(&one);
                 }
             }
         }
     }
     let command = measure::shown(&child(Contender::Ours, Work::Walk)?);
-    let results = Results { machine, rounds: arguments.rounds, command, times };
+    let results = Results { machine, rounds: arguments.rounds, command, measured };
     crate::answer(&if arguments.json { report::json(&results) } else { report::text(&results) })
 }
 
@@ -63,7 +86,7 @@ fn child(contender: Contender, work: Work) -> Result<Command> {
 }
 
 /// `None` if it ended by a signal, as it does when its stack overflows.
-fn measure_once(contender: Contender, work: Work) -> Result<Option<[f64; PASSES]>> {
+fn measure_once(contender: Contender, work: Work) -> Result<Option<Measured>> {
     let mut command = child(contender, work)?;
     let output = command.output().map_err(|error| error.to_string())?;
     let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();

@@ -43,9 +43,11 @@ impl Work {
     }
 
     /// Does it. Nanoseconds by operation (a step; an allocation and its drop) in each pass. What it allocates it frees.
-    pub(super) fn measure<P: Peer>(self) -> Result<[f64; PASSES]> {
+    ///
+    /// In the end, while there still is a heap, `then` is called.
+    pub(super) fn measure<P: Peer, R>(self, then: impl FnOnce() -> R) -> Result<([f64; PASSES], R)> {
         let heap = P::heap()?;
-        Ok(match self {
+        let times = match self {
             Self::Walk => walk::<P>(&heap),
             Self::Pair => passes(PAIRS, || pair::<P>(&heap)),
             Self::Batch => batch::<P>(&heap),
@@ -57,7 +59,8 @@ impl Work {
                 P::collect();
             }),
             Self::List => passes(10_000_000, || list::<P>(&heap)),
-        })
+        };
+        Ok((times, then()))
     }
 }
 
