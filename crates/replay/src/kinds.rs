@@ -4,6 +4,8 @@
 use rc::Part;
 use trace::TypeInfo;
 
+use crate::free_lists;
+
 /// In which order an object gives up its references, compared with the one in which its type tells them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Order {
@@ -28,8 +30,12 @@ pub(crate) enum Finalizes {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Kind {
     pub(crate) order: Order,
+    /// Its objects are deallocated by code of an extension, of which nothing is known.
+    pub(crate) foreign: bool,
     /// Memory of its objects may be kept for others.
     pub(crate) keeps: bool,
+    /// The list in which it is, if it is known when: by its place in [`FREE_LISTS`](crate::free_lists::FREE_LISTS).
+    pub(crate) free_list: Option<usize>,
     /// Whether its finalizer runs when its objects die.
     pub(crate) finalizes: Finalizes,
     /// And that may bring them back to life. (The finalizer of a generator closes it.)
@@ -112,6 +118,8 @@ impl Kind {
     pub(crate) const UNKNOWN: Self = Self {
         order: Order::Given,
         keeps: true,
+        foreign: true,
+        free_list: None,
         finalizes: Finalizes::Given,
         revives: true,
         borrows: true,
@@ -132,6 +140,8 @@ impl Kind {
                 _ => Order::Same,
             },
             keeps: info.foreign || KEPT.contains(&name),
+            foreign: info.foreign,
+            free_list: if info.class || info.foreign { None } else { free_lists::of_type(name, version) },
             finalizes: match family {
                 _ if !info.finalizes => Finalizes::Never,
                 _ if info.class => Finalizes::Always,

@@ -8,6 +8,7 @@ use trace::{
 };
 
 use super::Given;
+use super::kept::Kept;
 use crate::kinds::{Finalizes, Kind, Order};
 
 #[derive(Clone, Copy, Debug)]
@@ -15,6 +16,8 @@ struct Live {
     /// Its count, if counts are followed.
     count: u64,
     block: Option<Block>,
+    /// Bytes asked for for its block, if these tell of what its memory can be kept for; else 0.
+    bytes: u64,
     of: TypeNumber,
     /// Whether its finalizer has run.
     is_finalized: bool,
@@ -48,6 +51,7 @@ pub(super) struct Objects {
     /// What is known of each type, and which object it is.
     types: Vec<(Kind, Option<Object>)>,
     live: BlockTable<Live>,
+    pub(super) kept: Kept,
     /// Unless counts are followed: of what the deaths that are going on refer to.
     told: HashMap<Object, u64>,
     /// The deaths that are going on in this thread.
@@ -72,6 +76,7 @@ impl Objects {
             follows,
             types: Vec::new(),
             live: BlockTable::new(),
+            kept: Kept::default(),
             told: HashMap::new(),
             dying: Vec::new(),
             spare: Vec::new(),
@@ -96,7 +101,8 @@ impl Objects {
             Begins::InBlock(block, _) => Some(block),
             Begins::Elsewhere => None,
         };
-        self.live.push(Live { count: 1, block, of, is_finalized: false });
+        let bytes = block.map_or(0, |block| self.kept.bytes_of(block));
+        self.live.push(Live { count: 1, block, bytes, of, is_finalized: false });
         self.make_stale();
     }
 
@@ -231,11 +237,15 @@ impl Objects {
 
     /// Whether an object's memory is released. What the trace tells of that counts only where it is not known.
     pub(super) fn fate(&mut self, object: Object, told: Fate) -> Fate {
-        if self.live.get(object).is_none_or(|live| live.block.is_none()) {
-            return Fate::Kept;
-        }
+        let Some(Live { block: Some(block), bytes, .. }) = self.live.get(object) else { return Fate::Kept };
         let (kind, _) = self.type_of(object);
-        if kind.keeps || (kind.revives && !self.follows) {
+        if self.follows
+            && let Some(list) = kind.free_list
+        {
+            return if self.kept.keep(list, block, bytes) { Fate::Kept } else { Fate::Released };
+        }
+        // What is kept at other tiers may also have died untold.
+        if kind.foreign || (!self.follows && (kind.keeps || kind.revives)) {
             self.given.kept += 1;
             return told;
         }

@@ -9,6 +9,7 @@
 
 mod happening;
 mod heap;
+mod kept;
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -375,7 +376,10 @@ impl DeathEngine {
                 }
                 self.give_up(object);
             }
-            Step::Block(input) => self.call(input, bases, out)?,
+            Step::Block(input) => {
+                self.objects.kept.called(input);
+                self.call(input, bases, out)?;
+            }
             Step::Described => self.objects.described(self.types.pop_front()),
             Step::Born { of, begins } => {
                 self.objects.born(of, begins);
@@ -411,10 +415,12 @@ impl DeathEngine {
             Step::Returned => return Err(Stopped::NotCalled),
             Step::Collection(_) => {
                 self.thread.collections += 1;
+                self.objects.kept.collection();
                 out.note(Happening::CollectionBegins);
             }
             Step::Collected(_) => {
                 self.thread.collections = self.thread.collections.saturating_sub(1);
+                self.objects.kept.collected();
                 out.note(Happening::CollectionEnds);
             }
             Step::Thread(thread) => {

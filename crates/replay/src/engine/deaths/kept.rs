@@ -1,0 +1,90 @@
+//! Memory that is kept for other objects: the free lists.
+
+use hashbrown::HashMap;
+use trace::{Block, Kind, PackedInput};
+
+use crate::free_lists::FREE_LISTS;
+
+/// A list, and of how many items.
+type Key = (usize, u64);
+
+/// What the free lists hold.
+#[derive(Debug, Default)]
+pub(super) struct Kept {
+    /// How many blocks each list has.
+    lists: HashMap<Key, u32>,
+    /// The blocks in them, with their sizes.
+    blocks: HashMap<Block, (Key, u64)>,
+    /// The block that was asked for last, and how many bytes of it.
+    last: Option<(Block, u64)>,
+    /// The same when collections began that are going on: up to 3.11 that may be between the request for a block and the
+    /// birth in it.
+    before: Vec<Option<(Block, u64)>>,
+    /// The same of blocks that were resized since.
+    resized: HashMap<Block, u64>,
+}
+
+impl Kept {
+    /// The program makes a call of the memory manager.
+    pub(super) fn called(&mut self, input: PackedInput) {
+        match input.kind() {
+            Kind::Allocate if !input.failed() => self.last = Some((input.block(), input.size())),
+            Kind::Resize if !input.failed() => {
+                self.resized.insert(input.block(), input.size());
+            }
+            // Lists are emptied by full collections.
+            Kind::Release => {
+                self.resized.remove(&input.block());
+                self.take(input.block());
+            }
+            _ => {}
+        }
+    }
+
+    /// A collection begins.
+    pub(super) fn collection(&mut self) {
+        self.before.push(self.last);
+    }
+
+    /// A collection is over.
+    pub(super) fn collected(&mut self) {
+        self.last = self.before.pop().flatten();
+    }
+
+    /// An object is born in a block: how many bytes were asked for for that, or 0 if that is not known.
+    pub(super) fn bytes_of(&mut self, block: Block) -> u64 {
+        match self.last.take_if(|(last, _)| *last == block) {
+            Some((_, bytes)) => bytes,
+            None => self.take(block).unwrap_or(0),
+        }
+    }
+
+    /// Takes a block out of its list, if it is in one. Its size.
+    fn take(&mut self, block: Block) -> Option<u64> {
+        let (key, bytes) = self.blocks.remove(&block)?;
+        if let Some(list) = self.lists.get_mut(&key) {
+            *list = list.saturating_sub(1);
+        }
+        Some(bytes)
+    }
+
+    /// An object dies in a block: whether that is kept in this list. `bytes` were asked for for it when the object was born.
+    pub(super) fn keep(&mut self, list: usize, block: Block, bytes: u64) -> bool {
+        let Some(rule) = FREE_LISTS.get(list) else { return false };
+        let bytes = if self.resized.is_empty() { None } else { self.resized.remove(&block) }.unwrap_or(bytes);
+        let items = match &rule.sizes {
+            None => 0,
+            Some(sizes) => match sizes.items_of(bytes) {
+                Some(items) => items,
+                None => return false,
+            },
+        };
+        let kept = self.lists.entry((list, items)).or_insert(0);
+        if *kept >= rule.most {
+            return false;
+        }
+        *kept += 1;
+        self.blocks.insert(block, ((list, items), bytes));
+        true
+    }
+}
