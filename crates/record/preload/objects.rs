@@ -47,6 +47,8 @@ const IS_HEAP_TYPE: usize = 1 << 9;
 /// Where a `PyWeakReference` has its callback, and the next one to the same object.
 const CALLBACK: usize = 3;
 const NEXT: usize = 6;
+/// Where an object of varying size has how many items it has.
+const SIZE: usize = 2;
 /// Where a `PyDictObject` has its values, if it shares its keys with others; else there is nothing.
 const VALUES: usize = 5;
 
@@ -102,6 +104,8 @@ impl Object {
 
 /// `PyDict_Type`, and `PyDict_Next`.
 static DICTIONARY: AtomicPtr<c_void> = AtomicPtr::new(null_mut());
+/// `PyTuple_Type`.
+static TUPLE: AtomicPtr<c_void> = AtomicPtr::new(null_mut());
 static NEXT_ENTRY: AtomicPtr<c_void> = AtomicPtr::new(null_mut());
 
 /// What tells whether the interpreter has begun to finalize, until it has.
@@ -149,6 +153,7 @@ pub fn know(version: &[u8]) -> bool {
     let minor =
         minor.fold(0_u32, |number, digit| number.wrapping_mul(10).wrapping_add(u32::from(digit - b'0')));
     HAS_IMMORTALS.store(minor >= 12, Relaxed);
+    TUPLE.store(find(c"PyTuple_Type"), Relaxed);
     DICTIONARY.store(find(c"PyDict_Type"), Relaxed);
     NEXT_ENTRY.store(find(c"PyDict_Next"), Relaxed);
     let ask = [c"Py_IsFinalizing", c"_Py_IsFinalizing"].map(find);
@@ -225,6 +230,11 @@ pub unsafe fn born(producer: &Producer, object: *mut c_void) {
     let of = unsafe { object.of() };
     // SAFETY: an object's type is alive.
     unsafe { introduce(producer, of) };
+    if of.0 == TUPLE.load(Relaxed) && producer.follows_counts() {
+        // Of one that is born in memory that was kept; else it is not set yet.
+        // SAFETY: the caller's promise.
+        put(producer, slot::VALUE, unsafe { object.word(SIZE) });
+    }
     put(producer, slot::OBJECT_BORN, object.0.addr());
     put(producer, slot::OBJECT_TYPE, of.0.addr());
     if is_type(of) {

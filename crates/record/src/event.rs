@@ -82,7 +82,8 @@ pub enum Event {
 /// What is told of objects, if that is recorded: see [`SessionOptions::objects`](crate::SessionOptions::objects).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ObjectEvent {
-    /// An object was born at this address; its type follows.
+    /// An object was born at this address; its type follows. Where counts are told, the value is how many items a tuple has
+    /// that was born in memory of another one.
     Born(u64),
     /// The type of the object that was born, by its address.
     OfType(u64),

@@ -69,6 +69,11 @@ pub(crate) fn of_type(name: &str, version: (u32, u32)) -> Option<usize> {
         .position(|list| list.name == name && (list.versions[0]..=list.versions[1]).contains(&version))
 }
 
+/// Whether a list keeps blocks of different sizes.
+pub(crate) fn has_sizes(list: usize) -> bool {
+    FREE_LISTS.get(list).is_some_and(|list| list.sizes.is_some())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

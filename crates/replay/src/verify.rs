@@ -270,6 +270,10 @@ fn digest_frame(digest: &mut Xxh3Default, predictions: &Predictions, deaths: &De
             Death::Finalizer(object) => (3, object),
             Death::Callback(object) => (4, object),
             Death::Deposited(object) => (5, object),
+            Death::Reuses(object, block) => {
+                digest.update(&block.to_le_bytes());
+                (6, object)
+            }
         };
         digest.update(&[what]);
         digest.update(&object.to_le_bytes());

@@ -210,6 +210,15 @@ pub struct Totals {
     pub count_facts: u64,
 }
 
+impl Totals {
+    /// Events of all kinds, the unit of every rate and size: calls of the memory manager, and, where these are told, births,
+    /// changes of counts, and references of dying objects.
+    #[must_use]
+    pub fn events_of_all_kinds(&self) -> u64 {
+        self.events + self.objects + self.changes + self.edges
+    }
+}
+
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
 fn is_zero(count: &u64) -> bool {
     *count == 0

@@ -1,6 +1,7 @@
 //! `traces/corpus.json`: which programs are recorded, how, and on what.
 
 use serde::Deserialize;
+use trace::Tier;
 
 use crate::Result;
 
@@ -25,6 +26,12 @@ pub(crate) struct Program {
     pub(crate) processes: u32,
     /// The versions on which it is recorded: `3.11` is any 3.11, `3.11.2` that one.
     pub(crate) pythons: Vec<String>,
+    /// The same with births and deaths of objects.
+    #[serde(default)]
+    pub(crate) objects: Vec<String>,
+    /// And with every change of a count, of interpreters that report these.
+    #[serde(default)]
+    pub(crate) counts: Vec<String>,
     /// The size with which it runs for about a second, where a benchmark begins to look for that size. (The size is
     /// every program's only argument.)
     pub(crate) bench: u64,
@@ -52,10 +59,13 @@ impl Manifest {
 }
 
 impl Program {
-    /// The names of its traces on a version, that of the first process first.
-    pub(crate) fn trace_names(&self, wanted: &str) -> Vec<String> {
-        let number = |process| if process == 0 { String::new() } else { format!("-{process}") };
-        (0..self.processes).map(|process| format!("{}-{wanted}{}.viv", self.name, number(process))).collect()
+    /// All that is recorded of it.
+    pub(crate) fn recordings(&self) -> impl Iterator<Item = Recording<'_>> {
+        let of = |tier| move |version: &'_ String| (tier, version.clone());
+        let all = self.pythons.iter().map(of(Tier::Blocks));
+        let all = all.chain(self.objects.iter().map(of(Tier::Objects)));
+        let all = all.chain(self.counts.iter().map(of(Tier::Counts)));
+        all.map(|(tier, version)| Recording { program: self, version, tier })
     }
 
     /// What follows the interpreter on the command line, from the folder `traces` on.
@@ -64,6 +74,23 @@ impl Program {
         let mut command = vec!["-S".to_owned(), format!("{0}/{0}.py", self.name)];
         command.extend(arguments.iter().cloned());
         command
+    }
+}
+
+/// One recording of a program: on a version, with so much in it.
+pub(crate) struct Recording<'a> {
+    program: &'a Program,
+    pub(crate) version: String,
+    pub(crate) tier: Tier,
+}
+
+impl Recording<'_> {
+    /// The names of its traces, that of the first process first.
+    pub(crate) fn trace_names(&self) -> Vec<String> {
+        let Self { program: Program { name, processes, .. }, version, tier } = self;
+        let tier = if *tier == Tier::Blocks { String::new() } else { format!("-{}", tier.name()) };
+        let number = |process| if process == 0 { String::new() } else { format!("-{process}") };
+        (0..*processes).map(|process| format!("{name}-{version}{tier}{}.viv", number(process))).collect()
     }
 }
 

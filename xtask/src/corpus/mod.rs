@@ -9,6 +9,7 @@ use std::process::{Command, Stdio};
 
 use replay::compare::Check;
 use replay::verify::{Verdict, verify};
+use trace::Tier;
 
 pub(crate) use manifest::{Manifest, Program};
 
@@ -38,7 +39,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     for wanted in &arguments.programs {
         manifest.program(wanted)?;
     }
-    let found = interpreters::find();
+    let (found, instrumented) = (interpreters::find(), interpreters::instrumented());
     let replay = workspace::build_replay()?;
     let temporary = tempfile::tempdir().map_err(|error| format!("no temporary folder: {error}"))?;
     let (mut recorded, mut skipped, mut failed) = (0, 0, Vec::new());
@@ -46,20 +47,25 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         if !arguments.programs.is_empty() && !arguments.programs.contains(&program.name) {
             continue;
         }
-        for wanted in &program.pythons {
-            let names = program.trace_names(wanted);
+        for recording in program.recordings() {
+            let names = recording.trace_names();
             let bundled = |name: &String| folder().join(&program.name).join(name);
             for name in names.iter().filter(|name| arguments.check && bundled(name).exists()) {
                 println!("{name}: bundled: {}", told(verified(&bundled(name)), &mut failed));
             }
-            let Some(python) = interpreters::choose(&found, wanted) else {
-                println!("{}: skipped: no CPython {wanted} here", names[0]);
+            let (among, kind) = match recording.tier {
+                Tier::Counts => (&instrumented, "instrumented CPython"),
+                _ => (&found, "CPython"),
+            };
+            let Some(python) = interpreters::choose(among, &recording.version) else {
+                println!("{}: skipped: no {kind} {} here", names[0], recording.version);
                 skipped += 1;
                 continue;
             };
             // Never half a trace where a whole one was.
             let fresh: Vec<_> = names.iter().map(|name| temporary.path().join(name)).collect();
-            record(&replay, python, program, &fresh[0]).map_err(|why| format!("{}: {why}", names[0]))?;
+            record(&replay, python, program, recording.tier, &fresh[0])
+                .map_err(|why| format!("{}: {why}", names[0]))?;
             let mut good = true;
             for (name, fresh) in names.iter().zip(&fresh) {
                 let verdict = verified(fresh);
@@ -98,9 +104,9 @@ fn told(verdict: Result<u64>, failed: &mut Vec<String>) -> String {
 
 /// Records a program as the corpus does: in an environment of its own, so that neither the caller's variables nor its
 /// folder show in what the program allocates.
-fn record(replay: &Path, python: &Interpreter, program: &Program, output: &Path) -> Result<()> {
+fn record(replay: &Path, python: &Interpreter, program: &Program, tier: Tier, output: &Path) -> Result<()> {
     let mut command = Command::new(replay);
-    command.arg("record").arg("--redact").arg("--output").arg(output);
+    command.args(["record", "--redact", "--tier", tier.name(), "--output"]).arg(output);
     if program.processes > 1 {
         command.arg("--follow");
     }

@@ -44,23 +44,23 @@ fn programs(manifest: &Manifest) -> String {
 
 fn recordings(manifest: &Manifest) -> Result<String> {
     let mut text =
-        "| trace | CPython | program | events | arenas (given back) | bytes |\n|---|---|---|--:|--:|--:|\n"
+        "| trace | CPython | tier | program | events | arenas (given back) | bytes |\n|---|---|---|---|--:|--:|--:|\n"
             .to_owned();
     let (mut count, mut events, mut bytes) = (0, 0, 0);
     for program in &manifest.programs {
-        for name in program.pythons.iter().flat_map(|wanted| program.trace_names(wanted)) {
+        for name in program.recordings().flat_map(|recording| recording.trace_names()) {
             let path = super::folder().join(&program.name).join(&name);
             if !path.exists() {
                 continue;
             }
             let summary = traces::summary(&path)?;
             count += 1;
-            events += summary.totals.events;
+            events += summary.totals.events_of_all_kinds();
             bytes += summary.bytes;
             row(&mut text, program, &name, &summary);
         }
     }
-    let _ = writeln!(text, "| {count} traces | | | {events} | | {bytes} |");
+    let _ = writeln!(text, "| {count} traces | | | | {events} | | {bytes} |");
     Ok(text)
 }
 
@@ -73,8 +73,12 @@ fn row(text: &mut String, program: &Program, name: &str, summary: &Summary) {
     let released = totals.arena_facts - totals.arenas;
     let _ = writeln!(
         text,
-        "| [{name}]({0}/{name}) | {1} | `{command}` | {2} | {3} ({released}) | {bytes} |",
-        program.name, build, totals.events, totals.arenas
+        "| [{name}]({0}/{name}) | {1} | {2} | `{command}` | {3} | {4} ({released}) | {bytes} |",
+        program.name,
+        build,
+        summary.header.tier.name(),
+        totals.events_of_all_kinds(),
+        totals.arenas
     );
 }
 

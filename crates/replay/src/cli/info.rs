@@ -158,26 +158,32 @@ fn text<R: std::io::Read>(reader: &Reader<R>, frames: u64) -> String {
     line("ending", ending);
     line("recorded by", header.recorder.clone());
     line("format", format!("{}, {} frames", reader.version(), numbers::count(frames)));
-    let per_event = numbers::ratio(reader.bytes_read(), totals.events);
+    let per_event = numbers::ratio(reader.bytes_read(), totals.events_of_all_kinds());
     line("size", format!("{}, {per_event:.2} bytes per event", numbers::bytes(reader.bytes_read())));
-    line("events", numbers::count(totals.events));
-    for (name, number) in [
-        ("allocate", totals.allocates),
-        ("resize", totals.resizes),
-        ("release", totals.releases),
-        ("mark", totals.marks),
+    line("events", numbers::count(totals.events_of_all_kinds()));
+    let tier = header.tier;
+    for (name, from, number) in [
+        ("allocate", trace::Tier::Blocks, totals.allocates),
+        ("resize", trace::Tier::Blocks, totals.resizes),
+        ("release", trace::Tier::Blocks, totals.releases),
+        ("mark", trace::Tier::Blocks, totals.marks),
+        ("birth", trace::Tier::Objects, totals.objects),
+        ("reference", trace::Tier::Objects, totals.edges),
+        ("count", trace::Tier::Counts, totals.changes),
     ] {
-        line(&format!("  {name}"), numbers::count(number));
+        if tier >= from {
+            line(&format!("  {name}"), numbers::count(number));
+        }
     }
     line("arenas", numbers::count(totals.arenas));
-    if header.tier >= trace::Tier::Objects {
-        line("objects", numbers::count(totals.objects));
-    }
     line("facts", String::new());
     line("  placement", numbers::count(totals.placement_facts));
     line("  arenas", numbers::count(totals.arena_facts));
     if header.tier >= trace::Tier::Objects {
         line("  deaths", numbers::count(totals.death_facts));
+    }
+    if header.tier >= trace::Tier::Counts {
+        line("  counts", numbers::count(totals.count_facts));
     }
     line("discloses", disclosed(header).join(", "));
     out

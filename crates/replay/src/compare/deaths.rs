@@ -108,7 +108,7 @@ impl Deaths {
             None => (None, None),
             Some(Stopped::NoBeginning(object)) => (Some(Some(Death::Begins(*object))), Some(None)),
             Some(Stopped::NoEnd(object)) => (Some(Some(Death::Ends(*object, Fate::Released))), Some(None)),
-            Some(Stopped::NotAlive(_) | Stopped::NotCalled | Stopped::NoThread(_)) => {
+            Some(Stopped::NotAlive(_) | Stopped::NotCalled | Stopped::NothingKept | Stopped::NoThread(_)) => {
                 (Some(None), Some(None))
             }
             Some(Stopped::NoCall(object)) => (Some(Some(Death::Finalizer(*object))), Some(None)),

@@ -65,6 +65,7 @@ impl Notes {
             }
             Some(Death::Finalizer(object)) => format!("the finalizer of {} is called", who(object)),
             Some(Death::Callback(object)) => format!("the callback of {} is called", who(object)),
+            Some(Death::Reuses(object, block)) => format!("{} begins in block {block}", who(object)),
             Some(Death::Deposited(object)) => format!("the death of {} is put off", who(object)),
         }
     }

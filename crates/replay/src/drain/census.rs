@@ -4,7 +4,7 @@ use std::io::Write;
 
 use hashbrown::HashMap;
 use record::ObjectEvent;
-use trace::{Begins, Block, Object, TypeInfo, TypeNumber, Writer};
+use trace::{Begins, Block, Death, Object, TypeInfo, TypeNumber, Writer};
 
 use super::addresses::Addresses;
 use crate::kinds::{Kind, minor_version};
@@ -122,19 +122,26 @@ impl Census {
         OFFSETS.map(|offset| address.wrapping_add(offset)).into_iter().find(is_it)
     }
 
-    /// An object is born at an address; `found` says in which block. Nothing if its type is not known.
+    /// An object is born at an address; `found` says in which block, and `kept` how many items it has if that was kept for
+    /// it. Nothing if its type is not known.
     pub(super) fn born<W: Write>(
         &mut self,
         address: u64,
         of: u64,
         found: Option<(Block, u64)>,
+        kept: Option<u64>,
         writer: &mut Writer<W>,
     ) -> Result<(), trace::Error> {
         let Some(kind) = self.types.get(&of) else { return Ok(()) };
-        let begins = found.map_or(Begins::Elsewhere, |(block, offset)| {
-            Begins::InBlock(block, u32::try_from(offset).unwrap_or_default())
-        });
+        let begins = match found {
+            None => Begins::Elsewhere,
+            Some(_) if let Some(items) = kept => Begins::Kept(items),
+            Some((block, offset)) => Begins::InBlock(block, u32::try_from(offset).unwrap_or_default()),
+        };
         let object = writer.born(kind.number, begins)?;
+        if let (Some((block, _)), Some(_)) = (found, kept) {
+            writer.observed(Death::Reuses(object, block));
+        }
         self.strangers.remove(&address);
         let block = found.map(|(block, _)| block);
         self.live.insert(address, Live { object, of, block });

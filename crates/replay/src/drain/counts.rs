@@ -9,12 +9,13 @@
 
 use std::io::Write;
 
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 use record::{ObjectEvent, ReferentCount};
 use trace::{Beginning, Block, COUNT_LIMIT, Death, Edge, Fate, Object, Step, Writer};
 
 use super::addresses::Addresses;
 use super::census::{Census, Live};
+use crate::free_lists::has_sizes;
 use crate::kinds::Order;
 
 /// A death that is going on.
@@ -75,7 +76,10 @@ pub(super) struct Counts {
     /// The threads by what tells them apart.
     known_threads: HashMap<u64, usize>,
     thread: usize,
-    born: Option<u64>,
+    /// An object that is born, and how many items it may have.
+    born: Option<(u64, u64)>,
+    /// Blocks in which objects died, and which were not released.
+    kept: HashSet<Block>,
     /// The number that belongs to the next event.
     value: u64,
     being_told: Option<Dying>,
@@ -121,6 +125,7 @@ impl Counts {
             return Ok(true);
         }
         let Some(object) = self.census.in_block(block, address) else {
+            self.kept.remove(&block);
             self.step();
             return Ok(false);
         };
@@ -150,6 +155,9 @@ impl Counts {
         self.tell_steps(writer);
         let Some(Context::Death(open)) = self.threads[self.thread].last_mut() else { return };
         open.is_over = true;
+        if fate == Fate::Kept && !open.is_revived {
+            self.kept.extend(open.live.block);
+        }
         writer.ends(fate);
         writer.observed(Death::Ends(open.live.object, fate));
         let is_its = self.dying.get(&open.address) == Some(&open.live.object);
@@ -270,12 +278,17 @@ impl Counts {
             }
             ObjectEvent::Down(address) => self.down(address, writer)?,
             ObjectEvent::Set(address) => self.set(address, value),
-            ObjectEvent::Born(address) => self.born = Some(address),
+            ObjectEvent::Born(address) => self.born = Some((address, value)),
             ObjectEvent::OfType(of) => {
-                if let Some(address) = self.born.take() {
+                if let Some((address, items)) = self.born.take() {
                     self.step();
                     self.dying.remove(&address);
-                    self.census.born(address, of, Census::block_at(address, addresses), writer)?;
+                    let found = Census::block_at(address, addresses);
+                    let was_kept = found.is_some_and(|(block, _)| self.kept.remove(&block));
+                    // Of other types it is not known which block is used again.
+                    let list = self.census.kind_of(of).free_list.filter(|_| was_kept);
+                    let items = list.map(|list| if has_sizes(list) { items } else { 0 });
+                    self.census.born(address, of, found, items, writer)?;
                 } else if let Some(dying) = &mut self.being_told {
                     dying.of = of;
                 }

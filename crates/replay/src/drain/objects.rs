@@ -299,7 +299,7 @@ impl Objects {
         self.leave(writer);
         self.make_stale();
         self.step();
-        self.census.born(address, of, found, writer)
+        self.census.born(address, of, found, None, writer)
     }
 
     fn dies<W: Write>(&mut self, address: u64, writer: &mut Writer<W>) -> Result<(), trace::Error> {

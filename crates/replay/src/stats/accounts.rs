@@ -270,7 +270,8 @@ impl Accounts {
         let account = account.unwrap_or_else(|| self.account("(unknown)"));
         let number = match begins {
             Begins::InBlock(block, _) => Some(block),
-            Begins::Elsewhere => None,
+            // The engine says in which block.
+            Begins::Kept(_) | Begins::Elsewhere => None,
         };
         let block = number.and_then(|number| Some((number, self.blocks.get(number)?)));
         let size = block.map_or(0, |(_, block)| block.size);

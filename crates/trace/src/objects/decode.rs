@@ -5,10 +5,10 @@ use crate::event::PackedInput;
 use crate::frame::stream;
 use crate::inputs::Numbers;
 use crate::objects::encode::{
-    ANOTHER, BEGINS, BORN_ELSEWHERE, BORN_HERE, BORN_IN_BLOCK, CALL, CALLBACK, CALLS, COLLECTED, COLLECTION,
-    DEPOSITED, DESCRIBED, DIES, DOWN, ENDS, FINALIZED, FINALIZER, GIVES, GOES_ON, IMMORTAL, OBJECT, OFFSET,
-    OFFSETS, OLD_STRANGER, PUT_OFF, RARE, RELEASED, RETURNED, RETYPED, SET, STEPS, STEPS_AFTER, TAKEN_UP,
-    THREAD, UP, WITH_WEAK,
+    ANOTHER, BEGINS, BORN_ELSEWHERE, BORN_HERE, BORN_IN_BLOCK, BORN_KEPT, CALL, CALLBACK, CALLS, COLLECTED,
+    COLLECTION, DEPOSITED, DESCRIBED, DIES, DOWN, ENDS, FINALIZED, FINALIZER, GIVES, GOES_ON, IMMORTAL,
+    OBJECT, OFFSET, OFFSETS, OLD_STRANGER, PUT_OFF, RARE, RELEASED, RETURNED, RETYPED, REUSES, SET, STEPS,
+    STEPS_AFTER, TAKEN_UP, THREAD, UP, WITH_WEAK,
 };
 use crate::objects::fetched::{Item, Told};
 use crate::objects::recent::Recent;
@@ -136,6 +136,12 @@ impl<C: Iterator<Item = PackedInput>> Steps<'_, C> {
                 let block = block.ok_or(self.births.out_of_range())?;
                 let offset = u32::try_from(self.births.number()?).map_err(|_| self.births.out_of_range())?;
                 self.born(of, Begins::InBlock(block, offset))
+            }
+            BORN_KEPT => {
+                let number = self.births.number()?;
+                let of = self.type_numbered(number)?;
+                let items = self.births.number()?;
+                self.born(of, Begins::Kept(items))
             }
             BORN_ELSEWHERE => {
                 let number = self.births.number()?;
@@ -297,6 +303,7 @@ fn observed(mut numbers: Numbers<'_>, first: u64, born: u64, out: &mut ObjectFra
             FINALIZER => Death::Finalizer(object),
             CALLBACK => Death::Callback(object),
             DEPOSITED => Death::Deposited(object),
+            REUSES => Death::Reuses(object, numbers.number()?),
             code => return Err(Malformed::Code { id: stream::DEATHS, code }),
         });
     }

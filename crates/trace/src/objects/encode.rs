@@ -27,6 +27,7 @@ pub(super) const RETURNED: u8 = RARE + 11;
 pub(super) const FINALIZED: u8 = RARE + 12;
 pub(super) const COLLECTION: u8 = RARE + 13;
 pub(super) const COLLECTED: u8 = RARE + 14;
+pub(super) const BORN_KEPT: u8 = RARE + 15;
 
 /// Objects begin at multiples of this.
 pub(super) const OFFSET: u32 = 16;
@@ -56,6 +57,7 @@ pub(super) const WITH_WEAK: u8 = 0x80;
 pub(super) const FINALIZER: u8 = 4;
 pub(super) const CALLBACK: u8 = 5;
 pub(super) const DEPOSITED: u8 = 6;
+pub(super) const REUSES: u8 = 7;
 
 /// Encodes the objects of a frame under construction.
 #[derive(Debug, Default)]
@@ -180,6 +182,11 @@ impl Encoder {
                     varint::write(&mut self.births, distance);
                     varint::write(&mut self.births, offset.into());
                 }
+            }
+            Begins::Kept(items) => {
+                self.input(BORN_KEPT);
+                varint::write(&mut self.births, of.into());
+                varint::write(&mut self.births, items);
             }
             Begins::Elsewhere => {
                 self.input(BORN_ELSEWHERE);
@@ -316,9 +323,13 @@ impl Encoder {
             Death::Finalizer(_) => FINALIZER,
             Death::Callback(_) => CALLBACK,
             Death::Deposited(_) => DEPOSITED,
+            Death::Reuses(..) => REUSES,
         };
         self.deaths.push(code);
         name(&mut self.deaths, death.object(), &mut self.last[2]);
+        if let Death::Reuses(_, block) = death {
+            varint::write(&mut self.deaths, block);
+        }
         self.size += 1;
     }
 }

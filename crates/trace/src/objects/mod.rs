@@ -59,6 +59,9 @@ impl TypeInfo {
 pub enum Begins {
     /// So many bytes behind the beginning of a block: behind what the collector has there.
     InBlock(Block, u32),
+    /// In the memory of an object that died, which its type kept for it. An object of varying size has so many items; else
+    /// that is 0. Which block that is, is an answer ([`Death::Reuses`]).
+    Kept(u64),
     /// In memory that no recorded call gave.
     Elsewhere,
 }
@@ -135,6 +138,8 @@ pub enum Death {
     Callback(Object),
     /// Its death is put off: it is in the trashcan.
     Deposited(Object),
+    /// It is born in this block, which was kept for it.
+    Reuses(Object, Block),
 }
 
 impl Death {
@@ -146,7 +151,8 @@ impl Death {
             | Self::Ends(object, _)
             | Self::Finalizer(object)
             | Self::Callback(object)
-            | Self::Deposited(object) => object,
+            | Self::Deposited(object)
+            | Self::Reuses(object, _) => object,
         }
     }
 }

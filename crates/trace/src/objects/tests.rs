@@ -24,7 +24,7 @@ enum Told {
     /// Of the block that is alive and this number, modulo how many are.
     Release(usize, bool),
     Described(TypeInfo),
-    Born(bool),
+    Born(u8),
     Step(u64, u8, u64),
     Begins(bool, u64, Vec<(Option<u64>, u32)>, Vec<u64>),
     Steps(u64, Option<u64>),
@@ -54,7 +54,7 @@ fn told() -> impl Strategy<Value = Vec<Told>> {
         4 => Just(Told::Allocate),
         3 => (any::<usize>(), any::<bool>()).prop_map(|(which, by_death)| Told::Release(which, by_death)),
         1 => info,
-        4 => any::<bool>().prop_map(Told::Born),
+        4 => (0..9_u8).prop_map(Told::Born),
         9 => (any::<u64>(), any::<u8>(), any::<u64>()).prop_map(|(object, what, value)| Told::Step(object, what, value)),
         2 => (any::<bool>(), any::<u64>(), edges, prop::collection::vec(any::<u64>(), 0..3)
         )
@@ -64,7 +64,7 @@ fn told() -> impl Strategy<Value = Vec<Told>> {
         1 => Just(Told::Calls),
         1 => any::<bool>().prop_map(Told::Trashcan),
         2 => (any::<u64>(), any::<bool>()).prop_map(|(object, kept)| Told::Ends(object, kept)),
-        1 => (any::<u64>(), 0..3_u8).prop_map(|(object, what)| Told::Observed(object, what)),
+        1 => (any::<u64>(), 0..4_u8).prop_map(|(object, what)| Told::Observed(object, what)),
     ];
     prop::collection::vec(one, 0..200)
 }
@@ -139,12 +139,15 @@ proptest! {
                     infos.push(info);
                     steps.push(Some(Step::Described));
                 }
-                Told::Born(elsewhere) => {
+                Told::Born(how) => {
                     if types == 0 || blocks == 0 {
                         continue;
                     }
-                    let begins =
-                        if elsewhere { Begins::Elsewhere } else { Begins::InBlock(objects % blocks, 16) };
+                    let begins = match how {
+                        0 => Begins::Elsewhere,
+                        1 => Begins::Kept(objects % 4),
+                        _ => Begins::InBlock(objects % blocks, u32::from(how) * 8),
+                    };
                     prop_assert_eq!(writer.born(types - 1, begins).unwrap(), objects);
                     objects += 1;
                     steps.push(Some(Step::Born { of: types - 1, begins }));
@@ -217,7 +220,12 @@ proptest! {
                 }
                 Told::Observed(number, what) => {
                     let object = whom(number, &mut writer);
-                    let death = [Death::Begins, Death::Finalizer, Death::Callback][usize::from(what)](object);
+                    let death = match what {
+                        0 => Death::Begins(object),
+                        1 => Death::Finalizer(object),
+                        2 => Death::Callback(object),
+                        _ => Death::Reuses(object, number),
+                    };
                     writer.observed(death);
                     deaths.push(death);
                 }

@@ -96,14 +96,21 @@ impl Objects {
         self.types.extend(info.map(|info| (Kind::of(&info, self.version), info.object)));
     }
 
-    pub(super) fn born(&mut self, of: TypeNumber, begins: Begins) {
-        let block = match begins {
-            Begins::InBlock(block, _) => Some(block),
-            Begins::Elsewhere => None,
+    /// An object is born. `None` if it is said to be in kept memory, and there is none. In such memory, whose that is.
+    pub(super) fn born(&mut self, of: TypeNumber, begins: Begins) -> Option<Option<(Object, Block)>> {
+        let (block, bytes) = match begins {
+            Begins::InBlock(block, _) => (Some(block), self.kept.bytes_of(block)),
+            Begins::Kept(items) => {
+                let kind = usize::try_from(of).ok().and_then(|of| self.types.get(of));
+                let list = kind.and_then(|(kind, _)| kind.free_list)?;
+                let (block, bytes) = self.kept.reuse(list, items)?;
+                (Some(block), bytes)
+            }
+            Begins::Elsewhere => (None, 0),
         };
-        let bytes = block.map_or(0, |block| self.kept.bytes_of(block));
-        self.live.push(Live { count: 1, block, bytes, of, is_finalized: false });
+        let object = self.live.push(Live { count: 1, block, bytes, of, is_finalized: false });
         self.make_stale();
+        Some(block.filter(|_| matches!(begins, Begins::Kept(_))).map(|block| (object, block)))
     }
 
     pub(super) fn retyped(&mut self, object: Object, of: TypeNumber) {

@@ -11,8 +11,8 @@ type Key = (usize, u64);
 /// What the free lists hold.
 #[derive(Debug, Default)]
 pub(super) struct Kept {
-    /// How many blocks each list has.
-    lists: HashMap<Key, u32>,
+    /// The blocks in each list, the last one that was kept last.
+    lists: HashMap<Key, Vec<Block>>,
     /// The blocks in them, with their sizes.
     blocks: HashMap<Block, (Key, u64)>,
     /// The block that was asked for last, and how many bytes of it.
@@ -62,10 +62,19 @@ impl Kept {
     /// Takes a block out of its list, if it is in one. Its size.
     fn take(&mut self, block: Block) -> Option<u64> {
         let (key, bytes) = self.blocks.remove(&block)?;
-        if let Some(list) = self.lists.get_mut(&key) {
-            *list = list.saturating_sub(1);
+        if let Some(list) = self.lists.get_mut(&key)
+            && let Some(at) = list.iter().rposition(|one| *one == block)
+        {
+            list.remove(at);
         }
         Some(bytes)
+    }
+
+    /// An object of so many items is born in memory that this list kept. The block, and its size.
+    pub(super) fn reuse(&mut self, list: usize, items: u64) -> Option<(Block, u64)> {
+        let block = self.lists.get_mut(&(list, items))?.pop()?;
+        let (_, bytes) = self.blocks.remove(&block)?;
+        Some((block, bytes))
     }
 
     /// An object dies in a block: whether that is kept in this list. `bytes` were asked for for it when the object was born.
@@ -79,11 +88,11 @@ impl Kept {
                 None => return false,
             },
         };
-        let kept = self.lists.entry((list, items)).or_insert(0);
-        if *kept >= rule.most {
+        let kept = self.lists.entry((list, items)).or_default();
+        if kept.len() >= rule.most as usize {
             return false;
         }
-        *kept += 1;
+        kept.push(block);
         self.blocks.insert(block, ((list, items), bytes));
         true
     }

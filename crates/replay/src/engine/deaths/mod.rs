@@ -16,7 +16,7 @@ use std::fmt;
 
 use rc::{Count, Death as Dying, Deaths, Heap, Holds, Rules};
 use trace::{
-    Allocator, Death, Fate, Fetched, Object, ObjectFrame, PackedInput, STRANGER, Step, Tier, TypeInfo,
+    Allocator, Begins, Death, Fate, Fetched, Object, ObjectFrame, PackedInput, STRANGER, Step, Tier, TypeInfo,
 };
 
 use super::{Engine, EngineError, Predictions};
@@ -90,6 +90,8 @@ pub enum Stopped {
     NoCall(Object),
     /// A finalizer or a callback is said to return, and none is predicted to run.
     NotCalled,
+    /// An object is said to be born in memory that was kept, and none was.
+    NothingKept,
     /// There is no such thread, nor is it the next one.
     NoThread(u32),
     /// The blocks cannot be replayed.
@@ -114,6 +116,9 @@ impl fmt::Display for Stopped {
             }
             Self::NotCalled => {
                 write!(f, "a finalizer or a callback returns, and none was predicted to be called")
+            }
+            Self::NothingKept => {
+                write!(f, "an object is born in memory that was kept for it, and none was predicted to be")
             }
             Self::NoThread(thread) => write!(f, "thread {thread} goes on, which does not exist"),
             Self::Blocks(error) => error.fmt(f),
@@ -382,7 +387,11 @@ impl DeathEngine {
             }
             Step::Described => self.objects.described(self.types.pop_front()),
             Step::Born { of, begins } => {
-                self.objects.born(of, begins);
+                let mut begins = begins;
+                if let Some((object, block)) = self.objects.born(of, begins).ok_or(Stopped::NothingKept)? {
+                    out.deaths.push(Death::Reuses(object, block));
+                    begins = Begins::InBlock(block, 0);
+                }
                 out.note(Happening::Born { of, begins });
             }
             Step::Dies(object) => {
