@@ -6,6 +6,7 @@ mod blind;
 mod command;
 mod corpus;
 mod damage;
+mod damage_objects;
 mod deaths;
 mod endings;
 mod instrumented;

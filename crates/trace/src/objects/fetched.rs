@@ -61,6 +61,11 @@ impl FetchedDeaths {
         self.weak.push_back(reference);
     }
 
+    /// What dying objects refer to, to be changed: for who wants to know whether that is noticed.
+    pub fn edges_mut(&mut self) -> impl Iterator<Item = &mut Edge> {
+        self.edges.iter_mut()
+    }
+
     /// How many references are told of.
     pub(super) fn edges(&self) -> usize {
         self.edges.len()
