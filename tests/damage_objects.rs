@@ -285,3 +285,41 @@ fn an_edge_that_leads_elsewhere_is_found() {
         assert!(found >= if tier == Tier::Counts { 8 * 4 } else { 8 }, "{tier:?} {found}");
     }
 }
+
+/// Whatever a trace says that its program did, the engine comes to an end, and facts are conserved (see `replayed`).
+#[test]
+fn steps_that_make_no_sense_are_refused_or_replayed() {
+    let mut random = 1_u64;
+    let mut next = move |below: usize| {
+        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        usize::try_from(random >> 33).unwrap() % below.max(1)
+    };
+    let mut stopped = 0;
+    for path in traces(Tier::Counts).into_iter().filter(|path| path.to_string_lossy().contains("errors")) {
+        for round in 0..60 {
+            let result = replayed(&path, |frames| {
+                for _ in 0..=round % 7 {
+                    let frame = next(frames.len());
+                    let frame = &mut frames[frame].objects;
+                    let (one, other) = (next(frame.steps.len()), next(frame.steps.len()));
+                    let object = [STRANGER | 3, 5, 20_000, u64::MAX >> 1][next(4)];
+                    frame.steps[one] = match next(11) {
+                        0 => Step::Up(object),
+                        1 => Step::Down(object),
+                        2 => Step::Set(object, [0, 1, u64::MAX][next(3)]),
+                        3 => Step::Dies(object),
+                        4 => Step::Thread([0, 1, 2, u32::MAX][next(4)]),
+                        5 => Step::Returned,
+                        6 => Step::Born { of: 7, begins: trace::Begins::Kept(3) },
+                        7 => Step::Retyped(object, u32::MAX),
+                        8 => Step::Collected(1),
+                        9 => Step::Collection(2),
+                        _ => frame.steps[other],
+                    };
+                }
+            });
+            stopped += u32::from(result.stopped.is_some());
+        }
+    }
+    assert!(stopped > 20, "{stopped}");
+}

@@ -161,6 +161,9 @@ pub struct Accounts {
     pub survived: ByAge,
     /// Of each type inside of whose deaths something died that no reference explains: how many of which type.
     pub hidden: HashMap<(Option<usize>, usize), u64>,
+    /// References that objects of one type gave up when they died, and of which they had not told, to objects of another: how
+    /// many.
+    pub hidden_references: HashMap<(Option<usize>, Option<usize>), u64>,
     /// What died inside of deaths.
     pub cascades: Cascades,
     numbers: Vec<usize>,
@@ -195,6 +198,7 @@ impl Accounts {
             died_bytes: ByAge::default(),
             survived: ByAge::default(),
             hidden: HashMap::new(),
+            hidden_references: HashMap::new(),
             cascades: Cascades::new(top),
             numbers: Vec::new(),
             names: HashMap::new(),
@@ -226,6 +230,10 @@ impl Accounts {
             Happening::Born { of, begins } => self.born(of, begins),
             Happening::Begins(object, cause) => self.begins(object, cause),
             Happening::Ends { object, lives_on, .. } => self.ends(object, lives_on),
+            Happening::Hidden { of, to } => {
+                let types = [of, to].map(|object| self.live.get(object).map(|live| live.account));
+                *self.hidden_references.entry(types.into()).or_default() += 1;
+            }
             Happening::CollectionBegins => {
                 self.thread.collecting.push((self.live.births(), self.thread.open.len()));
             }

@@ -39,6 +39,9 @@ pub struct Report {
     pub cascades: Cascades,
     /// Deaths inside of others that no known reference explains, the most frequent first.
     pub hidden: Vec<Hidden>,
+    /// References that dying objects gave up and had not told of, the most frequent first. Only known where changes of
+    /// counts are.
+    pub hidden_references: Vec<HiddenReferences>,
     /// Types by name, those with most births first.
     pub types: Vec<Type>,
 }
@@ -191,6 +194,17 @@ pub struct Cascade {
     pub bytes: u64,
 }
 
+/// References that dying objects gave up and had not told of.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct HiddenReferences {
+    /// The type of the object that died. Absent if it was born before the recording.
+    pub of: Option<String>,
+    /// The type of what it referred to.
+    pub to: Option<String>,
+    /// How many.
+    pub references: u64,
+}
+
 /// Deaths inside of others that no known reference explains.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Hidden {
@@ -301,6 +315,12 @@ impl Report {
             let order = other.deaths.cmp(&one.deaths);
             order.then_with(|| (&one.inside, &one.died).cmp(&(&other.inside, &other.died)))
         });
+        let references = |(&(of, to), &references): (&(Option<usize>, Option<usize>), &u64)| {
+            HiddenReferences { of: of.map(name), to: to.map(name), references }
+        };
+        let mut hidden_references: Vec<_> = accounts.hidden_references.iter().map(references).collect();
+        hidden_references
+            .sort_by(|one, other| other.references.cmp(&one.references).then_with(|| one.cmp(other)));
         let inside = &accounts.cascades.inside;
         let longest = accounts.cascades.longest().into_iter().map(|cascade| {
             let Reverse(event) = cascade.event;
@@ -336,6 +356,7 @@ impl Report {
                 longest: longest.collect(),
             },
             hidden,
+            hidden_references,
             types,
         };
         (report, Curve { lifetimes: all.allocated, born: all.born })

@@ -60,6 +60,7 @@ impl Page {
         self.sizes(report);
         self.cascades(report);
         self.hidden(report);
+        self.hidden_references(report);
         self.out
     }
 
@@ -331,6 +332,30 @@ impl Page {
         let head = ["inside of the death of", "died", "deaths", "of these"];
         self.table("Hidden edges: deaths that no known reference explains", head, 2, rows);
         self.more(report.hidden.len(), "pairs");
+    }
+
+    fn hidden_references(&mut self, report: &Report) {
+        if report.hidden_references.is_empty() {
+            return;
+        }
+        let all: u64 = report.hidden_references.iter().map(|hidden| hidden.references).sum();
+        let name = |name: &Option<String>| name.as_deref().map_or_else(|| UNSEEN.to_owned(), cut);
+        let rows: Vec<_> = report
+            .hidden_references
+            .iter()
+            .take(self.top)
+            .map(|hidden| {
+                [
+                    name(&hidden.of),
+                    name(&hidden.to),
+                    numbers::count(hidden.references),
+                    percent(hidden.references, all),
+                ]
+            })
+            .collect();
+        let head = ["given up by a dying", "to", "references", "of these"];
+        self.table("Hidden references: of which their objects had not told", head, 2, rows);
+        self.more(report.hidden_references.len(), "pairs");
     }
 }
 

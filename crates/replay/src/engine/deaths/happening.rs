@@ -28,6 +28,14 @@ pub enum Happening {
         /// It was brought back to life: it has not died.
         lives_on: bool,
     },
+    /// The innermost death, which is this object's, gives up a reference of which that did not tell. (Only where changes of
+    /// counts are told.)
+    Hidden {
+        /// Who dies.
+        of: Object,
+        /// To what the reference is.
+        to: Object,
+    },
     /// A collection of cycles begins, if the trace tells of these, in the thread that runs.
     CollectionBegins,
     /// The collection is over.

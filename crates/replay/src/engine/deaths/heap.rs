@@ -87,6 +87,16 @@ impl Objects {
         }
     }
 
+    /// The count of an object, if that is followed.
+    #[inline]
+    pub(super) fn count_mut(&mut self, object: Object) -> Option<&mut u64> {
+        if self.follows && object & STRANGER == 0 {
+            self.live.get_mut(object).map(|live| &mut live.count)
+        } else {
+            None
+        }
+    }
+
     /// Whether counts are followed.
     pub(super) fn follows(&self) -> bool {
         self.follows

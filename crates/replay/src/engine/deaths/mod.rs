@@ -137,8 +137,9 @@ pub struct DeathEngine {
     number: u32,
     /// All threads; nothing in the place of the one that runs.
     threads: Vec<Thread>,
-    /// Steps and types that are still to come.
-    steps: VecDeque<Step>,
+    /// Steps and types that are still to come; of the steps, those from this place on.
+    steps: Vec<Step>,
+    next: usize,
     types: VecDeque<TypeInfo>,
     stopped: Option<Stopped>,
     calls: u64,
@@ -194,7 +195,8 @@ impl DeathEngine {
             thread: Thread::new(rules),
             number: 0,
             threads: vec![Thread::new(rules)],
-            steps: VecDeque::new(),
+            steps: Vec::new(),
+            next: 0,
             types: VecDeque::new(),
             stopped: None,
             calls: 0,
@@ -223,7 +225,14 @@ impl DeathEngine {
             return Err(stopped.clone());
         }
         self.types.extend(frame.types.drain(..));
-        self.steps.extend(frame.steps.iter().copied());
+        if self.next == self.steps.len() {
+            self.steps.clear();
+            std::mem::swap(&mut self.steps, &mut frame.steps);
+        } else {
+            self.steps.drain(..self.next);
+            self.steps.append(&mut frame.steps);
+        }
+        self.next = 0;
         let result = loop {
             match self.go_on(bases, out) {
                 Ok(true) => {}
@@ -233,7 +242,7 @@ impl DeathEngine {
         };
         out.given = self.objects.given;
         // Nothing comes of what was predicted.
-        let waits = if self.steps.len() > MOST_STEPS { self.objects.innermost() } else { None };
+        let waits = if self.steps.len() - self.next > MOST_STEPS { self.objects.innermost() } else { None };
         let result = result.and(waits.map_or(Ok(()), |object| Err(Stopped::NoEnd(object))));
         self.stopped = result.clone().err();
         result
@@ -262,7 +271,8 @@ impl DeathEngine {
                 return self.die(bases, out).map(|()| true);
             }
         }
-        let Some(step) = self.steps.pop_front() else { return Ok(false) };
+        let Some(&step) = self.steps.get(self.next) else { return Ok(false) };
+        self.next += 1;
         self.thread.left = self.thread.left.saturating_sub(1);
         self.step(step, bases, out)?;
         Ok(true)
@@ -367,17 +377,38 @@ impl DeathEngine {
     fn step(&mut self, step: Step, bases: &mut Fetched, out: &mut DeathPredictions) -> Result<(), Stopped> {
         match step {
             Step::Up(object) => {
-                self.alive(object)?;
-                if self.thread.deaths.increment(&mut self.objects, object).is_err() {
-                    self.objects.given.uncounted += 1;
+                // Most steps are of this kind and the next: one look at the object has to do.
+                let counting = self.rules.counting;
+                match self.objects.count_mut(object) {
+                    Some(count) => match counting.increment(*count) {
+                        Ok(more) => *count = more,
+                        Err(_) => self.objects.given.uncounted += 1,
+                    },
+                    None => self.alive(object)?,
                 }
             }
             Step::Down(object) => {
-                self.alive(object)?;
+                let counting = self.rules.counting;
+                match self.objects.count_mut(object) {
+                    None => self.alive(object)?,
+                    Some(count) if self.thread.deaths.is_idle() => {
+                        if let Ok(less) = counting.decrement(*count)
+                            && counting.read(less) != Count::Mortal(0)
+                        {
+                            *count = less;
+                            self.objects.given.collector += u64::from(self.thread.collections > 0);
+                            return Ok(());
+                        }
+                    }
+                    Some(_) => {}
+                }
                 if self.thread.collections > 0 {
                     self.objects.given.collector += 1;
-                } else if self.objects.innermost().is_some() && !self.thread.deaths.is_waiting() {
+                } else if let Some(of) = self.objects.innermost()
+                    && !self.thread.deaths.is_waiting()
+                {
                     self.objects.given.hidden += 1;
+                    out.note(Happening::Hidden { of, to: object });
                 }
                 self.give_up(object);
             }
