@@ -1,5 +1,6 @@
 //! `replay verify`.
 
+use std::collections::BTreeMap;
 use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -164,9 +165,32 @@ fn table(reports: &[TraceReport]) -> String {
     for report in reports {
         tell(report, &mut text);
     }
+    text.push_str(&given(reports));
     let identical = reports.iter().filter(|report| report.verdict == Verdict::Identical).count();
     text.push_str(&format!("{identical} of {} identical\n", reports.len()));
     text
+}
+
+/// What had to be told about deaths, of all traces that tell of them: a line, if that is anything.
+fn given(reports: &[TraceReport]) -> String {
+    let of_deaths =
+        reports.iter().flat_map(|report| &report.checks).filter(|check| check.name == Check::Deaths);
+    let (mut facts, mut kinds) = (0, BTreeMap::new());
+    for check in of_deaths {
+        facts += check.facts;
+        for (kind, number) in &check.given {
+            *kinds.entry(kind).or_insert(0) += number;
+        }
+    }
+    let told: Vec<_> = kinds
+        .into_iter()
+        .filter(|(_, number)| *number > 0)
+        .map(|(kind, number)| format!("{kind} {}", numbers::count(number)))
+        .collect();
+    if told.is_empty() {
+        return String::new();
+    }
+    format!("given beside {} facts about deaths: {}\n", numbers::count(facts), told.join(", "))
 }
 
 /// What there is to say of a trace beyond its row in the table.
