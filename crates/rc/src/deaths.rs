@@ -40,7 +40,7 @@ pub enum Death<I> {
 ///    the next one is given up;
 /// 5. it is freed.
 ///
-/// (By [`Finalizers::AfterWeak`] the second comes after the third.)
+/// (By [`Finalizers::AfterWeak`] the second comes after the third, for all objects or for those that say so.)
 ///
 /// While a finalizer or a callback runs, the driver may do the same again: decrement, then `next` until
 /// it is `None`, which says that all deaths begun *inside* of what runs are over. Deaths begin in `next`:
@@ -91,6 +91,8 @@ struct Frame<I> {
     object: I,
     phase: Phase,
     part: Part,
+    /// A finalizer of the older kind was asked for.
+    is_late: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -105,6 +107,8 @@ enum Phase {
     /// The driver runs the finalizer.
     Finalizing,
     Weak,
+    /// A finalizer of the older kind.
+    Late,
     Callbacks,
     /// The driver runs a callback.
     Calling,
@@ -259,6 +263,16 @@ impl<I: Copy + Eq> Deaths<I> {
                     }
                     self.go_on(heap, false);
                 }
+                Phase::Late => {
+                    frame.phase = Phase::Finalizing;
+                    frame.is_late = true;
+                    if heap.has_late_finalizer(object) {
+                        let one = self.rules.counting.with(heap.count(object), 1);
+                        heap.set_count(object, one);
+                        return Ok(Some(Death::Finalize(object)));
+                    }
+                    self.begin_release(heap);
+                }
                 Phase::Finalizing | Phase::Calling => return Ok(None),
                 Phase::Weak => self.detach(heap)?,
                 Phase::Callbacks => {
@@ -267,6 +281,7 @@ impl<I: Copy + Eq> Deaths<I> {
                     }
                 }
                 Phase::Called => self.give_up_notice(heap)?,
+                Phase::Members if heap.clears_weak(object) => frame.phase = Phase::Weak,
                 Phase::Members => match heap.release_next(object) {
                     Some(member) => {
                         self.decrement(heap, member)?;
@@ -298,6 +313,9 @@ impl<I: Copy + Eq> Deaths<I> {
                     None => {
                         self.frames.pop();
                         self.nesting -= 1;
+                        if heap.announces() && !self.frames.is_empty() {
+                            return Ok(Some(Death::Pause));
+                        }
                     }
                 },
             }
@@ -342,7 +360,7 @@ impl<I: Copy + Eq> Deaths<I> {
     }
 
     fn push(&mut self, object: I, phase: Phase) {
-        self.frames.push(Frame { object, phase, part: Part::None });
+        self.frames.push(Frame { object, phase, part: Part::None, is_late: false });
     }
 
     /// Begins the death on top, or deposits it; or answers whose death the driver is to be told of before.
@@ -384,7 +402,7 @@ impl<I: Copy + Eq> Deaths<I> {
         let Some(frame) = self.frames.last_mut() else {
             return;
         };
-        frame.phase = match self.rules.finalizers {
+        frame.phase = match heap.finalizers(frame.object).unwrap_or(self.rules.finalizers) {
             Finalizers::First => Phase::Finalizer,
             Finalizers::AfterWeak => Phase::Weak,
         };
@@ -401,7 +419,7 @@ impl<I: Copy + Eq> Deaths<I> {
 
     /// What follows the finalizer of the death on top, if there was one.
     fn go_on<H: Heap<Id = I>>(&mut self, heap: &mut H, ran: bool) {
-        if self.rules.finalizers == Finalizers::First {
+        if self.finalizers(heap) == Finalizers::First {
             self.set_phase(Phase::Weak);
             return;
         }
@@ -426,6 +444,15 @@ impl<I: Copy + Eq> Deaths<I> {
             }
         }
         self.begin_release(heap);
+    }
+
+    /// When the finalizer of the death on top runs.
+    fn finalizers<H: Heap<Id = I>>(&self, heap: &H) -> Finalizers {
+        match self.frames.last() {
+            Some(frame) if frame.is_late => Finalizers::AfterWeak,
+            Some(frame) => heap.finalizers(frame.object).unwrap_or(self.rules.finalizers),
+            None => self.rules.finalizers,
+        }
     }
 
     fn begin_release<H: Heap<Id = I>>(&mut self, heap: &mut H) {
@@ -483,8 +510,10 @@ impl<I: Copy + Eq> Deaths<I> {
 
     /// What follows the weak references of the death on top.
     fn after_weak<H: Heap<Id = I>>(&mut self, heap: &mut H) {
-        match self.rules.finalizers {
-            Finalizers::First => self.begin_release(heap),
+        match self.finalizers(heap) {
+            // They were cleared in the middle of the members.
+            _ if self.frames.last().is_some_and(|frame| frame.is_late) => self.begin_release(heap),
+            Finalizers::First => self.set_phase(Phase::Late),
             Finalizers::AfterWeak => self.set_phase(Phase::Finalizer),
         }
     }
@@ -539,8 +568,9 @@ impl<I: Copy + Eq> Deaths<I> {
             return;
         }
         self.nesting -= 1;
-        // One that was taken up out of the trashcan is followed by the next one anyway.
-        let draining = self.frames.last().is_some_and(|frame| frame.phase == Phase::Drain);
+        // One that was taken up out of the trashcan is followed by the next one anyway, unless that is inside of it.
+        let draining = self.frames.last().is_some_and(|frame| frame.phase == Phase::Drain)
+            && self.rules.trashcan != Trashcan::Given;
         if self.deposited.is_empty() || draining {
             return;
         }

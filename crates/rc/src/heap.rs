@@ -1,7 +1,7 @@
 //! What counting asks of an object model.
 #![forbid(unsafe_code)]
 
-use crate::rules::Part;
+use crate::rules::{Finalizers, Part};
 
 /// A weak reference that was taken off its object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,11 +75,34 @@ pub trait Heap {
         false
     }
 
+    /// Whether a finalizer of the older kind is to run, behind all that [`take_finalizer`](Self::take_finalizer) and the weak
+    /// references come to. It runs whenever the object dies. ([`Finalizers::AfterWeak`](crate::Finalizers) is for versions
+    /// that have no other kind, and does not ask.)
+    fn has_late_finalizer(&self, object: Self::Id) -> bool {
+        let _ = object;
+        false
+    }
+
+    /// When the finalizer of this object runs, if that is not as the rules say. (In CPython the weak references of
+    /// generators are cleared first, in all versions.)
+    fn finalizers(&self, object: Self::Id) -> Option<Finalizers> {
+        let _ = object;
+        None
+    }
+
     /// Takes the next weak reference off a dying object; `None` when there is none left. In CPython
     /// the ones without callbacks that are shared come first, then the newest first.
     fn detach_weak(&mut self, object: Self::Id) -> Option<Detached<Self::Id>> {
         let _ = object;
         None
+    }
+
+    /// Asked before each reference that a dying object gives up, and when there are no more: whether its weak references
+    /// are cleared here, and not only where the [rules](crate::Finalizers) say. A heap that says so remembers it. (In
+    /// CPython a class made of a type that has weak references clears them between its own members and that type's.)
+    fn clears_weak(&mut self, object: Self::Id) -> bool {
+        let _ = object;
+        false
     }
 
     /// What an object is to the trashcan.
@@ -137,8 +160,20 @@ impl<H: Heap + ?Sized> Heap for &mut H {
         (**self).take_finalizer(object)
     }
 
+    fn has_late_finalizer(&self, object: Self::Id) -> bool {
+        (**self).has_late_finalizer(object)
+    }
+
+    fn finalizers(&self, object: Self::Id) -> Option<Finalizers> {
+        (**self).finalizers(object)
+    }
+
     fn detach_weak(&mut self, object: Self::Id) -> Option<Detached<Self::Id>> {
         (**self).detach_weak(object)
+    }
+
+    fn clears_weak(&mut self, object: Self::Id) -> bool {
+        (**self).clears_weak(object)
     }
 
     fn part(&self, object: Self::Id) -> Part {
