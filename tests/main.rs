@@ -5,6 +5,7 @@
 mod blind;
 mod command;
 mod corpus;
+mod counts;
 mod damage;
 mod damage_objects;
 mod deaths;

@@ -39,6 +39,7 @@ const BASE: usize = 32;
 const TRAVERSE: usize = 23;
 const WEAK_REFERENCES: usize = 26;
 const FINALIZE: usize = 49;
+const DELETE: usize = 47;
 /// Flags of a type: what its instances are.
 const IS_GC: usize = 1 << 14;
 const IS_TYPE: usize = 1 << 31;
@@ -51,6 +52,14 @@ const NEXT: usize = 6;
 const SIZE: usize = 2;
 /// Where a `PyDictObject` has its values, if it shares its keys with others; else there is nothing.
 const VALUES: usize = 5;
+/// In the flags of a type: its objects have their attributes' values inside of them, as long as no dictionary is asked for
+/// that is then one of its own (CPython 3.13).
+const HAS_VALUES_INSIDE: usize = 1 << 2;
+/// Where such an object has its dictionary, if it has one, and values behind a head of which a byte says whether they are
+/// the object's: both only if nothing else is in it.
+const OWN_DICTIONARY: isize = -3;
+const VALUES_INSIDE: usize = 2;
+const BASIC_SIZE: usize = 4;
 
 /// Types that were described already, by a part of their address: a type that is not found here is described again.
 static DESCRIBED: [AtomicUsize; 4096] = [const { AtomicUsize::new(0) }; 4096];
@@ -114,6 +123,9 @@ static IS_FINALIZING: AtomicPtr<c_void> = AtomicPtr::new(null_mut());
 /// Whether there are immortal objects: from CPython 3.12 on.
 static HAS_IMMORTALS: AtomicBool = AtomicBool::new(true);
 
+/// Whether values are inside of objects as it is known here: CPython 3.13.
+static HAS_VALUES: AtomicBool = AtomicBool::new(false);
+
 /// Is this what an interpreter says of its version whose births and deaths can be recorded whole? Before 3.13.3 the tracer
 /// was not told of deaths in the bytecode loop; from 3.14 on the interpreter's stack holds references that are not
 /// counted, and deaths that were put off are not told.
@@ -154,6 +166,7 @@ pub fn know(version: &[u8]) -> bool {
         minor.fold(0_u32, |number, digit| number.wrapping_mul(10).wrapping_add(u32::from(digit - b'0')));
     HAS_IMMORTALS.store(minor >= 12, Relaxed);
     TUPLE.store(find(c"PyTuple_Type"), Relaxed);
+    HAS_VALUES.store(minor == 13, Relaxed);
     DICTIONARY.store(find(c"PyDict_Type"), Relaxed);
     NEXT_ENTRY.store(find(c"PyDict_Next"), Relaxed);
     let ask = [c"Py_IsFinalizing", c"_Py_IsFinalizing"].map(find);
@@ -283,6 +296,9 @@ pub unsafe fn begins_to_die(producer: &Producer, object: *mut c_void, what: u64)
         let owner = core::ptr::from_ref(producer).cast_mut().cast();
         if of.0 == DICTIONARY.load(Relaxed) && object.word(VALUES) == 0 {
             tell_entries(object, owner);
+        } else if let Some(dictionary) = own_dictionary(object, of) {
+            visit(dictionary, owner);
+            visit(of.0, owner);
         } else if of.word(FLAGS) & IS_GC != 0
             && let Some(traverse) = of.0.cast::<Option<Traverse>>().add(TRAVERSE).read()
         {
@@ -311,6 +327,29 @@ unsafe fn tell_entries(dictionary: Object, producer: *mut c_void) {
             visit(key, producer);
             visit(value, producer);
         }
+    }
+}
+
+/// The dictionary of an object whose attributes' values are inside of the object, and which shares these with it. The
+/// object's traversal then tells of the values; but what it gives up is the dictionary, which takes them over.
+///
+/// # Safety
+///
+/// The object is whole, and of this type.
+unsafe fn own_dictionary(object: Object, of: Object) -> Option<*mut c_void> {
+    if !HAS_VALUES.load(Relaxed) {
+        return None;
+    }
+    // SAFETY: the caller's promise; such an object has its dictionary in front of it, and values behind its head.
+    unsafe {
+        if of.word(FLAGS) & HAS_VALUES_INSIDE == 0
+            || of.word(BASIC_SIZE) != VALUES_INSIDE * size_of::<usize>()
+        {
+            return None;
+        }
+        let dictionary = object.0.cast::<*mut c_void>().offset(OWN_DICTIONARY).read();
+        let is_valid = object.0.cast::<*mut c_void>().add(VALUES_INSIDE).cast::<u8>().add(3).read() != 0;
+        (is_valid && !dictionary.is_null()).then_some(dictionary)
     }
 }
 
@@ -401,6 +440,7 @@ unsafe fn describe(producer: &Producer, of: Object) {
             is_class(of),
             // (One of the interpreter's own that is not ready yet has none.)
             family.word(DEALLOC) != 0 && !nesting::is_code(family.word(DEALLOC)),
+            of.word(DELETE) != 0,
         ]
     };
     let bits = bits.into_iter().rev().fold(0, |bits, bit| bits << 1 | u64::from(bit));

@@ -61,7 +61,9 @@ pub const OBJECT_UNNESTED: u64 = 7;
 pub const OBJECTS_LOST: u64 = 8;
 /// A type is described, by what follows: flags, and pieces of its name up to one with a zero in it.
 pub const TYPE: u64 = 9;
-/// Its `tp_flags`; bit 32: it has a finalizer; bit 33: its objects can have weak references.
+/// Its `tp_flags`; bit 32: it has a finalizer; bit 33: its objects can have weak references; the
+/// following: they are deallocated as those of classes are; by code outside of the interpreter; it has a finalizer of the
+/// older kind.
 pub const TYPE_FLAGS: u64 = 10;
 /// Bytes of its name, the first one lowest.
 pub const TYPE_NAME: u64 = 11;

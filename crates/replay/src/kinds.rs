@@ -10,8 +10,30 @@ use crate::free_lists;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Order {
     Same,
+    /// This one: which comes next of those that the type tells, other than the object's own type. Of an object that tells
+    /// fewer of them the order is not known.
+    Of(&'static [usize]),
     /// The order is not known, and told.
     Given,
+}
+
+impl Order {
+    /// Brings what an object's type told into the order in which the object gives that up; its type itself, which is
+    /// at this place, is given up last anyway. False if the order is not known.
+    pub(crate) fn arrange<T: Copy>(self, told: &mut [T], of: Option<usize>) -> bool {
+        let places = match self {
+            Self::Same => return true,
+            Self::Given => return false,
+            Self::Of(places) => places,
+        };
+        let others: Vec<usize> = (0..told.len()).filter(|&at| Some(at) != of).collect();
+        if others.len() != places.len() {
+            return others.len() < 2;
+        }
+        let before: Vec<T> = others.iter().map(|&at| told[at]).collect();
+        others.iter().zip(places).for_each(|(&at, &place)| told[at] = before[place]);
+        true
+    }
 }
 
 /// Among the flags of a type: it is a dictionary, or made of one.
@@ -36,10 +58,18 @@ pub(crate) struct Kind {
     pub(crate) keeps: bool,
     /// The list in which it is, if it is known when: by its place in [`FREE_LISTS`](crate::free_lists::FREE_LISTS).
     pub(crate) free_list: Option<usize>,
+    /// Memory that is kept keeps its reference to the type.
+    pub(crate) keeps_type: bool,
     /// Whether its finalizer runs when its objects die.
     pub(crate) finalizes: Finalizes,
+    /// Whether one of the older kind runs behind that, and whenever they die.
+    pub(crate) finalizes_late: bool,
     /// And that may bring them back to life. (The finalizer of a generator closes it.)
     pub(crate) revives: bool,
+    /// Its objects' weak references are cleared before their finalizer runs.
+    pub(crate) weak_first: bool,
+    /// They are cleared in the middle of what its objects give up: by the type that the class is made of.
+    pub(crate) weak_late: bool,
     /// What its objects tell of their references is not to be relied upon: some are not counted.
     pub(crate) borrows: bool,
     /// Whether the collector of cycles knows its objects, and so whether their finalizers have run.
@@ -59,8 +89,50 @@ const OUT_OF_ORDER: &[&str] = &[
     "type",
     "functools._lru_cache_wrapper",
 ];
+/// Types whose objects give up their references in another order, which is always the same. (Classes made of them have
+/// references of their own.)
+const IN_ORDER: &[(&str, &[usize])] = &[
+    ("filter", &[1, 0]),
+    ("itertools.dropwhile", &[1, 0]),
+    ("itertools.takewhile", &[1, 0]),
+    ("itertools.filterfalse", &[1, 0]),
+    ("itertools.starmap", &[1, 0]),
+    ("itertools.chain", &[1, 0]),
+    ("itertools.accumulate", &[0, 2, 1, 3]),
+    ("slice", &[2, 0, 1]),
+    ("_io.BytesIO", &[1, 0]),
+    ("_io.BufferedRWPair", &[1, 2, 0]),
+];
 /// Types that have a finalizer, from their bases, which their own deallocation does not call.
 const NOT_FINALIZED: &[&str] = &["_io.StringIO", "_io.BytesIO"];
+/// Types whose deallocation clears weak references first, and calls the finalizer then.
+const GENERATORS: &[&str] = &["generator", "coroutine", "async_generator"];
+/// Types that classes can be made of, and that clear their objects' weak references themselves.
+const WEAKLY_REFERABLE: &[&str] = &[
+    "set",
+    "frozenset",
+    "type",
+    "module",
+    "types.GenericAlias",
+    "collections.deque",
+    "functools.partial",
+    "functools._lru_cache_wrapper",
+    "_thread._local",
+    "_thread.RLock",
+    "itertools._tee",
+    "_io._IOBase",
+    "_io._RawIOBase",
+    "_io._BufferedIOBase",
+    "_io._TextIOBase",
+    "_io.FileIO",
+    "_io.BytesIO",
+    "_io.StringIO",
+    "_io.BufferedReader",
+    "_io.BufferedWriter",
+    "_io.BufferedRandom",
+    "_io.BufferedRWPair",
+    "_io.TextIOWrapper",
+];
 /// Types whose objects tell what is on an interpreter's stack: from 3.14 on that need not be counted.
 const STACKS: &[&str] = &["generator", "coroutine", "async_generator", "frame"];
 /// Types whose objects' memory is kept for others of them, at least sometimes.
@@ -120,8 +192,12 @@ impl Kind {
         keeps: true,
         foreign: true,
         free_list: None,
+        keeps_type: false,
         finalizes: Finalizes::Given,
+        finalizes_late: false,
         revives: true,
+        weak_first: false,
+        weak_late: false,
         borrows: true,
         is_gc: false,
         part: Part::None,
@@ -136,12 +212,18 @@ impl Kind {
                 // What else is made of a dictionary tells values first, and leaves keys out.
                 _ if info.flags & IS_DICTIONARY != 0 && name != "dict" => Order::Given,
                 family if OUT_OF_ORDER.contains(&family) => Order::Given,
-                "slice" if version < (3, 12) => Order::Given,
-                _ => Order::Same,
+                // Its callback may be gone by then: what it refers to died with what its class has.
+                "weakref.ReferenceType" if info.class => Order::Given,
+                family => match IN_ORDER.iter().find(|(known, _)| *known == family) {
+                    Some(_) if info.class => Order::Given,
+                    Some((_, places)) => Order::Of(places),
+                    None => Order::Same,
+                },
             },
             keeps: info.foreign || KEPT.contains(&name),
             foreign: info.foreign,
             free_list: if info.class || info.foreign { None } else { free_lists::of_type(name, version) },
+            keeps_type: name == "_asyncio.FutureIter",
             finalizes: match family {
                 _ if !info.finalizes => Finalizes::Never,
                 _ if info.class => Finalizes::Always,
@@ -149,7 +231,11 @@ impl Kind {
                 family if NOT_FINALIZED.contains(&family) => Finalizes::Never,
                 _ => Finalizes::Always,
             },
-            revives: info.finalizes && !STACKS.contains(&family),
+            finalizes_late: info.finalizes_late,
+            revives: info.finalizes_late || info.finalizes && !STACKS.contains(&family),
+            weak_first: GENERATORS.contains(&family),
+            weak_late: family == "collections.OrderedDict"
+                || info.class && (info.foreign || WEAKLY_REFERABLE.contains(&family)),
             borrows: version >= (3, 14) && STACKS.contains(&family),
             is_gc: info.is_gc(),
             part: match family {

@@ -17,6 +17,8 @@ const OFFSETS: [u64; 3] = [0, 16, 32];
 pub(super) struct Type {
     pub(super) number: TypeNumber,
     pub(super) kind: Kind,
+    /// Whether it was born: one of the interpreter's own is no object of the trace.
+    pub(super) is_object: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -87,10 +89,24 @@ impl Census {
             return None;
         }
         let [name, family] = names.map(|name| String::from_utf8_lossy(&name).into_owned());
-        let [finalizes, weakly_referable, class, foreign] = [32, 33, 34, 35].map(|bit| flags >> bit & 1 != 0);
+        let [finalizes, weakly_referable, class, foreign, finalizes_late] =
+            [32, 33, 34, 35, 36].map(|bit| flags >> bit & 1 != 0);
         let object = self.live.get(&address).map(|live| live.object);
         let flags = u32::try_from(flags & u64::from(u32::MAX)).unwrap_or_default();
-        Some((address, TypeInfo { name, flags, finalizes, weakly_referable, class, foreign, family, object }))
+        Some((
+            address,
+            TypeInfo {
+                name,
+                flags,
+                finalizes,
+                weakly_referable,
+                class,
+                foreign,
+                finalizes_late,
+                family,
+                object,
+            },
+        ))
     }
 
     /// Adds a type that was not known.
@@ -101,7 +117,8 @@ impl Census {
         writer: &mut Writer<W>,
     ) -> Result<(), trace::Error> {
         let number = writer.described(info)?;
-        self.types.insert(address, Type { number, kind: Kind::of(info, self.version) });
+        let (kind, is_object) = (Kind::of(info, self.version), info.object.is_some());
+        self.types.insert(address, Type { number, kind, is_object });
         Ok(())
     }
 

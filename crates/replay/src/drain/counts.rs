@@ -11,7 +11,7 @@ use std::io::Write;
 
 use hashbrown::{HashMap, HashSet};
 use record::{ObjectEvent, ReferentCount};
-use trace::{Beginning, Block, COUNT_LIMIT, Death, Edge, Fate, Object, Step, Writer};
+use trace::{Beginning, Block, COUNT_LIMIT, Death, Edge, Fate, Object, STRANGER, Step, Writer};
 
 use super::addresses::Addresses;
 use super::census::{Census, Live};
@@ -59,7 +59,9 @@ enum Context {
 #[derive(Clone, Debug)]
 struct Dying {
     address: u64,
-    /// Of a death that begins; else its finalizer has run.
+    /// A death begins; else its finalizer has run.
+    begins: bool,
+    /// What was known of it, if its death begins.
     live: Option<Live>,
     of: u64,
     edges: Vec<(u64, ReferentCount)>,
@@ -87,6 +89,10 @@ pub(super) struct Counts {
     told: Option<Dying>,
     /// A count that was written; but the next event may say that this belongs to a finalizer or a birth.
     set: Option<(u64, u64)>,
+    /// A reference that was given up; but if the object now dies it may be of another type than is known.
+    lowered: Option<u64>,
+    /// A finalizer has returned; but its object may be of another type now.
+    has_returned: bool,
     /// Whether deaths are put off for a reason that objects do not tell.
     gives_deposits: bool,
     pub(super) is_lost: bool,
@@ -106,6 +112,14 @@ impl Counts {
     pub(super) fn call<W: Write>(&mut self, writer: &mut Writer<W>) -> Result<(), trace::Error> {
         self.settle(None, writer)?;
         self.step();
+        Ok(())
+    }
+
+    /// The same for a mark, which may be told of while it waits whether an object dies: it comes before that.
+    pub(super) fn mark<W: Write>(&mut self, writer: &mut Writer<W>) -> Result<(), trace::Error> {
+        let waiting = (self.lowered.take(), self.set.take());
+        self.call(writer)?;
+        (self.lowered, self.set) = waiting;
         Ok(())
     }
 
@@ -135,7 +149,7 @@ impl Counts {
         self.tell_steps(writer);
         writer.begins(live.object, &Beginning::default())?;
         writer.observed(Death::Begins(live.object));
-        self.contexts().push(Context::Death(Open::new(object, live, Order::Same)));
+        self.contexts().push(Context::Death(Open::new(object, live)));
         Ok(true)
     }
 
@@ -212,7 +226,7 @@ impl Counts {
         next: Option<ObjectEvent>,
         writer: &mut Writer<W>,
     ) -> Result<(), trace::Error> {
-        if self.told.is_none() && self.set.is_none() {
+        if self.told.is_none() && self.set.is_none() && self.lowered.is_none() {
             return Ok(());
         }
         // These belong to the one that follows.
@@ -221,6 +235,11 @@ impl Counts {
             matches!(event, Value(_) | Type(_) | TypeFlags(_) | TypeName(_))
         };
         if next.is_some_and(is_part) {
+            return Ok(());
+        }
+        // What a dealloc does to its own count tells nothing, nor whether the death is put off.
+        if self.told.as_ref().is_some_and(|told| told.begins && next == Some(ObjectEvent::Set(told.address)))
+        {
             return Ok(());
         }
         if let Some(told) = self.told.take() {
@@ -232,6 +251,24 @@ impl Counts {
                 (Some(ObjectEvent::Set(address)), None) if address == told.address && self.value != 0 => {}
                 (_, live) => self.begins(told, live, writer)?,
             }
+        }
+        // Until its type is told.
+        let written = self.lowered.or(self.set.map(|(address, _)| address));
+        match (next, &self.being_told) {
+            (Some(ObjectEvent::Dies(address)), _) if written == Some(address) => Ok(()),
+            (Some(ObjectEvent::OfType(_)), Some(dying)) if written == Some(dying.address) => Ok(()),
+            _ => self.write(next, writer),
+        }
+    }
+
+    /// Writes how a count has changed, unless that is part of the next event.
+    fn write<W: Write>(
+        &mut self,
+        next: Option<ObjectEvent>,
+        writer: &mut Writer<W>,
+    ) -> Result<(), trace::Error> {
+        if let Some(address) = self.lowered.take() {
+            self.down(address, writer)?;
         }
         if let Some((address, value)) = self.set.take() {
             let is_ours = match next {
@@ -276,11 +313,17 @@ impl Counts {
                     self.put(Step::Up(object), writer)?;
                 }
             }
-            ObjectEvent::Down(address) => self.down(address, writer)?,
+            ObjectEvent::Down(address) => self.lowered = Some(address),
             ObjectEvent::Set(address) => self.set(address, value),
             ObjectEvent::Born(address) => self.born = Some((address, value)),
             ObjectEvent::OfType(of) => {
                 if let Some((address, items)) = self.born.take() {
+                    // It is brought back to life by a finalizer of the older kind.
+                    if let [.., Context::Death(open), Context::Code] = self.contexts().as_slice()
+                        && open.address == address
+                    {
+                        return Ok(());
+                    }
                     self.step();
                     self.dying.remove(&address);
                     let found = Census::block_at(address, addresses);
@@ -289,17 +332,12 @@ impl Counts {
                     let list = self.census.kind_of(of).free_list.filter(|_| was_kept);
                     let items = list.map(|list| if has_sizes(list) { items } else { 0 });
                     self.census.born(address, of, found, items, writer)?;
-                } else if let Some(dying) = &mut self.being_told {
-                    dying.of = of;
+                } else {
+                    self.of_type(of, writer)?;
                 }
             }
-            ObjectEvent::Dies(address) => {
-                let live = self.census.dies(address);
-                // It is deallocated without having been born: nothing is known of it.
-                let live = live.unwrap_or_else(|| Live { object: writer.stranger(), of: 0, block: None });
-                self.being_told = Some(Dying::new(address, Some(live)));
-            }
-            ObjectEvent::GoesOn(address) => self.being_told = Some(Dying::new(address, None)),
+            ObjectEvent::Dies(address) => self.being_told = Some(Dying::new(address, true)),
+            ObjectEvent::GoesOn(address) => self.being_told = Some(Dying::new(address, false)),
             ObjectEvent::Edge { referent, count } => {
                 if let Some(dying) = &mut self.being_told {
                     dying.edges.push((referent, count));
@@ -328,10 +366,8 @@ impl Counts {
             ObjectEvent::CalledBack(_) if value != 0 => {
                 self.contexts().pop();
             }
-            ObjectEvent::Finalized(_) | ObjectEvent::CalledBack(_) => {
-                writer.step(Step::Returned)?;
-                self.contexts().pop();
-            }
+            ObjectEvent::Finalized(_) => self.has_returned = true,
+            ObjectEvent::CalledBack(_) => self.returned(writer)?,
             ObjectEvent::Collection => {
                 self.put(Step::Collection(u8::try_from(value).unwrap_or(u8::MAX)), writer)?;
                 self.contexts().push(Context::Collector);
@@ -367,6 +403,16 @@ impl Counts {
     }
 
     fn set(&mut self, address: u64, value: u64) {
+        if self.told.as_ref().is_some_and(|told| told.begins && told.address == address) {
+            return;
+        }
+        // One of the older kind says itself what it leaves.
+        if let [.., Context::Death(open), Context::Code] = self.contexts().as_mut_slice()
+            && open.address == address
+        {
+            open.is_revived = value != 0;
+            return;
+        }
         // What a finalizer leaves: not 0 if its object lives on.
         if let Some(Context::Death(open)) = self.contexts().last_mut()
             && open.address == address
@@ -375,6 +421,55 @@ impl Counts {
             return;
         }
         self.set = Some((address, value));
+    }
+
+    /// What dies or goes on is of this type.
+    fn of_type<W: Write>(&mut self, of: u64, writer: &mut Writer<W>) -> Result<(), trace::Error> {
+        let Some(mut dying) = self.being_told.take() else { return Ok(()) };
+        dying.of = of;
+        if dying.begins {
+            self.retype(self.census.live.get(&dying.address).copied(), of, writer)?;
+            self.write(None, writer)?;
+            let live = self.census.dies(dying.address);
+            // It is deallocated without having been born: nothing is known of it.
+            let live = live.unwrap_or_else(|| Live { object: writer.stranger(), of: 0, block: None });
+            dying.live = Some(Live { of, ..live });
+        } else if std::mem::take(&mut self.has_returned) {
+            // Behind what has returned is the death in which that ran.
+            let around = self.contexts().iter_mut().rev().nth(1);
+            if let Some(Context::Death(open)) = around
+                && open.address == dying.address
+            {
+                let before = open.live;
+                open.live.of = of;
+                self.retype(Some(before), of, writer)?;
+            }
+            self.returned(writer)?;
+        }
+        self.being_told = Some(dying);
+        Ok(())
+    }
+
+    /// Says that an object is of this type, if it was not before.
+    fn retype<W: Write>(
+        &mut self,
+        live: Option<Live>,
+        of: u64,
+        writer: &mut Writer<W>,
+    ) -> Result<(), trace::Error> {
+        match (live, self.census.types.get(&of)) {
+            (Some(live), Some(its)) if live.of != of => {
+                let number = its.number;
+                self.put(Step::Retyped(live.object, number), writer)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// A finalizer or a callback of a death has returned.
+    fn returned<W: Write>(&mut self, writer: &mut Writer<W>) -> Result<(), trace::Error> {
+        self.contexts().pop();
+        writer.step(Step::Returned)
     }
 
     fn down<W: Write>(&mut self, address: u64, writer: &mut Writer<W>) -> Result<(), trace::Error> {
@@ -406,7 +501,11 @@ impl Counts {
         live: Option<Live>,
         writer: &mut Writer<W>,
     ) -> Result<(), trace::Error> {
-        let Dying { address, of, edges, weak, .. } = dying;
+        let Dying { address, of, mut edges, weak, .. } = dying;
+        // A copy on the machine stack of what an iterator is: it has never owned anything.
+        if live.is_some_and(|live| live.block.is_none() && live.object & STRANGER == 0) {
+            edges.clear();
+        }
         let mut told = Beginning { edges: Vec::with_capacity(edges.len()), weak: Vec::new() };
         let mut referents = Vec::with_capacity(edges.len());
         for (address, count) in edges {
@@ -419,26 +518,22 @@ impl Counts {
             told.edges.push(Edge { referent, count });
         }
         told.weak = weak.into_iter().map(|address| self.named(address, writer)).collect();
-        let kind = self.census.kind_of(of);
+        let order = self.census.kind_of(of).order;
+        // Where the type is no object of the trace, a reference to it is like any other.
+        let of = if self.census.types.get(&of).is_some_and(|of| of.is_object) { of } else { 0 };
         let Some(live) = live else {
             writer.goes_on(&told)?;
             if let Some(Context::Death(open)) = self.contexts().last_mut() {
-                open.refers_to(referents);
+                open.refers_to(referents, of, order);
             }
             return Ok(());
         };
-        if let Some(its) = self.census.types.get(&of)
-            && live.of != of
-        {
-            let number = its.number;
-            self.put(Step::Retyped(live.object, number), writer)?;
-        }
         self.tell_steps(writer);
         writer.begins(live.object, &told)?;
         writer.observed(Death::Begins(live.object));
         self.dying.insert(address, live.object);
-        let mut open = Open::new(address, Live { of, ..live }, kind.order);
-        open.refers_to(referents);
+        let mut open = Open::new(address, live);
+        open.refers_to(referents, of, order);
         self.contexts().push(Context::Death(open));
         Ok(())
     }
@@ -541,11 +636,11 @@ enum GivenUp {
 }
 
 impl Open {
-    fn new(address: u64, live: Live, order: Order) -> Self {
+    fn new(address: u64, live: Live) -> Self {
         Self {
             address,
             live,
-            order,
+            order: Order::Same,
             referents: Vec::new(),
             next: 0,
             has_type: false,
@@ -558,10 +653,11 @@ impl Open {
     }
 
     /// Says what it refers to, as its type tells it.
-    fn refers_to(&mut self, mut referents: Vec<u64>) {
+    fn refers_to(&mut self, mut referents: Vec<u64>, of: u64, order: Order) {
         // That is given up last.
-        let of = referents.iter_mut().rev().find(|one| **one == self.live.of);
-        self.has_type = of.map(|of| *of = 0).is_some();
+        let of = referents.iter().rposition(|one| of != 0 && *one == of);
+        self.has_type = of.map(|of| referents[of] = 0).is_some();
+        self.order = if order.arrange(&mut referents, of) { Order::Same } else { Order::Given };
         (self.referents, self.next) = (referents, 0);
     }
 
@@ -593,7 +689,7 @@ impl Open {
 }
 
 impl Dying {
-    fn new(address: u64, live: Option<Live>) -> Self {
-        Self { address, live, of: 0, edges: Vec::new(), weak: Vec::new() }
+    fn new(address: u64, begins: bool) -> Self {
+        Self { address, begins, live: None, of: 0, edges: Vec::new(), weak: Vec::new() }
     }
 }

@@ -262,6 +262,17 @@ impl Told {
         Self::ByHook(Box::new(Counts::new(version, gives_deposits)))
     }
 
+    /// Tells of a mark that may stand in front of a death.
+    fn mark<W: Write>(&mut self, writer: &mut Writer<W>) -> Result<(), trace::Error> {
+        match self {
+            Self::ByTracer(objects) => {
+                objects.call(writer);
+                Ok(())
+            }
+            Self::ByHook(counts) => counts.mark(writer),
+        }
+    }
+
     #[inline]
     fn call<W: Write>(&mut self, writer: &mut Writer<W>) -> Result<(), trace::Error> {
         match self {
@@ -398,7 +409,7 @@ impl<W: Write> Recording<W> {
             Event::Forked { .. } => self.settle_released(None),
             Event::Object(ObjectEvent::Finalizing) => {
                 self.settle_released(None);
-                self.objects.call(&mut self.writer)?;
+                self.objects.mark(&mut self.writer)?;
                 self.writer.mark(MARK_FINALIZING)?;
             }
             Event::Object(event) => self.objects.push(event, &self.addresses, &mut self.writer)?,

@@ -386,7 +386,7 @@ impl Objects {
             is_over: std::mem::take(&mut self.is_unnested),
             is_released: live.block.is_some() && !kind.keeps && !kind.revives,
             is_stale: false,
-            has_order: kind.order != Order::Given,
+            has_order: kind.order == Order::Same,
             revives: kind.revives,
         });
         if kind.finalizes != Finalizes::Never {

@@ -41,6 +41,7 @@ impl<'a> Program<'a> {
             weakly_referable: false,
             class: finalizes,
             foreign: false,
+            finalizes_late: false,
             family: name.to_owned(),
             object: None,
         };

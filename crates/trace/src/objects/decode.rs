@@ -201,8 +201,9 @@ fn info(types: &mut Numbers<'_>, born: u64) -> Result<TypeInfo, Malformed> {
         Ok::<_, Malformed>(String::from_utf8_lossy(types.bytes(length)?).into_owned())
     };
     let (name, family) = (name()?, name()?);
-    let [finalizes, weakly_referable, class, foreign] = [0, 1, 2, 3].map(|bit| bits >> bit & 1 != 0);
-    Ok(TypeInfo { name, flags, finalizes, weakly_referable, class, foreign, family, object })
+    let [finalizes, weakly_referable, class, foreign, finalizes_late] =
+        [0, 1, 2, 3, 4].map(|bit| bits >> bit & 1 != 0);
+    Ok(TypeInfo { name, flags, finalizes, weakly_referable, class, foreign, finalizes_late, family, object })
 }
 
 /// An object, named relative to the one before; `born` of them are.

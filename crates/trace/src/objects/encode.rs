@@ -156,7 +156,7 @@ impl Encoder {
     pub(crate) fn described(&mut self, info: &TypeInfo) -> TypeNumber {
         self.input(DESCRIBED);
         varint::write(&mut self.types, info.flags.into());
-        let bits = [info.finalizes, info.weakly_referable, info.class, info.foreign];
+        let bits = [info.finalizes, info.weakly_referable, info.class, info.foreign, info.finalizes_late];
         self.types.push(bits.iter().rev().fold(0, |bits, bit| bits << 1 | u8::from(*bit)));
         varint::write(&mut self.types, info.object.map_or(0, |object| object.saturating_add(1)));
         for name in [&info.name, &info.family] {

@@ -39,6 +39,8 @@ pub struct TypeInfo {
     /// Whether its objects, or what is below the classes that it is made of, are deallocated by code outside of the
     /// interpreter: of an extension.
     pub foreign: bool,
+    /// Whether it has a finalizer of the older kind (`tp_del`), which runs behind the other and whenever an object dies.
+    pub finalizes_late: bool,
     /// The name of the type that it has its deallocation from: below the classes that it is made of, the farthest base
     /// with the same function.
     pub family: String,

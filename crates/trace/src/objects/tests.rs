@@ -36,19 +36,22 @@ enum Told {
 }
 
 fn told() -> impl Strategy<Value = Vec<Told>> {
-    let info = ("[a-z.]{0,20}", any::<u32>(), any::<[bool; 4]>(), "[a-z]{0,9}");
-    let info = info.prop_map(|(name, flags, [finalizes, weakly_referable, class, foreign], family)| {
-        Told::Described(TypeInfo {
-            name,
-            flags,
-            finalizes,
-            weakly_referable,
-            class,
-            foreign,
-            family,
-            object: None,
-        })
-    });
+    let info = ("[a-z.]{0,20}", any::<u32>(), any::<[bool; 5]>(), "[a-z]{0,9}");
+    let info = info.prop_map(
+        |(name, flags, [finalizes, weakly_referable, class, foreign, finalizes_late], family)| {
+            Told::Described(TypeInfo {
+                name,
+                flags,
+                finalizes,
+                weakly_referable,
+                class,
+                foreign,
+                finalizes_late,
+                family,
+                object: None,
+            })
+        },
+    );
     let edges = prop::collection::vec((prop::option::of(any::<u64>()), 0..2000_u32), 0..20);
     let one = prop_oneof![
         4 => Just(Told::Allocate),

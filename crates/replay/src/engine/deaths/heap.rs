@@ -1,7 +1,7 @@
 //! A trace's objects, as counting sees them.
 
 use hashbrown::HashMap;
-use rc::{Callback, Counting, Detached, Heap, Note, Part, Rules, Trashcan};
+use rc::{Callback, Counting, Detached, Finalizers as When, Heap, Note, Part, Rules, Trashcan};
 use trace::{
     Beginning, Begins, Block, BlockTable, COUNT_LIMIT, Death, Edge, Fate, FetchedDeaths, Object, STRANGER,
     TypeInfo, TypeNumber,
@@ -32,6 +32,8 @@ pub(super) struct Dying {
     /// How far it is with both.
     next: usize,
     next_weak: usize,
+    /// When its weak references are cleared: when it has come so far with both, or when the trace tells; `None`: first.
+    weak_at: Option<WeakAt>,
     /// The reference to its type, if it has one: that is given up last.
     last: Option<Object>,
     order: Order,
@@ -39,6 +41,13 @@ pub(super) struct Dying {
     given_up: u64,
     /// Program code may have run inside, and counts are not followed.
     is_stale: bool,
+}
+
+/// Where in the middle of a death weak references are cleared.
+#[derive(Clone, Copy, Debug)]
+enum WeakAt {
+    Reference(usize),
+    Told,
 }
 
 #[derive(Debug)]
@@ -194,14 +203,15 @@ impl Objects {
             told,
             next: 0,
             next_weak: 0,
+            weak_at: None,
             last: None,
-            order: kind.order,
+            order: Order::Given,
             given_up: 0,
             is_stale: false,
         };
         self.look_at(&mut dying, counts);
         self.dying.push(dying);
-        if kind.finalizes != Finalizes::Never {
+        if kind.finalizes != Finalizes::Never || kind.finalizes_late {
             self.make_stale();
         }
         true
@@ -219,7 +229,7 @@ impl Objects {
 
     /// Looks at what a dying object refers to.
     fn look_at(&mut self, dying: &mut Dying, counts: &mut Vec<u32>) {
-        let (_, of) = self.type_of(dying.object);
+        let (kind, of) = self.type_of(dying.object);
         if self.follows {
             for referent in dying.told.edges.iter().filter_map(|edge| edge.referent) {
                 if referent & STRANGER == 0 {
@@ -230,8 +240,20 @@ impl Objects {
         } else {
             self.learn_counts(&dying.told.edges);
         }
-        let last = dying.told.edges.iter_mut().rev().find(|edge| of.is_some() && edge.referent == of);
-        dying.last = last.and_then(|edge| edge.referent.take());
+        let last = dying.told.edges.iter().rposition(|edge| of.is_some() && edge.referent == of);
+        dying.last = last.and_then(|last| dying.told.edges[last].referent.take());
+        let is_known = match kind.order {
+            Order::Same => true,
+            // Elsewhere it is told.
+            order => self.follows && order.arrange(&mut dying.told.edges, last),
+        };
+        dying.order = if is_known { Order::Same } else { Order::Given };
+        // Behind what the class has, and in front of what it is made of: there its traversal tells the type.
+        dying.weak_at = match (kind.weak_late, last) {
+            (false, _) => None,
+            (true, Some(last)) if is_known => Some(WeakAt::Reference(last)),
+            (true, _) => Some(WeakAt::Told),
+        };
     }
 
     /// Keeps the counts that are told with references.
@@ -281,7 +303,8 @@ impl Objects {
             }
         }
         let is_known = self.follows || (!dying.is_stale && dying.order != Order::Given && !revived);
-        let last = dying.last.filter(|_| is_known);
+        let keeps_type = fate == Fate::Kept && self.type_of(object).0.keeps_type;
+        let last = dying.last.filter(|_| is_known && !keeps_type);
         self.spare.push(dying.told);
         let live = if revived { None } else { self.live.remove(object) };
         (live.and_then(|live| live.block), last)
@@ -352,11 +375,35 @@ impl Heap for Objects {
         !std::mem::replace(&mut live.is_finalized, kind.is_gc)
     }
 
+    fn has_late_finalizer(&self, object: Object) -> bool {
+        self.follows && self.type_of(object).0.finalizes_late
+    }
+
+    fn finalizers(&self, object: Object) -> Option<When> {
+        self.type_of(object).0.weak_first.then_some(When::AfterWeak)
+    }
+
     fn detach_weak(&mut self, _object: Object) -> Option<Detached<Object>> {
-        let dying = self.dying.last_mut()?;
+        let dying = self.dying.last_mut().filter(|dying| dying.weak_at.is_none())?;
         let reference = *dying.told.weak.get(dying.next_weak)?;
         dying.next_weak += 1;
         Some(Detached { reference, callback: Callback::Foreign })
+    }
+
+    fn clears_weak(&mut self, _object: Object) -> bool {
+        let Some(dying) = self.dying.last_mut() else { return false };
+        let has_some = dying.next_weak < dying.told.weak.len();
+        let clears = has_some
+            && match dying.weak_at {
+                None => false,
+                Some(WeakAt::Reference(at)) => dying.next >= at,
+                Some(WeakAt::Told) => self.fetched.will_call(),
+            };
+        if clears {
+            self.given.called += u64::from(matches!(dying.weak_at, Some(WeakAt::Told)));
+            dying.weak_at = None;
+        }
+        clears
     }
 
     fn part(&self, object: Object) -> Part {
