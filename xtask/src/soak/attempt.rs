@@ -1,5 +1,6 @@
 //! Running a program alone and recorded, and verifying what was recorded.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
@@ -31,6 +32,47 @@ pub(crate) struct Facts {
     pub(crate) diverged: u64,
     /// What could not be compared.
     pub(crate) unverified: u64,
+    /// Objects that were born, if the trace tells of them.
+    #[serde(default)]
+    pub(crate) objects: u64,
+    /// The three above by check, and what was given.
+    #[serde(default)]
+    pub(crate) checks: BTreeMap<String, Checked>,
+}
+
+/// What came of a check.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Checked {
+    pub(crate) facts: u64,
+    pub(crate) diverged: u64,
+    pub(crate) unverified: u64,
+    /// Answers that had to be told, by kind; none that are 0.
+    pub(crate) given: BTreeMap<String, u64>,
+}
+
+impl Checked {
+    /// What the report says of it.
+    fn of(report: &serde_json::Value) -> Self {
+        let number = |name: &str| report[name].as_u64().unwrap_or(0);
+        let given = report["given"].as_object().into_iter().flatten();
+        let given = given.filter_map(|(kind, count)| Some((kind.clone(), count.as_u64()?)));
+        Self {
+            facts: number("facts"),
+            diverged: number("diverged"),
+            unverified: number("unverified"),
+            given: given.filter(|(_, count)| *count > 0).collect(),
+        }
+    }
+
+    /// Adds what came of it elsewhere.
+    pub(crate) fn add(&mut self, other: &Self) {
+        self.facts += other.facts;
+        self.diverged += other.diverged;
+        self.unverified += other.unverified;
+        for (kind, count) in &other.given {
+            *self.given.entry(kind.clone()).or_default() += count;
+        }
+    }
 }
 
 /// How a process ended, as shells say it.
@@ -68,10 +110,22 @@ impl Place {
 
     /// The interpreter with these words behind it, recorded into this place by `replay` if there is one.
     pub(crate) fn command(&self, replay: Option<&Path>, python: &Interpreter, words: &[String]) -> Command {
+        self.command_at("blocks", replay, python, words)
+    }
+
+    /// The same at a tier.
+    pub(crate) fn command_at(
+        &self,
+        tier: &str,
+        replay: Option<&Path>,
+        python: &Interpreter,
+        words: &[String],
+    ) -> Command {
         let mut command = match replay {
             Some(replay) => {
                 let mut command = Command::new(replay);
-                command.args(["record", "--force", "--output"]).arg(self.trace()).arg("--").arg(&python.path);
+                command.args(["record", "--force", "--tier", tier, "--output"]).arg(self.trace());
+                command.arg("--").arg(&python.path);
                 command
             }
             None => Command::new(&python.path),
@@ -121,11 +175,13 @@ impl Place {
         let document: serde_json::Value = serde_json::from_slice(&output.stdout)
             .map_err(|error| format!("what replay verify says cannot be read: {error}"))?;
         let report = &document["traces"][0];
-        let sum = |name: &str| -> u64 {
-            let checks = report["checks"].as_array().into_iter().flatten();
-            checks.filter_map(|check| check[name].as_u64()).sum()
-        };
-        let (facts, diverged, unverified) = (sum("facts"), sum("diverged"), sum("unverified"));
+        let checks = report["checks"].as_array().into_iter().flatten();
+        let checks =
+            checks.map(|check| (check["name"].as_str().unwrap_or_default().to_owned(), Checked::of(check)));
+        let checks: BTreeMap<_, _> = checks.collect();
+        let sum = |number: fn(&Checked) -> u64| checks.values().map(number).sum();
+        let (facts, diverged, unverified) =
+            (sum(|check| check.facts), sum(|check| check.diverged), sum(|check| check.unverified));
         if report["verdict"] != "identical" || diverged > 0 || unverified > 0 {
             let kept = self.keep();
             eprintln!("{}: {}: {report:#}", kept.display(), report["verdict"]);
@@ -133,10 +189,11 @@ impl Place {
                 return Err(format!("{}: {}", report["verdict"], report["error"]));
             }
             let events = report["events"].as_u64().unwrap_or(0);
-            return Ok(Facts { status, events, allocations: 0, facts, diverged, unverified });
+            return Ok(Facts { status, events, facts, diverged, unverified, checks, ..Facts::default() });
         }
         let totals = traces::summary(&trace)?.totals;
-        Ok(Facts { status, events: totals.events, allocations: totals.blocks, facts, diverged, unverified })
+        let (events, allocations, objects) = (totals.events, totals.blocks, totals.objects);
+        Ok(Facts { status, events, allocations, facts, diverged, unverified, objects, checks })
     }
 }
 
@@ -146,13 +203,14 @@ impl Place {
 /// What differs, if not the facts.
 pub(crate) fn facts(
     replay: &Path,
+    tier: &str,
     python: &Interpreter,
     words: &[String],
     prepare: impl Fn(&mut Command),
 ) -> Result<Facts> {
     let run = |replay| -> Result<(i32, String, Place)> {
         let place = Place::new()?;
-        let mut command = place.command(replay, python, words);
+        let mut command = place.command_at(tier, replay, python, words);
         prepare(&mut command);
         let (status, said) = place.run(&mut command)?;
         let last = said.trim_end().lines().last().unwrap_or_default();

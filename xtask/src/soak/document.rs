@@ -2,9 +2,11 @@
 
 use std::fmt::Write;
 
-use super::attempt::Facts;
+use std::collections::BTreeMap;
+
+use super::attempt::{Checked, Facts};
 use super::list::Program;
-use super::{Outcome, Soak, Timing};
+use super::{Outcome, Soak, Tier, Timing};
 use crate::bench::median;
 use crate::interpreters::Interpreter;
 use crate::{Result, workspace};
@@ -72,6 +74,9 @@ pub(super) fn page(soak: &Soak, pythons: &[Interpreter]) -> String {
     let rows: Vec<(&Program, Vec<Known>)> = programs
         .map(|program| (program, pythons.iter().map(|python| known(program, python)).collect()))
         .collect();
+    if soak.tier != Tier::Blocks {
+        return page_of_objects(soak.tier, &rows, pythons);
+    }
     let mut text = HEAD.to_owned();
     let mut all = Sums::default();
     for (_, row) in &rows {
@@ -110,6 +115,69 @@ pub(super) fn page(soak: &Soak, pythons: &[Interpreter]) -> String {
     let _ = writeln!(text, "| total | {} | {} |", all.cells(), totals.join(" | "));
     absent(&mut text, &rows, pythons);
     cost(&mut text, &rows, pythons);
+    text
+}
+
+/// The page of a tier at which objects are told of.
+fn page_of_objects(tier: Tier, rows: &[(&Program, Vec<Known>)], pythons: &[Interpreter]) -> String {
+    let mut text = format!(
+        "\
+# The soak, objects and all
+
+Programs of all kinds, recorded with their objects, and every recorded fact compared with what the replay predicts. Made
+by `cargo xtask soak --tier {}`. What had to be told, because it cannot be predicted, stands beside what was.
+",
+        tier.name()
+    );
+    let runs = || {
+        let cells = rows.iter().flat_map(|(program, row)| {
+            pythons.iter().zip(row).map(move |(python, known)| (program, python, known))
+        });
+        cells.filter_map(|(program, python, known)| Some((program, python, known.facts()?)))
+    };
+    let mut sums = Sums::default();
+    let mut checks: BTreeMap<&str, Checked> = BTreeMap::new();
+    let mut objects = 0;
+    for (_, _, facts) in runs() {
+        sums.add(facts);
+        objects += facts.objects;
+        facts.checks.iter().for_each(|(name, check)| checks.entry(name).or_default().add(check));
+    }
+    let Sums { runs: count, facts, diverged, unverified, .. } = sums;
+    let _ = write!(
+        text,
+        "\n## What was predicted\n\n{objects} objects were born in {count} runs: {facts} facts, of which {diverged} diverged \
+         and {unverified} could not be compared.\n\n| check | facts | diverged | unverified | given |\n|---|--:|--:|--:|---|\n"
+    );
+    for (name, Checked { facts, diverged, unverified, given }) in &checks {
+        let given: Vec<_> = given.iter().map(|(kind, count)| format!("{kind} {count}")).collect();
+        let _ = writeln!(text, "| {name} | {facts} | {diverged} | {unverified} | {} |", given.join(", "));
+    }
+    let names: Vec<_> = checks.keys().copied().collect();
+    let head = names.iter().fold(String::new(), |head, name| head + &format!(" {name} |"));
+    let _ = writeln!(text, "\n| program | on | objects |{head} diverged | unverified | given |");
+    let _ = writeln!(text, "|---|---|--:|{}--:|--:|---|", "--:|".repeat(names.len()));
+    for (program, python, facts) in runs() {
+        let by_check = names.iter().fold(String::new(), |row, name| {
+            row + &format!(" {} |", facts.checks.get(*name).map_or(0, |check| check.facts))
+        });
+        let given: Vec<_> = facts
+            .checks
+            .values()
+            .flat_map(|check| &check.given)
+            .map(|(kind, count)| format!("{kind} {count}"))
+            .collect();
+        let Facts { objects, diverged, unverified, .. } = facts;
+        let _ = writeln!(
+            text,
+            "| {} | {} | {objects} |{by_check} {diverged} | {unverified} | {} |",
+            program.name,
+            python.label(),
+            given.join(", ")
+        );
+    }
+    absent(&mut text, rows, pythons);
+    cost(&mut text, rows, pythons);
     text
 }
 
@@ -200,8 +268,13 @@ impl Known<'_> {
 }
 
 /// Writes the page.
-pub(super) fn write(page: &str) -> Result<()> {
-    let path = workspace::root().join("crates/record/SOAK.md");
+pub(super) fn write(tier: Tier, page: &str) -> Result<()> {
+    let name = match tier {
+        Tier::Blocks => "SOAK.md",
+        Tier::Objects => "SOAK-OBJECTS.md",
+        Tier::Counts => "SOAK-COUNTS.md",
+    };
+    let path = workspace::root().join("crates/record").join(name);
     std::fs::write(&path, page).map_err(|error| format!("{}: {error}", path.display()))?;
     eprintln!("{}: written", workspace::shown(&path));
     Ok(())

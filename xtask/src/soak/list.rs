@@ -23,6 +23,9 @@ pub(crate) struct Program {
     /// What follows the interpreter on the command line. A word that names a script of this repository is made
     /// absolute: programs run in an empty folder.
     pub(crate) command: Vec<String>,
+    /// The last word of the command where every change of a count is recorded, if it says how much there is to do.
+    #[serde(default)]
+    pub(crate) small: Option<String>,
     /// The packages that it needs, by the names that pip knows.
     #[serde(default)]
     pub(crate) needs: Vec<String>,
@@ -100,6 +103,15 @@ impl Program {
     /// What its results are kept under: with another command it is another program.
     pub(crate) fn key(&self) -> String {
         format!("{} {}", self.name, self.command.join(" "))
+    }
+
+    /// The same at a tier at which it has less to do, if it can have.
+    pub(crate) fn made_small(&self) -> Self {
+        let mut small = self.clone();
+        if let (Some(word), Some(last)) = (&self.small, small.command.last_mut()) {
+            last.clone_from(word);
+        }
+        small
     }
 
     /// What follows the interpreter on the command line.

@@ -19,13 +19,18 @@ use list::{List, Program};
 use packages::Packages;
 use serde::{Deserialize, Serialize};
 
-/// Record and verify many programs on every interpreter that is here, and write crates/record/SOAK.md.
+/// Record and verify many programs on every interpreter that is here, and write crates/record/SOAK.md (with --tier objects
+/// or counts SOAK-OBJECTS.md or SOAK-COUNTS.md).
 ///
 /// The programs are in xtask/soak/programs.json. What they need is installed with pip into ~/.cache/vivarium/soak, where
 /// results are kept, too: a soak that was ended goes on where it was, and what was built from other sources is run anew.
 /// The page is written when everything has run.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
+    /// How much to record: counts of the interpreters that report these (`cargo xtask python`), objects of stock ones that
+    /// tell of them
+    #[arg(long, value_enum, default_value_t)]
+    tier: Tier,
     /// End after so many minutes, with what is done by then
     #[arg(long, value_name = "MINUTES")]
     minutes: Option<u64>,
@@ -47,6 +52,54 @@ pub(crate) struct Arguments {
     /// Write the page even if not everything has run
     #[arg(long)]
     document: bool,
+}
+
+/// How much is recorded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+enum Tier {
+    #[default]
+    Blocks,
+    Objects,
+    Counts,
+}
+
+impl Tier {
+    /// As the command line of `replay record` has it.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Blocks => "blocks",
+            Self::Objects => "objects",
+            Self::Counts => "counts",
+        }
+    }
+
+    /// The interpreters of which so much can be recorded.
+    fn interpreters(self) -> Vec<Interpreter> {
+        let tells = |one: &Interpreter| {
+            let (major, minor, patch) = one.version;
+            (major, minor) == (3, 13) && patch >= 3
+        };
+        match self {
+            Self::Counts => interpreters::instrumented(),
+            tier => {
+                let found = interpreters::find().into_iter().filter(|one| one.tier().is_ok());
+                found.filter(|one| tier == Self::Blocks || tells(one)).collect()
+            }
+        }
+    }
+
+    /// The programs, with as much to do as is right where so much is recorded.
+    fn programs(self, programs: Vec<Program>) -> Vec<Program> {
+        if self == Self::Blocks { programs } else { programs.iter().map(Program::made_small).collect() }
+    }
+
+    /// The name of a file of results.
+    fn file(self, what: &str) -> String {
+        match self {
+            Self::Blocks => format!("{what}.jsonl"),
+            tier => format!("{what}-{}.jsonl", tier.name()),
+        }
+    }
 }
 
 /// What came out of a run.
@@ -73,6 +126,7 @@ struct Timing {
 
 /// What runs need.
 struct Soak {
+    tier: Tier,
     replay: PathBuf,
     cache: PathBuf,
     list: List,
@@ -81,9 +135,11 @@ struct Soak {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
-    let list = List::load()?;
+    let tier = arguments.tier;
+    let List { programs } = List::load()?;
+    let list = List { programs: tier.programs(programs) };
     let programs: Vec<Program> = list.chosen(&arguments.programs)?.into_iter().cloned().collect();
-    let recordable: Vec<_> = interpreters::find().into_iter().filter(|one| one.tier().is_ok()).collect();
+    let recordable = tier.interpreters();
     let wanted = |one: &&Interpreter| {
         arguments.pythons.is_empty() || arguments.pythons.iter().any(|wanted| one.is(wanted))
     };
@@ -94,9 +150,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let replay = workspace::build_replay()?;
     let cache = cache()?;
     let build = build()?;
-    let results = Results::open(&cache, "results.jsonl", &build);
-    let timings = Results::open(&cache, "timings.jsonl", &build);
-    let mut soak = Soak { replay, cache, list, results, timings };
+    let results = Results::open(&cache, &tier.file("results"), &build);
+    let timings = Results::open(&cache, &tier.file("timings"), &build);
+    let mut soak = Soak { tier, replay, cache, list, results, timings };
     let end = arguments.minutes.map(|minutes| Instant::now() + Duration::from_secs(minutes * 60));
     let mut failed = Vec::new();
     // On the diagonal, so that a soak that is ended early has seen each program and each interpreter.
@@ -120,10 +176,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let pairs = soak.list.programs.iter().flat_map(|one| recordable.iter().map(move |python| (one, python)));
     let left = pairs.filter(|(program, python)| soak.results.get(&program.key(), python).is_none());
     match left.count() {
-        0 => document::write(&page)?,
+        0 => document::write(tier, &page)?,
         left if arguments.document => {
             eprintln!("{left} runs are left");
-            document::write(&page)?;
+            document::write(tier, &page)?;
         }
         left => eprintln!("{left} runs are left: the page is written when they are done, or with --document"),
     }
@@ -172,7 +228,7 @@ impl Soak {
             return Ok(Outcome::NotThere(why));
         }
         let prepare = |command: &mut _| packages::environment(packages.as_ref(), command);
-        Ok(attempt::facts(&self.replay, python, &program.words(), prepare)
+        Ok(attempt::facts(&self.replay, self.tier.name(), python, &program.words(), prepare)
             .map_or_else(Outcome::Failed, Outcome::Facts))
     }
 
@@ -199,7 +255,7 @@ impl Soak {
         for _ in 0..arguments.rounds {
             for replay in [None, Some(self.replay.as_path())] {
                 let place = Place::new()?;
-                let mut command = place.command(replay, python, &words);
+                let mut command = place.command_at(self.tier.name(), replay, python, &words);
                 packages::environment(packages.as_ref(), &mut command);
                 let (took, _) = run_timed(&mut command)?;
                 let (wall, cpu) = match replay {

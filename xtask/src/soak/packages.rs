@@ -1,4 +1,8 @@
 //! The packages that programs need, installed for each interpreter into a folder of its own.
+//!
+//! An instrumented interpreter reports what its headers count. So for such a one whatever is compiled is built from
+//! source, against its headers, and what cannot be built so is not there: a package compiled elsewhere would count behind its
+//! back.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -98,10 +102,33 @@ impl<'a> Pip<'a> {
         command
     }
 
-    /// Installs packages into a folder; only what need not be compiled.
+    /// Installs packages into a folder; only what need not be compiled, or for an instrumented interpreter what is
+    /// compiled for it.
     fn install(&self, folder: &Path, names: &[&str]) -> Result<()> {
+        if !self.python.instrumented {
+            return self.install_into(folder, "--only-binary=:all:", names);
+        }
+        let names: Vec<_> = names.iter().map(|&name| buildable(name)).collect();
+        let names = names.as_slice();
+        // Only what has come without a package that was compiled elsewhere is there.
+        let trial = tempfile::tempdir_in(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+        let from_source = format!("--no-binary={}", COMPILED.join(","));
+        self.install_into(trial.path(), &from_source, names)?;
+        let elsewhere = compiled_elsewhere(trial.path());
+        match elsewhere.first() {
+            // It has been built, and is not built again.
+            None => self.install_into(folder, &from_source, names),
+            Some(name) => Err(format!("{name} comes compiled against other headers")),
+        }
+    }
+
+    fn install_into(&self, folder: &Path, what: &str, names: &[&str]) -> Result<()> {
         let mut command = self.command();
-        command.args(["install", "--quiet", "--no-compile", "--only-binary=:all:", "--target"]);
+        command.args(["install", "--quiet", "--no-compile", what, "--target"]);
+        if self.python.instrumented {
+            // Packages translated into C by themselves run as Python instead: that takes no hours.
+            command.env("NO_CYTHON_COMPILE", "true");
+        }
         let output = command
             .arg(folder)
             .args(names)
@@ -114,6 +141,59 @@ impl<'a> Pip<'a> {
         let error = said.lines().rev().find_map(|line| line.trim().strip_prefix("ERROR: "));
         Err(error.unwrap_or("pip failed").trim_end_matches('.').to_owned())
     }
+}
+
+/// Packages that come compiled, and can be built where there is a compiler of C.
+const COMPILED: &[&str] = &[
+    "aiohttp",
+    "black",
+    "charset-normalizer",
+    "coverage",
+    "cython",
+    "frozenlist",
+    "greenlet",
+    "hypothesis",
+    "isort",
+    "librt",
+    "markupsafe",
+    "multidict",
+    "mypy",
+    "propcache",
+    "pydantic",
+    "pyrsistent",
+    "pytokens",
+    "pyyaml",
+    "sqlalchemy",
+    "toolz",
+    "tornado",
+    "watchdog",
+    "wrapt",
+    "yarl",
+];
+
+/// The last versions of packages that could be built so: later ones are written in Rust, or need what is.
+const BUILDABLE: &[(&str, &str)] = &[
+    ("hypothesis", "hypothesis<6.140"),
+    ("jsonschema", "jsonschema<4.18"),
+    ("mypy", "mypy<1.19"),
+    ("pydantic", "pydantic<2"),
+];
+
+/// The name by which pip finds a version that can be built.
+fn buildable(name: &str) -> &str {
+    BUILDABLE.iter().find(|(one, _)| *one == name).map_or(name, |(_, version)| version)
+}
+
+/// The packages in a folder that were compiled elsewhere: those that are for systems of many kinds.
+fn compiled_elsewhere(folder: &Path) -> Vec<String> {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let names = entries.filter_map(|entry| {
+        let wheel = fs::read_to_string(entry.path().join("WHEEL")).ok()?;
+        let name = entry.file_name().to_string_lossy().trim_end_matches(".dist-info").to_owned();
+        let tags = wheel.lines().filter_map(|line| line.strip_prefix("Tag: "));
+        tags.into_iter().any(|tag| tag.contains("manylinux") || tag.contains("musllinux")).then_some(name)
+    });
+    names.collect()
 }
 
 /// The environment in which programs run: that of the corpus, and the packages.
