@@ -38,7 +38,7 @@ pub(crate) struct Kind {
     pub(crate) free_list: Option<usize>,
     /// Whether its finalizer runs when its objects die.
     pub(crate) finalizes: Finalizes,
-    /// And that may bring them back to life. (The finalizer of a generator closes it.)
+    /// And that may bring them back to life. (That of a generator closes it; what it raises is reported with the generator.)
     pub(crate) revives: bool,
     /// What its objects tell of their references is not to be relied upon: some are not counted.
     pub(crate) borrows: bool,
@@ -58,6 +58,13 @@ const OUT_OF_ORDER: &[&str] = &[
     "async_generator",
     "type",
     "functools._lru_cache_wrapper",
+    "filter",
+    "itertools.accumulate",
+    "itertools.chain",
+    "itertools.dropwhile",
+    "itertools.filterfalse",
+    "itertools.starmap",
+    "itertools.takewhile",
 ];
 /// Types that have a finalizer, from their bases, which their own deallocation does not call.
 const NOT_FINALIZED: &[&str] = &["_io.StringIO", "_io.BytesIO"];
@@ -149,7 +156,7 @@ impl Kind {
                 family if NOT_FINALIZED.contains(&family) => Finalizes::Never,
                 _ => Finalizes::Always,
             },
-            revives: info.finalizes && !STACKS.contains(&family),
+            revives: info.finalizes,
             borrows: version >= (3, 14) && STACKS.contains(&family),
             is_gc: info.is_gc(),
             part: match family {

@@ -265,10 +265,7 @@ impl Told {
     #[inline]
     fn call<W: Write>(&mut self, writer: &mut Writer<W>) -> Result<(), trace::Error> {
         match self {
-            Self::ByTracer(objects) => {
-                objects.call(writer);
-                Ok(())
-            }
+            Self::ByTracer(objects) => objects.call(writer),
             Self::ByHook(counts) => counts.call(writer),
         }
     }
@@ -307,10 +304,7 @@ impl Told {
 
     fn end<W: Write>(&mut self, writer: &mut Writer<W>) -> Result<(), trace::Error> {
         match self {
-            Self::ByTracer(objects) => {
-                objects.end(writer);
-                Ok(())
-            }
+            Self::ByTracer(objects) => objects.end(writer),
             Self::ByHook(counts) => counts.end(writer),
         }
     }
