@@ -33,6 +33,7 @@ const DESTROY: c_int = 1;
 /// What is read of a `PyTypeObject`, by offset in words.
 const TYPE_OF: usize = 1;
 const NAME: usize = 3;
+const BASIC_SIZE: usize = 4;
 const DEALLOC: usize = 6;
 const FLAGS: usize = 21;
 const BASE: usize = 32;
@@ -45,6 +46,8 @@ const IS_GC: usize = 1 << 14;
 const IS_TYPE: usize = 1 << 31;
 const IS_LIST: usize = 1 << 25;
 const IS_HEAP_TYPE: usize = 1 << 9;
+const HAS_INLINE_VALUES: usize = 1 << 2;
+const HAS_MANAGED_DICTIONARY: usize = 1 << 4;
 /// Where a `PyWeakReference` has its callback, and the next one to the same object.
 const CALLBACK: usize = 3;
 const NEXT: usize = 6;
@@ -52,14 +55,8 @@ const NEXT: usize = 6;
 const SIZE: usize = 2;
 /// Where a `PyDictObject` has its values, if it shares its keys with others; else there is nothing.
 const VALUES: usize = 5;
-/// In the flags of a type: its objects have their attributes' values inside of them, as long as no dictionary is asked for
-/// that is then one of its own (CPython 3.13).
-const HAS_VALUES_INSIDE: usize = 1 << 2;
-/// Where such an object has its dictionary, if it has one, and values behind a head of which a byte says whether they are
-/// the object's: both only if nothing else is in it.
-const OWN_DICTIONARY: isize = -3;
-const VALUES_INSIDE: usize = 2;
-const BASIC_SIZE: usize = 4;
+/// How far in front of an object with a managed dictionary that is pointed to, in words (CPython 3.13 and later).
+const MANAGED_DICTIONARY: usize = 3;
 
 /// Types that were described already, by a part of their address: a type that is not found here is described again.
 static DESCRIBED: [AtomicUsize; 4096] = [const { AtomicUsize::new(0) }; 4096];
@@ -117,14 +114,14 @@ static DICTIONARY: AtomicPtr<c_void> = AtomicPtr::new(null_mut());
 static TUPLE: AtomicPtr<c_void> = AtomicPtr::new(null_mut());
 static NEXT_ENTRY: AtomicPtr<c_void> = AtomicPtr::new(null_mut());
 
+/// Whether the values of an object's attributes may be in it while it has a dictionary: from CPython 3.13 on.
+static HAS_INLINE_DICTIONARIES: AtomicBool = AtomicBool::new(false);
+
 /// What tells whether the interpreter has begun to finalize, until it has.
 static IS_FINALIZING: AtomicPtr<c_void> = AtomicPtr::new(null_mut());
 
 /// Whether there are immortal objects: from CPython 3.12 on.
 static HAS_IMMORTALS: AtomicBool = AtomicBool::new(true);
-
-/// Whether values are inside of objects as it is known here: CPython 3.13.
-static HAS_VALUES: AtomicBool = AtomicBool::new(false);
 
 /// Is this what an interpreter says of its version whose births and deaths can be recorded whole? Before 3.13.3 the tracer
 /// was not told of deaths in the bytecode loop; from 3.14 on the interpreter's stack holds references that are not
@@ -165,8 +162,8 @@ pub fn know(version: &[u8]) -> bool {
     let minor =
         minor.fold(0_u32, |number, digit| number.wrapping_mul(10).wrapping_add(u32::from(digit - b'0')));
     HAS_IMMORTALS.store(minor >= 12, Relaxed);
+    HAS_INLINE_DICTIONARIES.store(minor >= 13, Relaxed);
     TUPLE.store(find(c"PyTuple_Type"), Relaxed);
-    HAS_VALUES.store(minor == 13, Relaxed);
     DICTIONARY.store(find(c"PyDict_Type"), Relaxed);
     NEXT_ENTRY.store(find(c"PyDict_Next"), Relaxed);
     let ask = [c"Py_IsFinalizing", c"_Py_IsFinalizing"].map(find);
@@ -296,16 +293,81 @@ pub unsafe fn begins_to_die(producer: &Producer, object: *mut c_void, what: u64)
         let owner = core::ptr::from_ref(producer).cast_mut().cast();
         if of.0 == DICTIONARY.load(Relaxed) && object.word(VALUES) == 0 {
             tell_entries(object, owner);
-        } else if let Some(dictionary) = own_dictionary(object, of) {
-            visit(dictionary, owner);
-            visit(of.0, owner);
         } else if of.word(FLAGS) & IS_GC != 0
             && let Some(traverse) = of.0.cast::<Option<Traverse>>().add(TRAVERSE).read()
         {
-            traverse(object.0, visit, owner);
+            match inline(object, of) {
+                Some((dictionary, values)) => {
+                    let mut seen = 0_usize;
+                    traverse(object.0, count_one, (&raw mut seen).cast());
+                    // The values are the last that are told, but for the type.
+                    let end = seen.saturating_sub(1);
+                    let values = end.saturating_sub(values)..end;
+                    let mut without = Without { owner, values, at: 0, dictionary };
+                    traverse(object.0, visit_without, (&raw mut without).cast());
+                }
+                None => {
+                    traverse(object.0, visit, owner);
+                }
+            }
         }
     }
     put(producer, slot::OBJECT_EDGES, 0);
+}
+
+/// An object's dictionary, if the values of its attributes are in the object nevertheless, and how many these are. Such an
+/// object tells of the values; but when it dies it leaves them to the dictionary, and gives up that.
+///
+/// # Safety
+///
+/// The object is whole, and of this type.
+unsafe fn inline(object: Object, of: Object) -> Option<(*mut c_void, usize)> {
+    const FLAGS_WANTED: usize = HAS_INLINE_VALUES | HAS_MANAGED_DICTIONARY;
+    // SAFETY: the caller's promise; objects of a type with these flags have this in front of them, and behind them how many
+    // values there is room for, whether they are there, and the values.
+    unsafe {
+        if !HAS_INLINE_DICTIONARIES.load(Relaxed) || of.word(FLAGS) & FLAGS_WANTED != FLAGS_WANTED {
+            return None;
+        }
+        let dictionary = object.0.cast::<*mut c_void>().sub(MANAGED_DICTIONARY).read();
+        let values = object.0.byte_add(of.word(BASIC_SIZE));
+        let [room, _, _, is_valid] = values.cast::<[u8; 4]>().read();
+        if dictionary.is_null() || is_valid == 0 {
+            return None;
+        }
+        let first = values.cast::<*mut c_void>().add(1);
+        let there = (0..usize::from(room)).filter(|at| !first.add(*at).read().is_null());
+        Some((dictionary, there.count()))
+    }
+}
+
+/// What is told of an object with a dictionary whose values are in the object.
+struct Without {
+    owner: *mut c_void,
+    /// The values, by their places among what is told.
+    values: core::ops::Range<usize>,
+    at: usize,
+    dictionary: *mut c_void,
+}
+
+unsafe extern "C" fn count_one(_referent: *mut c_void, seen: *mut c_void) -> c_int {
+    // SAFETY: what `begins_to_die` passed on.
+    unsafe { *seen.cast::<usize>() += 1 };
+    0
+}
+
+unsafe extern "C" fn visit_without(referent: *mut c_void, without: *mut c_void) -> c_int {
+    // SAFETY: what `begins_to_die` passed on.
+    let without = unsafe { &mut *without.cast::<Without>() };
+    let at = without.at;
+    without.at += 1;
+    // SAFETY: the object that dies refers to live ones.
+    unsafe {
+        if at == without.values.end {
+            visit(without.dictionary, without.owner);
+        }
+        if without.values.contains(&at) { 0 } else { visit(referent, without.owner) }
+    }
 }
 
 /// Tells of a dictionary's keys and values, in the order in which it gives them up: its traversal leaves out keys that
@@ -327,29 +389,6 @@ unsafe fn tell_entries(dictionary: Object, producer: *mut c_void) {
             visit(key, producer);
             visit(value, producer);
         }
-    }
-}
-
-/// The dictionary of an object whose attributes' values are inside of the object, and which shares these with it. The
-/// object's traversal then tells of the values; but what it gives up is the dictionary, which takes them over.
-///
-/// # Safety
-///
-/// The object is whole, and of this type.
-unsafe fn own_dictionary(object: Object, of: Object) -> Option<*mut c_void> {
-    if !HAS_VALUES.load(Relaxed) {
-        return None;
-    }
-    // SAFETY: the caller's promise; such an object has its dictionary in front of it, and values behind its head.
-    unsafe {
-        if of.word(FLAGS) & HAS_VALUES_INSIDE == 0
-            || of.word(BASIC_SIZE) != VALUES_INSIDE * size_of::<usize>()
-        {
-            return None;
-        }
-        let dictionary = object.0.cast::<*mut c_void>().offset(OWN_DICTIONARY).read();
-        let is_valid = object.0.cast::<*mut c_void>().add(VALUES_INSIDE).cast::<u8>().add(3).read() != 0;
-        (is_valid && !dictionary.is_null()).then_some(dictionary)
     }
 }
 

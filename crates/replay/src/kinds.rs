@@ -64,7 +64,7 @@ pub(crate) struct Kind {
     pub(crate) finalizes: Finalizes,
     /// Whether one of the older kind runs behind that, and whenever they die.
     pub(crate) finalizes_late: bool,
-    /// And that may bring them back to life. (The finalizer of a generator closes it.)
+    /// And that may bring them back to life. (That of a generator closes it; what it raises is reported with the generator.)
     pub(crate) revives: bool,
     /// Its objects' weak references are cleared before their finalizer runs.
     pub(crate) weak_first: bool,
@@ -232,7 +232,7 @@ impl Kind {
                 _ => Finalizes::Always,
             },
             finalizes_late: info.finalizes_late,
-            revives: info.finalizes_late || info.finalizes && !STACKS.contains(&family),
+            revives: info.finalizes || info.finalizes_late,
             weak_first: GENERATORS.contains(&family),
             weak_late: family == "collections.OrderedDict"
                 || info.class && (info.foreign || WEAKLY_REFERABLE.contains(&family)),

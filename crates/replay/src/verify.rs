@@ -357,6 +357,7 @@ impl Outcome {
                     after_code,
                     order,
                     kept,
+                    put_off,
                     uncounted,
                     called,
                     hidden,
@@ -371,6 +372,7 @@ impl Outcome {
                     ("after program code", after_code),
                     ("order", order),
                     ("kept", kept),
+                    ("put off", put_off),
                     ("uncounted", uncounted),
                 ]);
                 let (tally, first) = self.deaths.deaths();

@@ -62,7 +62,7 @@ impl Recursive {
                     return;
                 }
                 self.body(object);
-                if !drained && !self.later.is_empty() && self.world.ask() {
+                if !self.later.is_empty() && self.world.ask() {
                     self.destroy_chain();
                 }
             }

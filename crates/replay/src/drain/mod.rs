@@ -265,10 +265,7 @@ impl Told {
     /// Tells of a mark that may stand in front of a death.
     fn mark<W: Write>(&mut self, writer: &mut Writer<W>) -> Result<(), trace::Error> {
         match self {
-            Self::ByTracer(objects) => {
-                objects.call(writer);
-                Ok(())
-            }
+            Self::ByTracer(objects) => objects.call(writer),
             Self::ByHook(counts) => counts.mark(writer),
         }
     }
@@ -276,10 +273,7 @@ impl Told {
     #[inline]
     fn call<W: Write>(&mut self, writer: &mut Writer<W>) -> Result<(), trace::Error> {
         match self {
-            Self::ByTracer(objects) => {
-                objects.call(writer);
-                Ok(())
-            }
+            Self::ByTracer(objects) => objects.call(writer),
             Self::ByHook(counts) => counts.call(writer),
         }
     }
@@ -318,10 +312,7 @@ impl Told {
 
     fn end<W: Write>(&mut self, writer: &mut Writer<W>) -> Result<(), trace::Error> {
         match self {
-            Self::ByTracer(objects) => {
-                objects.end(writer);
-                Ok(())
-            }
+            Self::ByTracer(objects) => objects.end(writer),
             Self::ByHook(counts) => counts.end(writer),
         }
     }
@@ -412,7 +403,12 @@ impl<W: Write> Recording<W> {
                 self.objects.mark(&mut self.writer)?;
                 self.writer.mark(MARK_FINALIZING)?;
             }
-            Event::Object(event) => self.objects.push(event, &self.addresses, &mut self.writer)?,
+            Event::Object(event) => {
+                // What is told of objects may end a frame, and nothing of them happens inside of a call that gives an
+                // arena back.
+                self.settle_released(None);
+                self.objects.push(event, &self.addresses, &mut self.writer)?;
+            }
             Event::Mark { code } => {
                 self.settle_released(None);
                 self.objects.call(&mut self.writer)?;
@@ -431,6 +427,9 @@ impl<W: Write> Recording<W> {
     /// belongs to the release before it or to the resize behind it. It is the resize's if the old block lay in it: until
     /// the resize it was in use. (It cannot be if an arena was acquired since: a resize takes before it gives.)
     fn settle_released(&mut self, resized: Option<u64>) {
+        if self.released.is_empty() {
+            return;
+        }
         for base in std::mem::take(&mut self.released) {
             let in_resize = resized.is_some_and(|old| old.wrapping_sub(base) < self.allocator.arena_size);
             if let Some(arena) = self.arenas.remove(base) {
@@ -442,7 +441,51 @@ impl<W: Write> Recording<W> {
 
 #[cfg(test)]
 mod tests {
+    use record::Domain::Obj;
+
     use super::*;
+
+    /// A frame may end behind a release that gives an arena back, before it is known that it did.
+    #[test]
+    fn an_arena_is_given_back_in_the_frame_of_its_event() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../traces/life/life-3.13.5-counts.viv");
+        let header = trace::Reader::new(std::fs::File::open(path).unwrap()).unwrap().header().clone();
+        let size = header.allocator.arena_size;
+        let base = 0x7f00_0000_0000;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.viv");
+        let file = std::fs::File::create(&path).unwrap();
+        let mut drain = Drain::new(header, move || Ok(file));
+        let allocate = |address| Event::Allocate { domain: Obj, zeroed: false, address, size: 48 };
+        let object = Event::Object;
+        let name = |name: &[u8; 6]| object(ObjectEvent::TypeName(*name));
+        let mut events = vec![Event::ArenaAcquired { base, size }];
+        // As many as show how the allocator was built.
+        events
+            .extend((0..EVIDENCE as u64).map(|at| allocate(base + ((at / 340) << 14) + 48 + at % 340 * 48)));
+        events.extend([
+            object(ObjectEvent::Type(16)),
+            object(ObjectEvent::TypeFlags(0)),
+            name(b"x\0\0\0\0\0"),
+            name(b"x\0\0\0\0\0"),
+            object(ObjectEvent::Born(base + 48)),
+            object(ObjectEvent::OfType(16)),
+            Event::Release { domain: Obj, address: base + 96 },
+            Event::ArenaReleased { base, size },
+        ]);
+        events.extend((0..400_000).map(|_| object(ObjectEvent::Up(base + 48))));
+        // Behind the end of that frame it would be told of the event before, which is in no later one.
+        events.push(object(ObjectEvent::Thread(1)));
+        events.into_iter().try_for_each(|event| drain.push(event)).unwrap();
+        let (totals, _) = drain.finish(Ending::Exited(0), 1, false).unwrap();
+        assert_eq!((totals.changes, totals.arena_facts), (400_000, 2));
+        let mut reader = trace::Reader::new(std::fs::File::open(&path).unwrap()).unwrap();
+        let (mut frame, mut frames) = (trace::Frame::default(), 0);
+        while reader.read(&mut frame).unwrap() {
+            frames += 1;
+        }
+        assert!(frames > 1, "{frames}");
+    }
 
     /// Half a trace can be told from none.
     #[test]
@@ -450,7 +493,7 @@ mod tests {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../traces/life/life-2.7.viv");
         let reader = trace::Reader::new(std::fs::File::open(path).unwrap()).unwrap();
         let mut drain = Drain::new(reader.header().clone(), || Ok(Vec::new()));
-        drain.push(Event::Release { domain: record::Domain::Obj, address: 16 }).unwrap();
+        drain.push(Event::Release { domain: Obj, address: 16 }).unwrap();
         assert!(!drain.has_begun());
         assert!(matches!(drain.begin(), Err(DrainError::Gap { event: 0, address: 16, .. })));
         assert!(drain.has_begun());

@@ -8,6 +8,7 @@
 use std::io::Write;
 
 use hashbrown::HashMap;
+use rc::Part;
 use record::{ObjectEvent, ReferentCount};
 use trace::{Beginning, Block, Death, Edge, Fate, Object, Step, Writer};
 
@@ -17,6 +18,8 @@ use crate::kinds::{Finalizes, Order};
 
 /// Up to so many references are looked through one by one.
 const FEW: usize = 16;
+/// From so many deaths inside of each other on, one in which nothing happens is taken for one that was put off.
+const DEEP: usize = 4096;
 
 /// A death that is going on.
 #[derive(Clone, Debug)]
@@ -40,6 +43,8 @@ struct Open {
     has_order: bool,
     /// It may be brought back to life.
     revives: bool,
+    /// It was put off: its object lives on.
+    is_put_off: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -99,6 +104,8 @@ struct Dying {
     edges: Vec<(u64, ReferentCount)>,
     /// By the death on top.
     is_explained: bool,
+    /// That is complete.
+    is_told: bool,
 }
 
 /// What is known of objects.
@@ -116,6 +123,8 @@ pub(super) struct Objects {
     /// The type of the object whose memory was released just now, if that gave up the last reference to it.
     last: Option<u64>,
     is_unnested: bool,
+    /// How many of the deaths that are going on may bring their objects back to life.
+    reviving: usize,
     /// The tracer tells no more.
     pub(super) is_lost: bool,
 }
@@ -127,9 +136,14 @@ impl Objects {
     }
 
     /// The program made a call of the memory manager, other than to release a block.
-    pub(super) fn call<W: Write>(&mut self, writer: &mut Writer<W>) {
+    ///
+    /// # Errors
+    /// If the trace cannot be written.
+    pub(super) fn call<W: Write>(&mut self, writer: &mut Writer<W>) -> Result<(), trace::Error> {
+        self.go_on(writer)?;
         self.leave(writer);
         self.step();
+        Ok(())
     }
 
     /// A block is about to be released, which lies at this address. Whether that is because the object in it has just
@@ -143,6 +157,7 @@ impl Objects {
         address: u64,
         writer: &mut Writer<W>,
     ) -> Result<bool, trace::Error> {
+        self.go_on(writer)?;
         if self.open.iter().rev().any(|open| open.block == Some(block)) {
             return Ok(true);
         }
@@ -152,7 +167,7 @@ impl Objects {
         };
         self.dies(object, writer)?;
         if let Some(dying) = self.dying.take() {
-            self.begins(dying, writer)?;
+            self.begins(dying, false, writer)?;
         }
         Ok(true)
     }
@@ -196,12 +211,23 @@ impl Objects {
         if open.steps > 0 {
             writer.steps(open.steps, None);
         }
+        // Its memory is not released yet, and something around it goes on: another thread does, and so program code has run.
+        let is_left = open.is_released && fate == Fate::Kept;
+        if is_left {
+            writer.calls();
+            self.make_stale();
+        }
+        let open = Open { is_stale: open.is_stale || is_left, ..open };
+        self.reviving -= usize::from(open.revives);
         writer.ends(fate);
         writer.observed(Death::Ends(open.object, fate));
         // Whose memory is neither released nor kept for others lives on.
-        if open.revives && fate == Fate::Kept {
+        if (open.revives || open.is_put_off) && fate == Fate::Kept {
             let Open { address, object, of, block, .. } = open;
             self.census.live.insert(address, Live { object, of, block });
+        }
+        if open.is_put_off {
+            return;
         }
         if !open.has_order {
             for address in open.referents.all() {
@@ -226,11 +252,16 @@ impl Objects {
     }
 
     /// There are no further events. Deaths that are not over then never end: the program did first.
-    pub(super) fn end<W: Write>(&mut self, writer: &mut Writer<W>) {
+    ///
+    /// # Errors
+    /// If the trace cannot be written.
+    pub(super) fn end<W: Write>(&mut self, writer: &mut Writer<W>) -> Result<(), trace::Error> {
+        self.go_on(writer)?;
         self.leave(writer);
         if let Some(open) = self.open.last().filter(|open| open.steps > 0) {
             writer.steps(open.steps, None);
         }
+        Ok(())
     }
 
     /// Takes what the tracer tells.
@@ -242,6 +273,17 @@ impl Objects {
     ) -> Result<(), trace::Error> {
         if !matches!(event, ObjectEvent::Dies(_) | ObjectEvent::Ended(_)) {
             self.last = None;
+        }
+        match event {
+            ObjectEvent::Edge { .. } => {}
+            // Nothing happened inside.
+            ObjectEvent::Ended(address) => {
+                if let Some(dying) = self.dying.take_if(|dying| dying.is_told && dying.address == address) {
+                    let is_put_off = self.is_put_off(&dying);
+                    self.begins(dying, is_put_off, writer)?;
+                }
+            }
+            _ => self.go_on(writer)?,
         }
         match event {
             ObjectEvent::Born(address) => self.born = Some(address),
@@ -257,8 +299,8 @@ impl Objects {
                 }
             }
             ObjectEvent::EdgesEnd => {
-                if let Some(dying) = self.dying.take() {
-                    self.begins(dying, writer)?;
+                if let Some(dying) = &mut self.dying {
+                    dying.is_told = true;
                 }
             }
             ObjectEvent::Ended(address) => self.ended(address),
@@ -297,13 +339,23 @@ impl Objects {
             self.finish_down_to(owner, writer);
         }
         self.leave(writer);
+        // One whose death was put off is over, too, and its memory was kept.
+        if self.census.live.get(&address).is_some_and(|live| live.block == block) {
+            self.dies(address, writer)?;
+            if let Some(dying) = self.dying.take() {
+                self.begins(dying, false, writer)?;
+                self.finish_down_to(self.open.len().saturating_sub(1), writer);
+            }
+        }
         self.make_stale();
         self.step();
         self.census.born(address, of, found, None, writer)
     }
 
     fn dies<W: Write>(&mut self, address: u64, writer: &mut Writer<W>) -> Result<(), trace::Error> {
-        let Some(live) = self.census.dies(address) else { return Ok(()) };
+        let again = self.dies_again(address);
+        let is_again = again.is_some();
+        let Some(live) = again.or_else(|| self.census.dies(address)) else { return Ok(()) };
         // The innermost death that explains it, if everything inside of that is over.
         let mut inner = self.open.len();
         let is_last = self.last.take_if(|last| *last == address).is_some();
@@ -311,7 +363,7 @@ impl Objects {
         while let Some(open) =
             inner.checked_sub(1).and_then(|inner| self.open.get(inner)).filter(|_| !is_explained)
         {
-            is_explained = self.explains(open, address);
+            is_explained = !is_again && self.explains(open, address);
             if is_explained || !open.is_over || open.is_released {
                 break;
             }
@@ -331,18 +383,66 @@ impl Objects {
                 writer.gives(at);
             }
         }
-        self.dying = Some(Dying { address, live, edges: Vec::new(), is_explained });
+        self.dying = Some(Dying { address, live, edges: Vec::new(), is_explained, is_told: false });
         Ok(())
+    }
+
+    /// If a death of what is at this address is going on: it was brought back to life in that, and now dies for good, inside
+    /// of something that died inside.
+    fn dies_again(&mut self, address: u64) -> Option<Live> {
+        if self.reviving == 0 {
+            return None;
+        }
+        let open = self.open.iter_mut().rev().find(|open| open.address == address && open.revives)?;
+        open.revives = false;
+        open.is_over = true;
+        open.is_released = false;
+        self.reviving -= 1;
+        Some(Live { object: open.object, of: open.of, block: open.block.take() })
+    }
+
+    /// Is it going on, and may be brought back to life?
+    fn is_reviving(&self, address: u64) -> bool {
+        self.reviving > 0 && self.open.iter().any(|open| open.address == address && open.revives)
+    }
+
+    /// Nothing happened between the beginning and the end of a death: was it put off?
+    fn is_put_off(&self, dying: &Dying) -> bool {
+        let kind = self.census.kind_of(dying.live.of);
+        if kind.part == Part::None || kind.order == Order::Given {
+            return false;
+        }
+        let times = |address: u64| dying.edges.iter().filter(|edge| edge.0 == address).count();
+        // Somebody should have died.
+        let loses = |edge: &(u64, ReferentCount)| match edge.1 {
+            ReferentCount::Exactly(1) => true,
+            ReferentCount::Exactly(count) if dying.edges.len() <= FEW => times(edge.0) >= usize::from(count),
+            _ => false,
+        };
+        self.open.len() >= DEEP || dying.edges.iter().any(loses)
+    }
+
+    /// The death of which it was told begins.
+    fn go_on<W: Write>(&mut self, writer: &mut Writer<W>) -> Result<(), trace::Error> {
+        match self.dying.take_if(|dying| dying.is_told) {
+            Some(dying) => self.begins(dying, false, writer),
+            None => Ok(()),
+        }
     }
 
     /// Whether a death says that what is at this address loses its last reference by it.
     fn explains(&self, open: &Open, address: u64) -> bool {
-        let times = if open.is_stale { 0 } else { open.referents.times(address) };
+        let times = if open.is_stale || open.is_put_off { 0 } else { open.referents.times(address) };
         times > 0 && self.counts.get(&address).is_some_and(|count| *count <= times)
     }
 
-    fn begins<W: Write>(&mut self, dying: Dying, writer: &mut Writer<W>) -> Result<(), trace::Error> {
-        let Dying { address: own, live, edges, is_explained } = dying;
+    fn begins<W: Write>(
+        &mut self,
+        dying: Dying,
+        is_put_off: bool,
+        writer: &mut Writer<W>,
+    ) -> Result<(), trace::Error> {
+        let Dying { address: own, live, edges, is_explained, .. } = dying;
         let kind = self.census.kind_of(live.of);
         let edges = if kind.borrows { Vec::new() } else { edges };
         if self.open.is_empty() {
@@ -352,6 +452,7 @@ impl Objects {
         for (address, count) in &edges {
             told.push(match count {
                 ReferentCount::Immortal => Edge { referent: None, count: None },
+                _ if self.is_reviving(*address) => Edge { referent: None, count: None },
                 ReferentCount::Many => {
                     Edge { referent: Some(self.census.referent(*address, writer)), count: None }
                 }
@@ -372,6 +473,9 @@ impl Objects {
                 }
             });
         }
+        if is_put_off {
+            writer.trashcan(false);
+        }
         writer.begins(live.object, &Beginning { edges: told, weak: Vec::new() })?;
         if is_explained {
             writer.observed(Death::Begins(live.object));
@@ -384,12 +488,14 @@ impl Objects {
             referents: Referents::new(edges.into_iter().map(|(address, _)| address).collect()),
             steps: 0,
             is_over: std::mem::take(&mut self.is_unnested),
-            is_released: live.block.is_some() && !kind.keeps && !kind.revives,
+            is_released: live.block.is_some() && !kind.keeps && !kind.revives && !is_put_off,
             is_stale: false,
             has_order: kind.order == Order::Same,
-            revives: kind.revives,
+            revives: kind.revives && !is_put_off,
+            is_put_off,
         });
-        if kind.finalizes != Finalizes::Never {
+        self.reviving += usize::from(kind.revives && !is_put_off);
+        if kind.finalizes != Finalizes::Never && !is_put_off {
             self.make_stale();
         }
         Ok(())

@@ -41,6 +41,8 @@ pub(super) struct Dying {
     given_up: u64,
     /// Program code may have run inside, and counts are not followed.
     is_stale: bool,
+    /// It is not going on at all: it was put off, and counts are not followed.
+    is_put_off: bool,
 }
 
 /// Where in the middle of a death weak references are cleared.
@@ -191,6 +193,8 @@ impl Objects {
     /// A death begins. False if it does not. Adds the predicted counts of what it refers to.
     pub(super) fn begin(&mut self, object: Object, counts: &mut Vec<u32>) -> bool {
         let mut told = self.spare.pop().unwrap_or_default();
+        let is_put_off = !self.follows && self.fetched.is_deposited();
+        self.given.put_off += u64::from(is_put_off);
         if !self.fetched.begins(object, &mut told) {
             return false;
         }
@@ -208,10 +212,11 @@ impl Objects {
             order: Order::Given,
             given_up: 0,
             is_stale: false,
+            is_put_off,
         };
         self.look_at(&mut dying, counts);
         self.dying.push(dying);
-        if kind.finalizes != Finalizes::Never || kind.finalizes_late {
+        if (kind.finalizes != Finalizes::Never || kind.finalizes_late) && !is_put_off {
             self.make_stale();
         }
         true
@@ -274,17 +279,31 @@ impl Objects {
         }
     }
 
+    /// How the innermost death ends, as it is told. `None`: it does not.
+    pub(super) fn ends(&mut self) -> Option<Fate> {
+        // Where counts are not followed, this says that program code has run inside, and something else went on after it.
+        if !self.follows && self.fetched.calls() {
+            self.make_stale();
+        }
+        self.fetched.ends()
+    }
+
     /// Whether an object's memory is released. What the trace tells of that counts only where it is not known.
     pub(super) fn fate(&mut self, object: Object, told: Fate) -> Fate {
         let Some(Live { block: Some(block), bytes, .. }) = self.live.get(object) else { return Fate::Kept };
+        if self.dying.last().is_some_and(|dying| dying.is_put_off) {
+            return Fate::Kept;
+        }
         let (kind, _) = self.type_of(object);
         if self.follows
             && let Some(list) = kind.free_list
         {
             return if self.kept.keep(list, block, bytes) { Fate::Kept } else { Fate::Released };
         }
+        // Where program code may have run, another thread may have: what goes on there need not end in time.
+        let is_stale = self.dying.last().is_some_and(|dying| dying.is_stale);
         // What is kept at other tiers may also have died untold.
-        if kind.foreign || (!self.follows && (kind.keeps || kind.revives)) {
+        if is_stale || kind.foreign || (!self.follows && (kind.keeps || kind.revives)) {
             self.given.kept += 1;
             return told;
         }
@@ -294,8 +313,9 @@ impl Objects {
     /// A death is over. The object's block, if it had one, and its type, if it now gives up a reference to that.
     /// One that was brought back to life stays.
     pub(super) fn end(&mut self, object: Object, fate: Fate) -> (Option<Block>, Option<Object>) {
-        let revived = !self.follows && fate == Fate::Kept && self.type_of(object).0.revives;
         let Some(dying) = self.dying.pop() else { return (None, None) };
+        let may_live_on = dying.is_put_off || self.type_of(object).0.revives;
+        let revived = !self.follows && fate == Fate::Kept && may_live_on;
         if !self.follows && dying.order == Order::Given {
             // When it gave up what is left, and which counts of that were seen before, is not known.
             for referent in dying.told.edges.iter().filter_map(|edge| edge.referent) {
@@ -339,7 +359,7 @@ impl Heap for Objects {
     fn release_next(&mut self, _object: Object) -> Option<Object> {
         let Self { dying, live, fetched, given, follows, .. } = self;
         let dying = dying.last_mut()?;
-        if dying.is_stale {
+        if dying.is_stale || dying.is_put_off || (!*follows && fetched.will_call()) {
             return None;
         }
         if dying.order == Order::Given {

@@ -52,6 +52,8 @@ pub struct Given {
     pub order: u64,
     /// Whether memory was kept for another object.
     pub kept: u64,
+    /// Deaths that were put off by the trashcan, where that is not known. (What they would have led to is given, too.)
+    pub put_off: u64,
     /// References that are not counted.
     pub uncounted: u64,
     /// Finalizers of types of which it is not known whether they call them.
@@ -70,6 +72,7 @@ impl Given {
         self.after_code += other.after_code;
         self.order += other.order;
         self.kept += other.kept;
+        self.put_off += other.put_off;
         self.uncounted += other.uncounted;
         self.called += other.called;
         self.hidden += other.hidden;
@@ -324,7 +327,7 @@ impl DeathEngine {
         bases: &mut Fetched,
         out: &mut DeathPredictions,
     ) -> Result<(), Stopped> {
-        let told = self.objects.fetched.ends().ok_or(Stopped::NoEnd(object))?;
+        let told = self.objects.ends().ok_or(Stopped::NoEnd(object))?;
         let fate = self.objects.fate(object, told);
         out.deaths.push(Death::Ends(object, fate));
         let (block, last) = self.objects.end(object, fate);
