@@ -105,6 +105,8 @@ impl Interpreter {
             _ if self.free_threaded => Err("none: built without the interpreter lock"),
             // It has no hooks: its calls are seen if they go by the names of functions.
             (2, 7, _) if !self.shared => Err("none: it calls its allocators directly"),
+            _ if self.instrumented => Ok("counts"),
+            (3, 13, 3..) => Ok("objects"),
             (2, 7, _) | (3, 6..=15, _) => Ok("blocks"),
             _ => Err("none: this version is not known yet"),
         }
