@@ -7,7 +7,7 @@ use replay::compare::{Deaths, ListDivergence};
 use replay::engine::{DeathEngine, DeathPredictions, Stopped};
 use trace::{Death, Fetched, Frame, Object, Reader, STRANGER, Step, Tier};
 
-use crate::support::bundled;
+use crate::support::{bundled, frames};
 
 /// A step that does nothing: it takes the place of another one.
 const NOTHING: Step = Step::Finalized(STRANGER);
@@ -29,19 +29,6 @@ fn traces(tier: Tier) -> Vec<PathBuf> {
     let found: Vec<_> = bundled().into_iter().filter(is_of).collect();
     assert!(found.len() >= 4, "{tier:?} {found:?}");
     found
-}
-
-fn frames(path: &PathBuf) -> (trace::Header, Vec<Frame>) {
-    let bytes = std::fs::read(path).unwrap();
-    let mut reader = Reader::new(&bytes[..]).unwrap();
-    let mut frames = Vec::new();
-    loop {
-        let mut frame = Frame::default();
-        if !reader.read(&mut frame).unwrap() {
-            return (reader.header().clone(), frames);
-        }
-        frames.push(frame);
-    }
 }
 
 /// Replays a trace after something was changed in all its frames.

@@ -5,10 +5,10 @@ use std::path::PathBuf;
 
 use replay::compare::Deaths;
 use replay::engine::{DeathEngine, DeathPredictions};
-use trace::{Death, Fetched, Frame, Reader, Step};
+use trace::{Death, Fetched, Frame, Step};
 
 use crate::support::pythons::{Python, tellers};
-use crate::support::{replay, stderr, verify_json};
+use crate::support::{frames, replay, stderr, verify_json};
 
 /// Cascades of all kinds: containers in each other, instances with and without slots, finalizers that revive, weak
 /// references that call back, generators, closures, tracebacks, chains, threads.
@@ -80,20 +80,6 @@ fn deaths_are_predicted_and_place_blocks() {
         let predicted = ends - told.iter().sum::<u64>();
         assert!(predicted > 15_000 && told.iter().all(|told| *told > 0), "{python:?} {predicted} {given}");
         assert_eq!(number(check("placement-from-deaths"), "facts"), number(check("placement"), "facts"));
-    }
-}
-
-/// What there is of a trace, frame by frame.
-fn frames(path: &PathBuf) -> (trace::Header, Vec<Frame>) {
-    let bytes = std::fs::read(path).unwrap();
-    let mut reader = Reader::new(&bytes[..]).unwrap();
-    let mut frames = Vec::new();
-    loop {
-        let mut frame = Frame::default();
-        if !reader.read(&mut frame).unwrap() {
-            return (reader.header().clone(), frames);
-        }
-        frames.push(frame);
     }
 }
 

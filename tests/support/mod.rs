@@ -59,3 +59,17 @@ pub(crate) fn write_trace(folder: &tempfile::TempDir, name: &str, bytes: &[u8]) 
     std::fs::write(&path, bytes).expect("a file in a temporary folder");
     path
 }
+
+/// What there is of a trace, frame by frame.
+pub(crate) fn frames(path: &Path) -> (trace::Header, Vec<trace::Frame>) {
+    let bytes = std::fs::read(path).expect("a trace file");
+    let mut reader = trace::Reader::new(&bytes[..]).expect("a trace");
+    let mut frames = Vec::new();
+    loop {
+        let mut frame = trace::Frame::default();
+        if !reader.read(&mut frame).expect("a whole trace") {
+            return (reader.header().clone(), frames);
+        }
+        frames.push(frame);
+    }
+}

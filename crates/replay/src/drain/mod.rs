@@ -8,23 +8,21 @@ mod allocator;
 mod census;
 mod counts;
 mod objects;
+mod told;
 
 use std::fmt;
 use std::io::Write;
 
-use rc::{Rules, Trashcan};
 use record::{Event, ObjectEvent};
 use trace::{
-    Allocator, Answer, Block, Branch, Domain, Ending, Header, LiveBlock, MARK_DEBUGMALLOCSTATS,
-    MARK_FINALIZING, Tier, Totals, Writer,
+    Allocator, Answer, Branch, Domain, Ending, Header, LiveBlock, MARK_DEBUGMALLOCSTATS, MARK_FINALIZING,
+    Totals, Writer,
 };
 
-use crate::kinds::minor_version;
 use addresses::{Addresses, Arenas};
 pub use allocator::UnknownAllocator;
 pub(crate) use allocator::by_version;
-use counts::Counts;
-use objects::Objects;
+use told::Told;
 
 /// Raw events are held back until this many small blocks tell how the allocator was built.
 const EVIDENCE: usize = 4096;
@@ -202,10 +200,7 @@ impl<W: Write> Drain<W> {
     /// Whether births and deaths of objects were recorded to some point only: the program took the tracer away.
     #[must_use]
     pub fn lost_objects(&self) -> bool {
-        self.recording.as_ref().is_some_and(|recording| match &recording.objects {
-            Told::ByTracer(objects) => objects.is_lost,
-            Told::ByHook(counts) => counts.is_lost,
-        })
+        self.recording.as_ref().is_some_and(|recording| recording.objects.is_lost())
     }
 
     /// Bytes written so far; the last frame is not among them.
@@ -240,81 +235,6 @@ impl<W: Write> Drain<W> {
             recording.writer.cut_short();
         }
         Ok(recording.writer.finish(ending, microseconds)?)
-    }
-}
-
-/// What is known of objects, by how it is told.
-enum Told {
-    /// By the reference tracer, if at all.
-    ByTracer(Box<Objects>),
-    /// By an interpreter that reports changes of counts.
-    ByHook(Box<Counts>),
-}
-
-impl Told {
-    fn of(header: &Header) -> Self {
-        let version = &header.interpreter.version;
-        if header.tier < Tier::Counts {
-            return Self::ByTracer(Box::new(Objects::new(version)));
-        }
-        let rules = minor_version(version).and_then(|(major, minor)| Rules::for_cpython(major, minor));
-        let gives_deposits = rules.is_some_and(|rules| rules.trashcan == Trashcan::Given);
-        Self::ByHook(Box::new(Counts::new(version, gives_deposits)))
-    }
-
-    /// Tells of a mark that may stand in front of a death.
-    fn mark<W: Write>(&mut self, writer: &mut Writer<W>) -> Result<(), trace::Error> {
-        match self {
-            Self::ByTracer(objects) => objects.call(writer),
-            Self::ByHook(counts) => counts.mark(writer),
-        }
-    }
-
-    #[inline]
-    fn call<W: Write>(&mut self, writer: &mut Writer<W>) -> Result<(), trace::Error> {
-        match self {
-            Self::ByTracer(objects) => objects.call(writer),
-            Self::ByHook(counts) => counts.call(writer),
-        }
-    }
-
-    #[inline]
-    fn release<W: Write>(
-        &mut self,
-        block: Block,
-        address: u64,
-        writer: &mut Writer<W>,
-    ) -> Result<bool, trace::Error> {
-        match self {
-            Self::ByTracer(objects) => objects.release(block, address, writer),
-            Self::ByHook(counts) => counts.release(block, address, writer),
-        }
-    }
-
-    fn released<W: Write>(&mut self, block: Block, writer: &mut Writer<W>) {
-        match self {
-            Self::ByTracer(objects) => objects.released(block, writer),
-            Self::ByHook(counts) => counts.released(writer),
-        }
-    }
-
-    fn push<W: Write>(
-        &mut self,
-        event: ObjectEvent,
-        addresses: &Addresses,
-        writer: &mut Writer<W>,
-    ) -> Result<(), trace::Error> {
-        match self {
-            Self::ByTracer(objects) => objects.push(event, addresses, writer),
-            Self::ByHook(counts) => counts.push(event, addresses, writer),
-        }
-    }
-
-    fn end<W: Write>(&mut self, writer: &mut Writer<W>) -> Result<(), trace::Error> {
-        match self {
-            Self::ByTracer(objects) => objects.end(writer),
-            Self::ByHook(counts) => counts.end(writer),
-        }
     }
 }
 

@@ -7,12 +7,13 @@
 //!
 //! A frame may end in the middle of a death, which is then taken up with the next one.
 
+mod given;
 mod happening;
 mod heap;
 mod kept;
+mod stopped;
 
 use std::collections::VecDeque;
-use std::fmt;
 
 use rc::{Count, Death as Dying, Deaths, Heap, Holds, Rules};
 use trace::{
@@ -21,8 +22,10 @@ use trace::{
 
 use super::{Engine, EngineError, Predictions};
 use crate::kinds::minor_version;
+pub use given::Given;
 pub use happening::{Cause, Happening};
 use heap::Objects;
+pub use stopped::Stopped;
 
 /// What the engine of deaths says of a frame, and what it had to be told.
 #[derive(Debug, Default)]
@@ -37,96 +40,6 @@ pub struct DeathPredictions {
     pub given: Given,
     /// All that happens, in one order, if that was asked for.
     pub happenings: Option<Vec<Happening>>,
-}
-
-/// Answers that had to be inputs.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Given {
-    /// Deaths outside of others.
-    pub outermost: u64,
-    /// Deaths inside of others that no reference explains.
-    pub unexplained: u64,
-    /// Deaths inside of others in which program code may have run.
-    pub after_code: u64,
-    /// Which reference was given up next, where the order is not known.
-    pub order: u64,
-    /// Whether memory was kept for another object.
-    pub kept: u64,
-    /// Deaths that were put off by the trashcan, where that is not known. (What they would have led to is given, too.)
-    pub put_off: u64,
-    /// References that are not counted.
-    pub uncounted: u64,
-    /// Finalizers of types of which it is not known whether they call them.
-    pub called: u64,
-    /// References that a deallocation gave up, and of which its object did not tell.
-    pub hidden: u64,
-    /// References given up by the collector.
-    pub collector: u64,
-}
-
-impl Given {
-    /// Adds those of another frame.
-    pub fn add(&mut self, other: &Self) {
-        self.outermost += other.outermost;
-        self.unexplained += other.unexplained;
-        self.after_code += other.after_code;
-        self.order += other.order;
-        self.kept += other.kept;
-        self.put_off += other.put_off;
-        self.uncounted += other.uncounted;
-        self.called += other.called;
-        self.hidden += other.hidden;
-        self.collector += other.collector;
-    }
-}
-
-/// Why the engine of deaths cannot go on. All but the last say that a prediction was wrong, or the trace is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Stopped {
-    /// The death of this object was predicted, and does not begin.
-    NoBeginning(Object),
-    /// The end of this object's death was predicted, and does not come.
-    NoEnd(Object),
-    /// This object is not alive, and the program does something to it.
-    NotAlive(Object),
-    /// The finalizer or the callback of this object was predicted to be called, and is not.
-    NoCall(Object),
-    /// A finalizer or a callback is said to return, and none is predicted to run.
-    NotCalled,
-    /// An object is said to be born in memory that was kept, and none was.
-    NothingKept,
-    /// There is no such thread, nor is it the next one.
-    NoThread(u32),
-    /// The blocks cannot be replayed.
-    Blocks(EngineError),
-}
-
-impl fmt::Display for Stopped {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NoBeginning(object) => write!(f, "object {object} was predicted to die, and does not"),
-            Self::NoEnd(object) => {
-                write!(f, "the death of object {object} was predicted to end, and does not")
-            }
-            Self::NotAlive(object) => {
-                write!(f, "the program does something to object {object}, which is predicted to be dead")
-            }
-            Self::NoCall(object) => {
-                write!(
-                    f,
-                    "the finalizer or the callback of object {object} was predicted to be called, and is not"
-                )
-            }
-            Self::NotCalled => {
-                write!(f, "a finalizer or a callback returns, and none was predicted to be called")
-            }
-            Self::NothingKept => {
-                write!(f, "an object is born in memory that was kept for it, and none was predicted to be")
-            }
-            Self::NoThread(thread) => write!(f, "thread {thread} goes on, which does not exist"),
-            Self::Blocks(error) => error.fmt(f),
-        }
-    }
 }
 
 /// Replays the objects of one trace, frame after frame.
