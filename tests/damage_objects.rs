@@ -1,7 +1,7 @@
 //! Bundled traces of objects in which something was changed: it is noticed, and where.
 
 use std::collections::{HashMap, HashSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use replay::compare::{Deaths, ListDivergence};
 use replay::engine::{DeathEngine, DeathPredictions, Stopped};
@@ -32,7 +32,7 @@ fn traces(tier: Tier) -> Vec<PathBuf> {
 }
 
 /// Replays a trace after something was changed in all its frames.
-fn replayed(path: &PathBuf, change: impl FnOnce(&mut [Frame])) -> Replayed {
+fn replayed(path: &Path, change: impl FnOnce(&mut [Frame])) -> Replayed {
     let (header, mut frames) = frames(path);
     change(&mut frames);
     let mut engine = DeathEngine::new(&header.allocator, &header.interpreter.version, header.tier).unwrap();
@@ -52,7 +52,7 @@ fn replayed(path: &PathBuf, change: impl FnOnce(&mut [Frame])) -> Replayed {
 }
 
 /// All that was observed of deaths.
-fn observed(path: &PathBuf) -> Vec<Death> {
+fn observed(path: &Path) -> Vec<Death> {
     frames(path).1.into_iter().flat_map(|frame| frame.objects.deaths).collect()
 }
 

@@ -1,7 +1,7 @@
 //! Births and deaths of objects, recorded live: every death that another one explains is predicted, and what is wrong is
 //! found where it is.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use replay::compare::Deaths;
 use replay::engine::{DeathEngine, DeathPredictions};
@@ -85,7 +85,7 @@ fn deaths_are_predicted_and_place_blocks() {
 
 /// Replays a trace after `change` has been at each frame, which it is given with the number of the first fact in it.
 /// Answers where the deaths differ first, and all that was predicted.
-fn replayed(path: &PathBuf, mut change: impl FnMut(u64, &mut Frame)) -> (Option<u64>, Vec<Death>) {
+fn replayed(path: &Path, mut change: impl FnMut(u64, &mut Frame)) -> (Option<u64>, Vec<Death>) {
     let (header, frames) = frames(path);
     let mut engine = DeathEngine::new(&header.allocator, &header.interpreter.version, header.tier).unwrap();
     let (mut bases, mut predictions) = (Fetched::default(), DeathPredictions::default());
