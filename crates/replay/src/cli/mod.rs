@@ -9,6 +9,7 @@ mod record;
 mod stats;
 mod verify;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
@@ -62,6 +63,15 @@ pub fn main() -> ExitCode {
 fn complain(message: impl std::fmt::Display) {
     use std::io::Write;
     let _ = writeln!(std::io::stderr().lock(), "replay: {message}");
+}
+
+/// The traces in what was given on the command line; else it is said what is wrong with that, and the exit status is
+/// answered.
+fn traces_in(paths: &[PathBuf]) -> Result<Vec<PathBuf>, ExitCode> {
+    crate::verify::find_traces(paths).map_err(|error| {
+        complain(error);
+        ExitCode::from(UNUSABLE)
+    })
 }
 
 /// Writes to standard output, all at once. A reader who has left (a closed pipe) is no error: what was asked for has

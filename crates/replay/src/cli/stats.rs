@@ -7,9 +7,8 @@ mod text;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use super::{UNUSABLE, answer, complain, verify};
+use super::{UNUSABLE, answer, complain, traces_in, verify};
 use crate::stats::{Curve, Report, stats};
-use crate::verify::find_traces;
 
 /// Tell how a program's objects live and die, by type: lifetimes, sizes, cascades.
 ///
@@ -63,12 +62,9 @@ struct Told {
 }
 
 pub(super) fn run(arguments: &Arguments) -> ExitCode {
-    let traces = match find_traces(&arguments.traces) {
+    let traces = match traces_in(&arguments.traces) {
         Ok(traces) => traces,
-        Err(error) => {
-            complain(error);
-            return ExitCode::from(UNUSABLE);
-        }
+        Err(status) => return status,
     };
     let top = usize::try_from(arguments.top).unwrap_or(usize::MAX);
     let bar = verify::progress_bar(&traces);

@@ -11,9 +11,9 @@ use std::thread;
 use comfy_table::{CellAlignment, Table, presets};
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::{UNUSABLE, answer, complain, junit, numbers};
+use super::{UNUSABLE, answer, complain, junit, numbers, traces_in};
 use crate::compare::Check;
-use crate::verify::{TraceReport, Verdict, find_traces, verify};
+use crate::verify::{TraceReport, Verdict, verify};
 
 /// Replay traces and compare every answer with CPython's.
 ///
@@ -38,12 +38,9 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(arguments: &Arguments) -> ExitCode {
-    let traces = match find_traces(&arguments.traces) {
+    let traces = match traces_in(&arguments.traces) {
         Ok(traces) => traces,
-        Err(error) => {
-            complain(error);
-            return ExitCode::from(UNUSABLE);
-        }
+        Err(status) => return status,
     };
     let mut checks = if arguments.check.is_empty() { Check::ALL.to_vec() } else { arguments.check.clone() };
     checks.sort_unstable();

@@ -25,7 +25,7 @@ pub(super) struct Kept {
 }
 
 impl Kept {
-    /// The program makes a call of the memory manager.
+    /// A call of the memory manager is made.
     pub(super) fn called(&mut self, input: PackedInput) {
         match input.kind() {
             Kind::Allocate if !input.failed() => self.last = Some((input.block(), input.size())),

@@ -328,10 +328,7 @@ impl DeathEngine {
                 }
                 self.give_up(object);
             }
-            Step::Block(input) => {
-                self.objects.kept.called(input);
-                self.call(input, bases, out)?;
-            }
+            Step::Block(input) => self.call(input, bases, out)?,
             Step::Described => self.objects.described(self.types.pop_front()),
             Step::Born { of, begins } => {
                 let mut begins = begins;
@@ -412,13 +409,14 @@ impl DeathEngine {
         Ok(())
     }
 
-    /// A call of the memory manager.
+    /// A call of the memory manager, by the program or by a death that is over.
     fn call(
         &mut self,
         input: PackedInput,
         bases: &mut Fetched,
         out: &mut DeathPredictions,
     ) -> Result<(), Stopped> {
+        self.objects.kept.called(input);
         let done = self.blocks.run(self.calls, &[input], bases, &mut self.predictions);
         self.calls += 1;
         out.note(Happening::Call(input));
