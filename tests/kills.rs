@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::support::processes::{child_of, state_of};
+use crate::support::processes::child_of;
 use crate::support::pythons::{Python, recordable};
 use crate::support::{replay, stderr, verify_json};
 
@@ -20,13 +20,15 @@ import mmap, struct, sys
 file = open("counter", "r+b")
 memory = mmap.mmap(file.fileno(), 8)
 kept = [None] * 64
-for step in range(1, 300001):
+for step in range(1, int(sys.argv[1]) + 1):
     kept[step % 64] = bytearray(600)
     struct.pack_into("<Q", memory, 0, step)
 print("done", step)
 sys.exit(7)
 "#;
 const STEPS: u64 = 300_000;
+/// So many that a signal comes long before the end.
+const NO_END: u64 = 100 * STEPS;
 const BLOCKS_OF_A_STEP: u64 = 2;
 
 /// What can be read but not written yet when both processes of the recorder are killed: the ring and a frame.
@@ -46,12 +48,16 @@ fn times() -> (u32, u32) {
 struct Moments(u64);
 
 impl Moments {
-    fn next(&mut self, below: Duration) -> Duration {
+    fn next_number(&mut self) -> u64 {
         // xorshift64.
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
-        Duration::from_micros(self.0 % u64::try_from(below.as_micros()).unwrap())
+        self.0
+    }
+
+    fn next(&mut self, below: Duration) -> Duration {
+        Duration::from_micros(self.next_number() % u64::try_from(below.as_micros()).unwrap())
     }
 }
 
@@ -71,13 +77,13 @@ struct Ended {
 }
 
 impl Run {
-    fn begin(python: &Python) -> Self {
+    fn begin(python: &Python, steps: u64) -> Self {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("counter"), [0; 8]).unwrap();
         std::fs::write(folder.path().join("program.py"), PROGRAM).unwrap();
         let front = replay()
             .args(["record", "-o", "a.viv"])
-            .args([python.path.to_str().unwrap(), "program.py"])
+            .args([python.path.to_str().unwrap(), "program.py", &steps.to_string()])
             .current_dir(folder.path())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -116,6 +122,13 @@ impl Run {
     fn counted(&self) -> u64 {
         let bytes = std::fs::read(self.folder.path().join("counter")).unwrap();
         u64::from_le_bytes(bytes.try_into().unwrap())
+    }
+
+    /// Waits until the program has counted so far.
+    fn wait_for(&self, steps: u64) {
+        while self.counted() < steps {
+            std::thread::sleep(Duration::from_micros(100));
+        }
     }
 
     /// Waits until nobody can write any more: neither the program nor a recorder.
@@ -159,74 +172,70 @@ impl Ended {
     }
 }
 
-/// What nobody kills: how long the program takes from its appearance on, and how long everything takes together, the
-/// recorder's completion of the trace included.
-fn durations(python: &Python) -> (Duration, Duration) {
+/// How long everything takes together that nobody kills, the recorder's completion of the trace included.
+fn duration(python: &Python) -> Duration {
     let start = Instant::now();
-    let mut run = Run::begin(python);
-    let program = run.program().expect("the program starts");
-    let appeared = start.elapsed();
-    while is_running(program) {
-        std::thread::sleep(Duration::from_millis(1));
-    }
-    let programs = start.elapsed() - appeared;
-    let ended = run.end();
+    let ended = Run::begin(python, STEPS).end();
     assert_eq!((ended.status, ended.printed.as_str()), (Some(7), "done 300000\n"), "{}", ended.complaints);
     assert_eq!(ended.counted, STEPS);
     assert_eq!(ended.whole(&ended.trace().unwrap()), serde_json::json!({"exited": 7}));
-    (programs, start.elapsed())
-}
-
-fn is_running(pid: u32) -> bool {
-    state_of(pid).is_some_and(|state| state != 'Z')
+    start.elapsed()
 }
 
 #[test]
 fn kills_of_the_program() {
     let Some(python) = recordable("kills").pop() else { return };
     let (times, _) = times();
-    let ((longest, _), mut moments) = (durations(&python), Moments(88_172_645_463_325_252));
-    let (mut in_the_middle, mut early, mut late) = (0, 0, 0);
-    // Those that come too early or too late kill nothing.
-    for _ in 0..2 * times {
-        if in_the_middle == times {
-            break;
-        }
-        let mut run = Run::begin(&python);
+    let mut moments = Moments(88_172_645_463_325_252);
+    for _ in 0..times {
+        let mut run = Run::begin(&python, NO_END);
         let program = run.program().expect("the program starts");
-        std::thread::sleep(moments.next(longest));
+        // By what it has done and not by the clock, which says little on a busy machine.
+        let steps = 1 + moments.next_number() % STEPS;
+        run.wait_for(steps);
         kill(program);
         let ended = run.end();
-        let Some(trace) = ended.trace() else {
+        assert_eq!((ended.status, ended.printed.as_str()), (Some(137), ""), "{}", ended.complaints);
+        let trace = ended.trace().expect("the program has counted");
+        assert_eq!(ended.whole(&trace), serde_json::json!({"signalled": 9}));
+    }
+    // Before it counts there is perhaps nothing to record yet.
+    let (mut whole, mut early) = (0, 0);
+    for _ in 0..times {
+        let mut run = Run::begin(&python, NO_END);
+        let program = run.program().expect("the program starts");
+        std::thread::sleep(moments.next(Duration::from_millis(20)));
+        kill(program);
+        let ended = run.end();
+        if let Some(trace) = ended.trace() {
+            assert_eq!(ended.status, Some(137), "{}", ended.complaints);
+            assert_eq!(ended.whole(&trace), serde_json::json!({"signalled": 9}));
+            whole += 1;
+        } else {
             assert_eq!(ended.status, Some(125), "{}", ended.complaints);
             early += 1;
-            continue;
-        };
-        let ending = ended.whole(&trace);
-        if ended.status == Some(7) {
-            late += 1;
-        } else {
-            assert_eq!(ended.status, Some(137), "{}", ended.complaints);
-            assert_eq!(ending, serde_json::json!({"signalled": 9}));
-            in_the_middle += 1;
         }
     }
     eprintln!(
-        "{in_the_middle} programs killed while they were recorded: every trace whole; besides, {early} killed before \
-         their interpreter had started, {late} after their end"
+        "{times} programs killed while they counted: every trace whole; {times} killed as they started: {whole} whole \
+         traces, {early} not begun"
     );
-    assert_eq!(in_the_middle, times);
 }
 
 #[test]
 fn kills_of_the_recorder() {
     let Some(python) = recordable("kills").pop() else { return };
     let (_, times) = times();
-    let ((_, longest), mut moments) = (durations(&python), Moments(2_463_534_242));
+    let (longest, mut moments) = (duration(&python), Moments(2_463_534_242));
     let (mut whole, mut early) = (0, 0);
-    for _ in 0..times {
-        let run = Run::begin(&python);
-        std::thread::sleep(moments.next(longest));
+    for time in 0..times {
+        let run = Run::begin(&python, STEPS);
+        if time == 0 {
+            // One at least is killed with a program to record.
+            run.wait_for(STEPS / 2);
+        } else {
+            std::thread::sleep(moments.next(longest));
+        }
         kill(run.front.id());
         let ended = run.end();
         let Some(trace) = ended.trace() else {
@@ -250,14 +259,19 @@ fn kills_of_the_recorder() {
 fn kills_of_both_recorders() {
     let Some(python) = recordable("kills").pop() else { return };
     let (_, times) = times();
-    let ((_, longest), mut moments) = (durations(&python), Moments(123_456_789));
+    let (longest, mut moments) = (duration(&python), Moments(123_456_789));
     let (mut cut, mut none) = (0, 0);
-    for _ in 0..times {
-        let mut run = Run::begin(&python);
+    for time in 0..times {
+        let mut run = Run::begin(&python, STEPS);
         // So that there is a program that goes on.
         run.program().expect("the program starts");
         let recorder = run.recorder().expect("the recorder starts");
-        std::thread::sleep(moments.next(longest));
+        if time == 0 {
+            // One at least is killed with a trace begun.
+            run.wait_for(STEPS / 2);
+        } else {
+            std::thread::sleep(moments.next(longest));
+        }
         let counted = run.counted();
         kill(run.front.id());
         kill(recorder);
