@@ -1,0 +1,133 @@
+//! What a collection asks of an object model, on top of what counting does.
+
+use rc::Heap;
+
+use crate::lists::{Lists, Place};
+
+/// A weak reference that was cleared because its object is garbage.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cleared<I> {
+    /// The weak reference, an object itself.
+    pub reference: I,
+    /// Whether it has something to call. It keeps that: unlike in a death, nobody takes it over.
+    pub calls: bool,
+}
+
+/// Which weak references are to be cleared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Which {
+    /// All that there are.
+    All,
+    /// Those that have something to call.
+    Calling,
+}
+
+/// When an object may be taken off the lists because it cannot be part of a cycle.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Untracks {
+    /// Never.
+    Never,
+    /// In each collection: what it refers to is fixed. In CPython, a `tuple`.
+    Fixed,
+    /// In full collections: what it refers to changes, and whoever changes that tracks it again. In CPython, a
+    /// `dict`.
+    Changing,
+}
+
+/// An object model, as a collection sees it.
+///
+/// All functions are safe, and the collector frees nothing: who forgets a reference in
+/// [`traverse`](Self::traverse), or makes one up, lets the collector clear what is in use, or leave
+/// what is not, and no more.
+pub trait Containers: Heap {
+    /// Calls `visit` with each object that this one refers to, once for each reference that it owns. Also with
+    /// objects that are no containers, if that is easier; not with references that are not counted.
+    fn traverse(&self, object: Self::Id, visit: &mut impl FnMut(Self::Id));
+
+    /// Where the object stands, as it was last [stored](Self::set_place); [`Place::UNTRACKED`] from its
+    /// birth on.
+    fn place(&self, object: Self::Id) -> Place;
+
+    /// Stores where it stands.
+    fn set_place(&mut self, object: Self::Id, place: Place);
+
+    /// The lists on which its objects stand.
+    fn lists(&self) -> &Lists<Self::Id>;
+
+    /// The same, to change them.
+    fn lists_mut(&mut self) -> &mut Lists<Self::Id>;
+
+    /// Whether an object can ever stand on a list. (In CPython: whether its type has `Py_TPFLAGS_HAVE_GC`.)
+    fn is_container(&self, object: Self::Id) -> bool {
+        let _ = object;
+        true
+    }
+
+    /// When the object may be taken off the lists. Asked of those that survive; not if a part of it is
+    /// missing yet.
+    fn untracks(&self, object: Self::Id) -> Untracks {
+        let _ = object;
+        Untracks::Never
+    }
+
+    /// Clears one of the weak references to the object, and takes it off: `None` when there is none left of
+    /// these. In CPython the ones without callbacks that are shared come first, then the newest first.
+    fn clear_weak(&mut self, object: Self::Id, which: Which) -> Option<Cleared<Self::Id>> {
+        let _ = (object, which);
+        None
+    }
+
+    /// If this object is a weak reference, clears it.
+    fn clear_own(&mut self, object: Self::Id) {
+        let _ = object;
+    }
+
+    /// Whether the object has a finalizer that no collector dares to run. (In CPython: `tp_del`; in 2.7, `__del__`
+    /// and what a suspended generator still has to do.)
+    fn is_uncollectable(&self, object: Self::Id) -> bool {
+        let _ = object;
+        false
+    }
+}
+
+impl<H: Containers + ?Sized> Containers for &mut H {
+    fn traverse(&self, object: Self::Id, visit: &mut impl FnMut(Self::Id)) {
+        (**self).traverse(object, visit);
+    }
+
+    fn place(&self, object: Self::Id) -> Place {
+        (**self).place(object)
+    }
+
+    fn set_place(&mut self, object: Self::Id, place: Place) {
+        (**self).set_place(object, place);
+    }
+
+    fn lists(&self) -> &Lists<Self::Id> {
+        (**self).lists()
+    }
+
+    fn lists_mut(&mut self) -> &mut Lists<Self::Id> {
+        (**self).lists_mut()
+    }
+
+    fn is_container(&self, object: Self::Id) -> bool {
+        (**self).is_container(object)
+    }
+
+    fn untracks(&self, object: Self::Id) -> Untracks {
+        (**self).untracks(object)
+    }
+
+    fn clear_weak(&mut self, object: Self::Id, which: Which) -> Option<Cleared<Self::Id>> {
+        (**self).clear_weak(object, which)
+    }
+
+    fn clear_own(&mut self, object: Self::Id) {
+        (**self).clear_own(object);
+    }
+
+    fn is_uncollectable(&self, object: Self::Id) -> bool {
+        (**self).is_uncollectable(object)
+    }
+}

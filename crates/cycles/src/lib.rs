@@ -1,0 +1,22 @@
+//! CPython's cycle collector: who is garbage though it is referred to, and what happens to it, in which order.
+//!
+//! **The decision:** a collection is *stepped*. It finds the garbage at once, but what follows runs foreign code
+//! (callbacks, finalizers, deaths), and that may do anything to the heap. So the collector says what is to be done and
+//! returns; between its steps it holds on to nothing but lists that the heap keeps.
+
+#![no_std]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+
+mod collection;
+mod containers;
+mod lists;
+mod rules;
+mod snapshot;
+
+pub use crate::collection::{Collection, Outcome, Plan, Step};
+pub use crate::containers::{Cleared, Containers, Untracks, Which};
+pub use crate::lists::{ListId, Lists, Place, append, track, untrack};
+pub use crate::rules::{Counted, Immortals, PRESETS, Preset, Rules, SecondLook, Silent, preset};
+pub use crate::snapshot::{Partition, Snapshot, TooMany};

@@ -1,0 +1,183 @@
+//! In what the versions of CPython differ: rules as data.
+
+use rc::Counting;
+
+/// What becomes of immortal objects that a collection meets on its list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Immortals {
+    /// Nothing: no count means immortal to it.
+    Counted,
+    /// They go to the tail of the list of those that are never collected.
+    Permanent,
+    /// They are taken off the lists.
+    Untracked,
+}
+
+/// What is done about objects that finalizers and callbacks have brought back to life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SecondLook {
+    /// Nothing: there is nothing that could do so.
+    None,
+    /// If one is referred to from outside, all of the garbage lives on.
+    Whole,
+    /// Those that are, and what they refer to, live on.
+    Partial,
+}
+
+/// When the weak references to garbage are cleared that have nothing to call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Silent {
+    /// Before the finalizers run, with the others.
+    Early,
+    /// After the second look.
+    Late,
+}
+
+/// When garbage counts as collected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Counted {
+    /// As soon as it is found.
+    Found,
+    /// When it is cleared: what lives on does not count.
+    Cleared,
+}
+
+/// All rules of a version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rules {
+    /// What a stored count means.
+    pub counting: Counting,
+    /// What becomes of immortal objects.
+    pub immortals: Immortals,
+    /// Whether full collections take objects off the lists whose references [change](crate::Untracks::Changing).
+    pub untracks_changing: bool,
+    /// Whether garbage that is a weak reference is cleared with those to garbage.
+    pub clears_own: bool,
+    /// When weak references that have nothing to call are cleared.
+    pub silent: Silent,
+    /// What is done after finalizers.
+    pub second_look: SecondLook,
+    /// Whether weak references to what is still garbage after that are cleared once more, without calls.
+    pub clears_again: bool,
+    /// When garbage counts as collected.
+    pub counted: Counted,
+}
+
+/// Rules that have a name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Preset {
+    /// What they are called.
+    pub name: &'static str,
+    /// Where they are from, in a line.
+    pub about: &'static str,
+    /// The rules.
+    pub rules: Rules,
+}
+
+const CPYTHON_2_7: Preset = Preset {
+    name: "cpython-2.7",
+    about: "2.7: what has a finalizer is never collected",
+    rules: Rules {
+        counting: Counting::PLAIN,
+        immortals: Immortals::Counted,
+        untracks_changing: true,
+        clears_own: false,
+        silent: Silent::Early,
+        second_look: SecondLook::None,
+        clears_again: false,
+        counted: Counted::Found,
+    },
+};
+const CPYTHON_3_6: Preset = Preset {
+    name: "cpython-3.6",
+    about: "3.6.0-3.7.4: one object brought back to life saves all of the garbage, which counts as collected",
+    rules: Rules { second_look: SecondLook::Whole, ..CPYTHON_2_7.rules },
+};
+const CPYTHON_3_7_5: Preset = Preset {
+    name: "cpython-3.7.5",
+    about: "3.7.5-3.7: what is saved does not count",
+    rules: Rules { counted: Counted::Cleared, ..CPYTHON_3_6.rules },
+};
+const CPYTHON_3_8: Preset = Preset {
+    name: "cpython-3.8",
+    about: "3.8: weak references that are garbage are cleared",
+    rules: Rules { clears_own: true, ..CPYTHON_3_7_5.rules },
+};
+const CPYTHON_3_9: Preset = Preset {
+    name: "cpython-3.9",
+    about: "3.9-3.11: what is not brought back to life is collected",
+    rules: Rules { second_look: SecondLook::Partial, ..CPYTHON_3_8.rules },
+};
+const CPYTHON_3_12: Preset = Preset {
+    name: "cpython-3.12",
+    about: "3.12-3.13.12: immortal objects are put aside",
+    rules: Rules { counting: Counting::SIGN_BIT, immortals: Immortals::Permanent, ..CPYTHON_3_9.rules },
+};
+const CPYTHON_3_13_13: Preset = Preset {
+    name: "cpython-3.13.13",
+    about: "3.13.13-3.13: weak references made by finalizers are cleared, too",
+    rules: Rules { clears_again: true, ..CPYTHON_3_12.rules },
+};
+const CPYTHON_3_14: Preset = Preset {
+    name: "cpython-3.14.5",
+    about: "3.14.5-3.14: immortal objects are taken off the lists, dicts are not",
+    rules: Rules {
+        counting: Counting::SATURATING,
+        immortals: Immortals::Untracked,
+        untracks_changing: false,
+        ..CPYTHON_3_13_13.rules
+    },
+};
+const CPYTHON_3_15: Preset = Preset {
+    name: "cpython-3.15",
+    about: "3.15: weak references without callbacks can be used while finalizers run",
+    rules: Rules { silent: Silent::Late, clears_own: false, ..CPYTHON_3_14.rules },
+};
+
+/// All named rules, oldest first.
+pub const PRESETS: &[Preset] = &[
+    CPYTHON_2_7,
+    CPYTHON_3_6,
+    CPYTHON_3_7_5,
+    CPYTHON_3_8,
+    CPYTHON_3_9,
+    CPYTHON_3_12,
+    CPYTHON_3_13_13,
+    CPYTHON_3_14,
+    CPYTHON_3_15,
+];
+
+/// The preset of this name.
+#[must_use]
+pub fn preset(name: &str) -> Option<&'static Preset> {
+    PRESETS.iter().find(|preset| preset.name == name)
+}
+
+impl Rules {
+    /// Those of a stock release; `None` for one that is not known, or has a collector of another kind (3.14.0 to
+    /// 3.14.4).
+    ///
+    /// ```
+    /// use cycles::{Rules, SecondLook};
+    ///
+    /// assert_eq!(Rules::for_cpython(3, 8, 18).unwrap().second_look, SecondLook::Whole);
+    /// assert_eq!(Rules::for_cpython(3, 9, 0).unwrap().second_look, SecondLook::Partial);
+    /// assert!(Rules::for_cpython(3, 14, 2).is_none());
+    /// ```
+    #[must_use]
+    pub fn for_cpython(major: u32, minor: u32, patch: u32) -> Option<Self> {
+        let preset = match (major, minor, patch) {
+            (2, 7, _) => CPYTHON_2_7,
+            (3, 6, _) | (3, 7, ..=4) => CPYTHON_3_6,
+            (3, 7, _) => CPYTHON_3_7_5,
+            (3, 8, _) => CPYTHON_3_8,
+            (3, 9..=11, _) => CPYTHON_3_9,
+            (3, 12, _) | (3, 13, ..=12) => CPYTHON_3_12,
+            (3, 13, _) => CPYTHON_3_13_13,
+            (3, 14, 5..) => CPYTHON_3_14,
+            (3, 15, _) => CPYTHON_3_15,
+            _ => return None,
+        };
+        Some(preset.rules)
+    }
+}

@@ -1,0 +1,263 @@
+//! The graph of one collection: who refers to whom, and how often from outside.
+
+use core::fmt;
+
+use bumpalo::Bump;
+use bumpalo::collections::Vec as BumpVec;
+use rc::{Count, Counting};
+
+use crate::containers::{Containers, Untracks};
+use crate::lists::{ListId, close_up};
+
+/// More than a collection can number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TooMany {
+    /// Objects on one list: from 2³² − 16 on.
+    Objects,
+    /// References among them: from 2³² on.
+    References,
+    /// Collections inside each other: from about 80 on.
+    Collections,
+}
+
+impl fmt::Display for TooMany {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Objects => "there are more objects on a list than a collection can number",
+            Self::References => "there are more references among objects than a collection can number",
+            Self::Collections => "there are too many collections inside each other",
+        })
+    }
+}
+
+impl core::error::Error for TooMany {}
+
+/// The objects of a list, numbered in its order from 0, and the references among them.
+///
+/// Taking it is all that a collection asks of the objects before it knows who is garbage: each is
+/// traversed once. What follows works on these arrays.
+#[derive(Clone, Copy, Debug)]
+pub struct Snapshot<'s, I> {
+    objects: &'s [I],
+    /// By object: how many references to it are not from the list; `IMMORTAL`.
+    outside: &'s [u32],
+    /// Where the references of each begin, and where all end.
+    starts: &'s [u32],
+    referents: &'s [u32],
+    /// Those that may be untracked if they survive.
+    untrackable: &'s [u32],
+    excess: u64,
+}
+
+/// Instead of a number of references: so many that the object counts as referred to from outside for ever.
+const IMMORTAL: u32 = u32::MAX;
+/// The most references that are told apart.
+const MOST: u32 = u32::MAX >> 1;
+
+impl<'s, I: Copy + Eq> Snapshot<'s, I> {
+    /// Takes the objects of a list, which closes up.
+    ///
+    /// O(objects + references); three words by object and one by reference of `scratch`.
+    ///
+    /// # Errors
+    ///
+    /// [`TooMany`], before anything has changed.
+    pub fn take<H: Containers<Id = I>>(
+        heap: &mut H,
+        list: ListId,
+        counting: Counting,
+        scratch: &'s Bump,
+    ) -> Result<Self, TooMany> {
+        close_up(heap, list);
+        let heap = &*heap;
+        let many = heap.lists().len(list);
+        if many >= (u32::MAX - 16) as usize {
+            return Err(TooMany::Objects);
+        }
+        let mut objects = BumpVec::with_capacity_in(many, scratch);
+        objects.extend(heap.lists().iter(list));
+        let mut starts = BumpVec::with_capacity_in(many + 1, scratch);
+        // What its count says less what is found inside: in whichever order the two come, a sum modulo 2³².
+        let outside = scratch.alloc_slice_fill_copy(many, 0_u32);
+        let mut immortals = BumpVec::new_in(scratch);
+        let mut referents = BumpVec::with_capacity_in(many, scratch);
+        let mut untrackable = BumpVec::new_in(scratch);
+        starts.push(0);
+        for (at, &object) in objects.iter().enumerate() {
+            match counting.read(heap.count(object)) {
+                Count::Mortal(count) => {
+                    let count = u32::try_from(count).unwrap_or(MOST).min(MOST);
+                    outside[at] = outside[at].wrapping_add(count);
+                    heap.traverse(object, &mut |referent| {
+                        let place = heap.place(referent);
+                        if place.is_on(list)
+                            && let Some(outside) = outside.get_mut(place.index())
+                        {
+                            *outside = outside.wrapping_sub(1);
+                            #[allow(
+                                clippy::cast_possible_truncation,
+                                reason = "below the number of objects"
+                            )]
+                            referents.push(place.index() as u32);
+                        }
+                    });
+                    if heap.untracks(object) != Untracks::Never {
+                        #[allow(clippy::cast_possible_truncation, reason = "below the number of objects")]
+                        untrackable.push(at as u32);
+                    }
+                }
+                // It is no candidate: what it refers to is referred to from outside.
+                Count::Immortal => immortals.push(at),
+            }
+            starts.push(u32::try_from(referents.len()).map_err(|_| TooMany::References)?);
+        }
+        for &at in &immortals {
+            outside[at] = IMMORTAL;
+        }
+        let mut excess = 0;
+        for outside in outside.iter_mut().filter(|outside| (MOST + 1..IMMORTAL).contains(*outside)) {
+            excess += u64::from(outside.wrapping_neg());
+            *outside = 0;
+        }
+        Ok(Self {
+            objects: objects.into_bump_slice(),
+            outside,
+            starts: starts.into_bump_slice(),
+            referents: referents.into_bump_slice(),
+            untrackable: untrackable.into_bump_slice(),
+            excess,
+        })
+    }
+
+    /// The objects: those with the numbers 0, 1, …
+    #[must_use]
+    pub fn objects(&self) -> &'s [I] {
+        self.objects
+    }
+
+    /// How many references to an object are not from the objects here; `None` if it is immortal.
+    ///
+    /// # Panics
+    ///
+    /// If there is no object of this number; so do the others.
+    #[must_use]
+    pub fn outside(&self, at: u32) -> Option<u32> {
+        let outside = self.outside[at as usize];
+        (outside != IMMORTAL).then_some(outside)
+    }
+
+    /// The objects here to which an object refers, once by reference, as it was traversed.
+    #[inline]
+    #[must_use]
+    pub fn referents(&self, at: u32) -> &'s [u32] {
+        let at = at as usize;
+        &self.referents[self.starts[at] as usize..self.starts[at + 1] as usize]
+    }
+
+    /// How many references there are among the objects.
+    #[must_use]
+    pub fn references(&self) -> usize {
+        self.referents.len()
+    }
+
+    pub(crate) fn untrackable(&self) -> &'s [u32] {
+        self.untrackable
+    }
+
+    /// How many references were told of beyond those that are counted: if there are any, some object's
+    /// `traverse` tells of references that it does not own, or a count is wrong.
+    #[must_use]
+    pub fn excess(&self) -> u64 {
+        self.excess
+    }
+
+    /// Who is garbage: only referred to, at whichever remove, by objects that are garbage, too.
+    ///
+    /// O(objects + references), without recursion.
+    #[must_use]
+    pub fn partition(&self, scratch: &'s Bump) -> Partition<'s> {
+        let state = scratch.alloc_slice_copy(self.outside);
+        let mut rescued = BumpVec::new_in(scratch);
+        let reach = |at: u32, state: &mut [u32], rescued: &mut BumpVec<'s, u32>| {
+            for &referent in self.referents(at) {
+                match &mut state[referent as usize] {
+                    there @ &mut UNREACHABLE => {
+                        *there = RESCUED;
+                        rescued.push(referent);
+                    }
+                    // It comes later in the list: no need to set it aside first.
+                    there @ 0 => *there = 1,
+                    _ => {}
+                }
+            }
+        };
+        for at in (0_u32..).take(self.objects.len()) {
+            match &mut state[at as usize] {
+                there @ 0 => *there = UNREACHABLE,
+                &mut IMMORTAL => {}
+                _ => reach(at, state, &mut rescued),
+            }
+        }
+        let mut next = 0;
+        while let Some(&at) = rescued.get(next) {
+            next += 1;
+            reach(at, state, &mut rescued);
+        }
+        Partition { state, rescued: rescued.into_bump_slice() }
+    }
+}
+
+/// Seems to be garbage; in the end, is.
+const UNREACHABLE: u32 = u32::MAX - 1;
+/// Had seemed to be garbage.
+const RESCUED: u32 = u32::MAX - 2;
+
+/// Who is garbage, and in which order the others follow each other now.
+#[derive(Clone, Copy, Debug)]
+pub struct Partition<'s> {
+    state: &'s [u32],
+    rescued: &'s [u32],
+}
+
+impl<'s> Partition<'s> {
+    /// Whether an object is garbage.
+    ///
+    /// # Panics
+    ///
+    /// If there is no object of this number.
+    #[must_use]
+    pub fn is_unreachable(&self, at: u32) -> bool {
+        self.state[at as usize] == UNREACHABLE
+    }
+
+    /// Whether an object is reachable, and was not seen first from behind.
+    pub(crate) fn is_first(&self, at: u32) -> bool {
+        self.state[at as usize] < RESCUED
+    }
+
+    /// The garbage, in the order of the list.
+    pub fn unreachable(&self) -> impl Iterator<Item = u32> + use<'s> {
+        self.of(|state| state == UNREACHABLE)
+    }
+
+    /// The others, in the order that CPython's lists have from here on: those that were first seen from objects
+    /// behind them on the list come last, in the order in which they were seen. Immortal ones are left out.
+    pub fn reachable(&self) -> impl Iterator<Item = u32> + use<'s> {
+        self.of(|state| state < RESCUED).chain(self.rescued.iter().copied())
+    }
+
+    /// Of the reachable, those at the end that have changed their place.
+    #[must_use]
+    pub fn rescued(&self) -> &'s [u32] {
+        self.rescued
+    }
+
+    /// The immortal, in the order of the list.
+    pub fn immortal(&self) -> impl Iterator<Item = u32> + use<'s> {
+        self.of(|state| state == IMMORTAL)
+    }
+
+    fn of<F: Fn(u32) -> bool>(&self, is: F) -> impl Iterator<Item = u32> + use<'s, F> {
+        (0_u32..).zip(self.state).filter(move |&(_, &state)| is(state)).map(|(at, _)| at)
+    }
+}
