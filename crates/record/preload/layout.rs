@@ -86,6 +86,20 @@ impl Object {
     }
 }
 
+impl Object {
+    /// How many references there are to an object that is not immortal.
+    ///
+    /// # Safety
+    ///
+    /// The object is alive.
+    pub unsafe fn full_count(self) -> usize {
+        // SAFETY: the caller's promise.
+        unsafe {
+            if HAS_IMMORTALS.load(Relaxed) { self.0.cast::<u32>().read() as usize } else { self.word(0) }
+        }
+    }
+}
+
 /// The minor number of a version 3, from what an interpreter says of itself.
 pub fn minor(version: &[u8]) -> u32 {
     number(version.strip_prefix(b"3.").unwrap_or_default())

@@ -9,6 +9,8 @@
 
 mod arena;
 mod board;
+mod collections;
+mod collector;
 mod counts;
 mod environment;
 mod exec;

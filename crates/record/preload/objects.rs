@@ -175,7 +175,7 @@ pub unsafe fn begins_to_die(producer: &Producer, object: *mut c_void, what: u64)
 }
 
 /// Tells when the interpreter has begun to finalize, once.
-fn ask_for_the_end(producer: &Producer) {
+pub fn ask_for_the_end(producer: &Producer) {
     let ask = IS_FINALIZING.load(Relaxed);
     if ask.is_null() {
         return;

@@ -11,6 +11,12 @@ pub(crate) mod slot;
 #[path = "../preload/arena.rs"]
 mod arena;
 #[cfg(test)]
+#[path = "../preload/collections.rs"]
+mod collections;
+#[cfg(test)]
+#[path = "../preload/collector.rs"]
+mod collector;
+#[cfg(test)]
 #[path = "../preload/counts.rs"]
 mod counts;
 #[cfg(test)]
