@@ -83,6 +83,8 @@ extern crate alloc;
 
 mod counters;
 mod generation;
+#[cfg(feature = "heap")]
+mod heap;
 mod policy;
 mod rules;
 mod run;
@@ -90,6 +92,8 @@ mod schedule;
 
 pub use crate::counters::{Counters, Stats};
 pub use crate::generation::{Generation, PERMANENT};
+#[cfg(feature = "heap")]
+pub use crate::heap::Heap;
 pub use crate::policy::{Alarm, Choice, Extent, Generational, HeldBack, Manual, Never, Plan, Policy, Why};
 pub use crate::rules::{Arms, PRESETS, Preset, Request, Rules, Runs, preset};
 pub use crate::run::{Look, Run, Started, Step};
