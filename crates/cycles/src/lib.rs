@@ -11,12 +11,17 @@ extern crate alloc;
 
 mod collection;
 mod containers;
+mod found;
 mod lists;
+mod partition;
 mod rules;
 mod snapshot;
+mod step;
 
-pub use crate::collection::{Collection, Outcome, Plan, Step};
+pub use crate::collection::Collection;
 pub use crate::containers::{Cleared, Containers, Untracks, Which};
 pub use crate::lists::{ListId, Lists, Place, append, track, untrack};
+pub use crate::partition::Partition;
 pub use crate::rules::{Counted, Immortals, PRESETS, Preset, Rules, SecondLook, Silent, preset};
-pub use crate::snapshot::{Partition, Snapshot, TooMany};
+pub use crate::snapshot::{Snapshot, TooMany};
+pub use crate::step::{Outcome, Plan, Step};

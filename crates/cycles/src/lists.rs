@@ -251,7 +251,10 @@ pub fn append<H: Containers>(heap: &mut H, from: ListId, to: ListId) {
 /// Puts an object at the tail of a list, on which it stands from here on.
 #[inline]
 pub(crate) fn push<H: Containers>(heap: &mut H, object: H::Id, id: ListId) {
-    let Some(list) = heap.lists_mut().get_mut(id) else { return };
+    let Some(list) = heap.lists_mut().get_mut(id) else {
+        // The number is from another heap's lists.
+        return heap.set_place(object, Place::UNTRACKED);
+    };
     // Amortised: at least half of what is looked at goes. Those of a collection never close up, it looks at
     // places of theirs.
     if list.entries.len() == list.entries.capacity()
@@ -265,6 +268,12 @@ pub(crate) fn push<H: Containers>(heap: &mut H, object: H::Id, id: ListId) {
     list.entries.push(Some(object));
     list.live += 1;
     heap.set_place(object, place);
+}
+
+/// Moves an object to the tail of a list, from wherever it stands.
+pub(crate) fn move_to<H: Containers>(heap: &mut H, object: H::Id, list: ListId) {
+    untrack(heap, object);
+    push(heap, object, list);
 }
 
 /// Removes the empty places of a list, so that objects stand one behind the other from place 0 on.

@@ -5,7 +5,8 @@ use rc::Counting;
 /// What becomes of immortal objects that a collection meets on its list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Immortals {
-    /// Nothing: no count means immortal to it.
+    /// Nothing: to a collection, no count means immortal. They are candidates like all others, with very many
+    /// references.
     Counted,
     /// They go to the tail of the list of those that are never collected.
     Permanent,
@@ -16,7 +17,7 @@ pub enum Immortals {
 /// What is done about objects that finalizers and callbacks have brought back to life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SecondLook {
-    /// Nothing: there is nothing that could do so.
+    /// Nothing: they are cleared all the same.
     None,
     /// If one is referred to from outside, all of the garbage lives on.
     Whole,
@@ -55,6 +56,8 @@ pub struct Rules {
     pub clears_own: bool,
     /// When weak references that have nothing to call are cleared.
     pub silent: Silent,
+    /// Whether finalizers of garbage run before it is cleared. If not, nobody is asked for them.
+    pub finalizers: bool,
     /// What is done after finalizers.
     pub second_look: SecondLook,
     /// Whether weak references to what is still garbage after that are cleared once more, without calls.
@@ -83,6 +86,7 @@ const CPYTHON_2_7: Preset = Preset {
         untracks_changing: true,
         clears_own: false,
         silent: Silent::Early,
+        finalizers: false,
         second_look: SecondLook::None,
         clears_again: false,
         counted: Counted::Found,
@@ -91,7 +95,7 @@ const CPYTHON_2_7: Preset = Preset {
 const CPYTHON_3_6: Preset = Preset {
     name: "cpython-3.6",
     about: "3.6.0-3.7.4: one object brought back to life saves all of the garbage, which counts as collected",
-    rules: Rules { second_look: SecondLook::Whole, ..CPYTHON_2_7.rules },
+    rules: Rules { finalizers: true, second_look: SecondLook::Whole, ..CPYTHON_2_7.rules },
 };
 const CPYTHON_3_7_5: Preset = Preset {
     name: "cpython-3.7.5",
@@ -154,6 +158,19 @@ pub fn preset(name: &str) -> Option<&'static Preset> {
 }
 
 impl Rules {
+    /// How a collection reads counts.
+    pub(crate) const fn reading(&self) -> Counting {
+        match self.immortals {
+            // No word reads as immortal: not even the one that means it where nothing else does.
+            Immortals::Counted => Counting {
+                mask: self.counting.mask & i64::MAX.unsigned_abs(),
+                immortal_from: u64::MAX,
+                ..self.counting
+            },
+            Immortals::Permanent | Immortals::Untracked => self.counting,
+        }
+    }
+
     /// Those of a stock release; `None` for one that is not known, or has a collector of another kind (3.14.0 to
     /// 3.14.4).
     ///

@@ -14,7 +14,7 @@ use crate::lists::{ListId, close_up};
 pub enum TooMany {
     /// Objects on one list: from 2³² − 16 on.
     Objects,
-    /// References among them: from 2³² on.
+    /// References among them: from 2³¹ − 1 on.
     References,
     /// Collections inside each other: from about 80 on.
     Collections,
@@ -39,8 +39,8 @@ impl core::error::Error for TooMany {}
 #[derive(Clone, Copy, Debug)]
 pub struct Snapshot<'s, I> {
     objects: &'s [I],
-    /// By object: how many references to it are not from the list; `IMMORTAL`.
-    outside: &'s [u32],
+    /// By object: how many references to it are not from the list, or `IMMORTAL`.
+    pub(crate) outside: &'s [u32],
     /// Where the references of each begin, and where all end.
     starts: &'s [u32],
     referents: &'s [u32],
@@ -50,8 +50,8 @@ pub struct Snapshot<'s, I> {
 }
 
 /// Instead of a number of references: so many that the object counts as referred to from outside for ever.
-const IMMORTAL: u32 = u32::MAX;
-/// The most references that are told apart.
+pub(crate) const IMMORTAL: u32 = u32::MAX;
+/// The most references that are told apart: more than there are among the objects of any list.
 const MOST: u32 = u32::MAX >> 1;
 
 impl<'s, I: Copy + Eq> Snapshot<'s, I> {
@@ -88,8 +88,7 @@ impl<'s, I: Copy + Eq> Snapshot<'s, I> {
                 Count::Mortal(count) => {
                     let count = u32::try_from(count).unwrap_or(MOST).min(MOST);
                     outside[at] = outside[at].wrapping_add(count);
-                    heap.traverse(object, &mut |referent| {
-                        let place = heap.place(referent);
+                    heap.traverse_places(object, &mut |place| {
                         if place.is_on(list)
                             && let Some(outside) = outside.get_mut(place.index())
                         {
@@ -109,15 +108,23 @@ impl<'s, I: Copy + Eq> Snapshot<'s, I> {
                 // It is no candidate: what it refers to is referred to from outside.
                 Count::Immortal => immortals.push(at),
             }
-            starts.push(u32::try_from(referents.len()).map_err(|_| TooMany::References)?);
+            match u32::try_from(referents.len()) {
+                Ok(end) if end < MOST => starts.push(end),
+                _ => return Err(TooMany::References),
+            }
+        }
+        // Of immortal objects no count was put in: whatever was taken off is no excess.
+        for &at in &immortals {
+            outside[at] = 0;
+        }
+        let mut excess = 0;
+        for outside in outside.iter_mut().filter(|outside| **outside > MOST) {
+            excess += u64::from(outside.wrapping_neg());
+            // As in CPython: who is owned more often than counted is nobody's garbage.
+            *outside = MOST;
         }
         for &at in &immortals {
             outside[at] = IMMORTAL;
-        }
-        let mut excess = 0;
-        for outside in outside.iter_mut().filter(|outside| (MOST + 1..IMMORTAL).contains(*outside)) {
-            excess += u64::from(outside.wrapping_neg());
-            *outside = 0;
         }
         Ok(Self {
             objects: objects.into_bump_slice(),
@@ -135,7 +142,8 @@ impl<'s, I: Copy + Eq> Snapshot<'s, I> {
         self.objects
     }
 
-    /// How many references to an object are not from the objects here; `None` if it is immortal.
+    /// How many references to an object are not from the objects here; `None` if it is immortal. Very many if it
+    /// has a share in the [excess](Self::excess).
     ///
     /// # Panics
     ///
@@ -165,99 +173,10 @@ impl<'s, I: Copy + Eq> Snapshot<'s, I> {
     }
 
     /// How many references were told of beyond those that are counted: if there are any, some object's
-    /// `traverse` tells of references that it does not own, or a count is wrong.
+    /// `traverse` tells of references that it does not own, or a count is wrong. Objects of which there are such
+    /// count as referred to from outside.
     #[must_use]
     pub fn excess(&self) -> u64 {
         self.excess
-    }
-
-    /// Who is garbage: only referred to, at whichever remove, by objects that are garbage, too.
-    ///
-    /// O(objects + references), without recursion.
-    #[must_use]
-    pub fn partition(&self, scratch: &'s Bump) -> Partition<'s> {
-        let state = scratch.alloc_slice_copy(self.outside);
-        let mut rescued = BumpVec::new_in(scratch);
-        let reach = |at: u32, state: &mut [u32], rescued: &mut BumpVec<'s, u32>| {
-            for &referent in self.referents(at) {
-                match &mut state[referent as usize] {
-                    there @ &mut UNREACHABLE => {
-                        *there = RESCUED;
-                        rescued.push(referent);
-                    }
-                    // It comes later in the list: no need to set it aside first.
-                    there @ 0 => *there = 1,
-                    _ => {}
-                }
-            }
-        };
-        for at in (0_u32..).take(self.objects.len()) {
-            match &mut state[at as usize] {
-                there @ 0 => *there = UNREACHABLE,
-                &mut IMMORTAL => {}
-                _ => reach(at, state, &mut rescued),
-            }
-        }
-        let mut next = 0;
-        while let Some(&at) = rescued.get(next) {
-            next += 1;
-            reach(at, state, &mut rescued);
-        }
-        Partition { state, rescued: rescued.into_bump_slice() }
-    }
-}
-
-/// Seems to be garbage; in the end, is.
-const UNREACHABLE: u32 = u32::MAX - 1;
-/// Had seemed to be garbage.
-const RESCUED: u32 = u32::MAX - 2;
-
-/// Who is garbage, and in which order the others follow each other now.
-#[derive(Clone, Copy, Debug)]
-pub struct Partition<'s> {
-    state: &'s [u32],
-    rescued: &'s [u32],
-}
-
-impl<'s> Partition<'s> {
-    /// Whether an object is garbage.
-    ///
-    /// # Panics
-    ///
-    /// If there is no object of this number.
-    #[must_use]
-    pub fn is_unreachable(&self, at: u32) -> bool {
-        self.state[at as usize] == UNREACHABLE
-    }
-
-    /// Whether an object is reachable, and was not seen first from behind.
-    pub(crate) fn is_first(&self, at: u32) -> bool {
-        self.state[at as usize] < RESCUED
-    }
-
-    /// The garbage, in the order of the list.
-    pub fn unreachable(&self) -> impl Iterator<Item = u32> + use<'s> {
-        self.of(|state| state == UNREACHABLE)
-    }
-
-    /// The others, in the order that CPython's lists have from here on: those that were first seen from objects
-    /// behind them on the list come last, in the order in which they were seen. Immortal ones are left out.
-    pub fn reachable(&self) -> impl Iterator<Item = u32> + use<'s> {
-        self.of(|state| state < RESCUED).chain(self.rescued.iter().copied())
-    }
-
-    /// Of the reachable, those at the end that have changed their place.
-    #[must_use]
-    pub fn rescued(&self) -> &'s [u32] {
-        self.rescued
-    }
-
-    /// The immortal, in the order of the list.
-    pub fn immortal(&self) -> impl Iterator<Item = u32> + use<'s> {
-        self.of(|state| state == IMMORTAL)
-    }
-
-    fn of<F: Fn(u32) -> bool>(&self, is: F) -> impl Iterator<Item = u32> + use<'s, F> {
-        (0_u32..).zip(self.state).filter(move |&(_, &state)| is(state)).map(|(at, _)| at)
     }
 }
