@@ -70,17 +70,23 @@ pub fn ask(generation: Option<usize>) {
 /// Looks what the collector has done since the call before. Called at the beginning of each call of an allocator,
 /// with how many bytes it is asked for an object.
 #[inline(always)]
-pub fn attend(producer: &Producer, object_size: usize) {
+pub fn attend(producer: &Producer, object_size: usize, is_release: bool) {
     if producer.records_collections() {
-        look(producer, object_size);
+        look(producer, object_size, is_release);
     }
 }
 
-fn look(producer: &Producer, object_size: usize) {
+fn look(producer: &Producer, object_size: usize, is_release: bool) {
     let Some(collector) = Collector::get() else { return };
     let count = collector.count(0);
-    if count > COUNT.load(Relaxed) && WAS_ALLOCATION.load(Relaxed) {
-        put(producer, slot::CONTAINER, 0);
+    if WAS_ALLOCATION.load(Relaxed) {
+        let before = COUNT.load(Relaxed);
+        if count > before {
+            put(producer, slot::CONTAINER, 0);
+        } else if count == before && is_release {
+            // The release of a container has lowered it already.
+            put(producer, slot::CONTAINER_IF, 0);
+        }
     }
     COUNT.store(count, Relaxed);
     WAS_ALLOCATION.store(object_size > 0, Relaxed);
@@ -322,6 +328,8 @@ unsafe extern "C" fn collect(
         let original = core::mem::transmute::<*mut c_void, Collect>(COLLECT.load(Relaxed));
         let result = original(module, arguments, count, names);
         ASKED.store(before, Relaxed);
+        // The next one may begin before an allocator is called again.
+        let _ = PHASE.compare_exchange(OVER, NONE, Relaxed, Relaxed);
         result
     }
 }

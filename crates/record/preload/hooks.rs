@@ -211,7 +211,7 @@ pub unsafe extern "C" fn malloc<const DOMAIN: u8>(context: *mut c_void, size: us
     if !producer.enter() {
         return call();
     }
-    before::<DOMAIN>(producer, size);
+    before::<DOMAIN>(producer, size, false);
     let block = call();
     producer.leave();
     write(producer, op::<DOMAIN>(slot::ALLOCATE), size as u64, block);
@@ -231,7 +231,7 @@ unsafe extern "C" fn calloc<const DOMAIN: u8>(
     if !producer.enter() {
         return call();
     }
-    before::<DOMAIN>(producer, count.saturating_mul(size));
+    before::<DOMAIN>(producer, count.saturating_mul(size), false);
     let block = call();
     producer.leave();
     write(producer, op::<DOMAIN>(slot::ALLOCATE_ZEROED), count.saturating_mul(size) as u64, block);
@@ -251,7 +251,7 @@ pub unsafe extern "C" fn realloc<const DOMAIN: u8>(
     if !producer.enter() {
         return call();
     }
-    before::<DOMAIN>(producer, if old.is_null() { size } else { 0 });
+    before::<DOMAIN>(producer, if old.is_null() { size } else { 0 }, false);
     let block = call();
     producer.leave();
     if old.is_null() {
@@ -275,7 +275,7 @@ pub unsafe extern "C" fn free<const DOMAIN: u8>(context: *mut c_void, block: *mu
     if block.is_null() || !producer.enter() {
         return call();
     }
-    before::<DOMAIN>(producer, 0);
+    before::<DOMAIN>(producer, 0, true);
     write(producer, op::<DOMAIN>(slot::RELEASE), 0, block);
     call();
     producer.leave();
@@ -283,9 +283,9 @@ pub unsafe extern "C" fn free<const DOMAIN: u8>(context: *mut c_void, block: *mu
 
 /// What comes before each call that is recorded.
 #[inline(always)]
-fn before<const DOMAIN: u8>(producer: &Producer, size: usize) {
+fn before<const DOMAIN: u8>(producer: &Producer, size: usize, is_release: bool) {
     nesting::settle(producer);
-    collections::attend(producer, if DOMAIN == OBJ { size } else { 0 });
+    collections::attend(producer, if DOMAIN == OBJ { size } else { 0 }, is_release);
 }
 
 #[inline(always)]

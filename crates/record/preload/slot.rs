@@ -105,6 +105,8 @@ pub const OBJECT_GOES_ON: u64 = 30;
 pub const FINALIZING: u64 = 31;
 /// What the last call of an allocator allocated is a container.
 pub const CONTAINER: u64 = 32;
+/// It is one if the block is that is released next.
+pub const CONTAINER_IF: u64 = 41;
 /// A number that belongs to the next event which is none of these, one of several.
 pub const NUMBER: u64 = 33;
 /// The collector's settings, which the numbers are: thresholds of the three generations, whether it collects by itself, its

@@ -67,6 +67,7 @@ fn decode_object(what: u64, address: u64) -> Option<ObjectEvent> {
         slot::THREAD => ObjectEvent::Thread(address),
         slot::OBJECT_GOES_ON => ObjectEvent::GoesOn(address),
         slot::FINALIZING => ObjectEvent::Finalizing,
+        slot::CONTAINER_IF => ObjectEvent::ContainerIf,
         slot::CONTAINER => ObjectEvent::Container,
         slot::NUMBER => ObjectEvent::Number(address),
         slot::SETTINGS => ObjectEvent::Settings,

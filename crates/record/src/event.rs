@@ -154,6 +154,8 @@ pub enum ObjectEvent {
     Finalizing,
     /// What follows comes where collections are recorded without counts. What the last call allocated is a container.
     Container,
+    /// It is one if the block is that is released next.
+    ContainerIf,
     /// A number that belongs to the next event that is none.
     Number(u64),
     /// The collector's settings: the numbers are the thresholds of its generations, whether it collects by itself, its flags,

@@ -247,6 +247,14 @@ impl Kind {
     }
 }
 
+/// The three numbers of a version; what is behind the last one (a release candidate's mark) is left out.
+pub(crate) fn full_version(version: &str) -> Option<(u32, u32, u32)> {
+    let (major, minor) = minor_version(version)?;
+    let patch = version.split('.').nth(2)?;
+    let digits = patch.split(|letter: char| !letter.is_ascii_digit()).next()?;
+    Some((major, minor, digits.parse().ok()?))
+}
+
 /// The major and minor number of a version.
 pub(crate) fn minor_version(version: &str) -> Option<(u32, u32)> {
     let mut numbers = version.split('.').map(str::parse);

@@ -13,9 +13,12 @@ use serde::{Serialize, Serializer};
 use trace::{Death, Fate, Fetched, Frame, Header, Lineage, Resolver, Tier, Trailer};
 use xxhash_rust::xxh3::Xxh3Default;
 
-use crate::compare::{Arenas, Check, CheckReport, Deaths, Placement};
+use crate::compare::{Arenas, Check, CheckReport, Collections, Deaths, Placement};
 use crate::diagnose;
-use crate::engine::{DeathEngine, DeathPredictions, Engine, Given, Predictions, Stopped};
+use crate::engine::{
+    CollectionEngine, CollectionPredictions, DeathEngine, DeathPredictions, Engine, Given,
+    GivenOfCollections, Predictions, Stopped,
+};
 
 /// What verifying a trace came to.
 #[derive(Clone, Debug, Serialize)]
@@ -111,6 +114,8 @@ pub struct Outcome {
     pub deaths: Deaths,
     /// Why the replay of deaths ended before its time.
     pub deaths_stopped: Option<Stopped>,
+    /// The checks.
+    pub collections: Collections,
 }
 
 /// Frames on their way between the threads; enough that neither waits for the other's hiccups.
@@ -122,6 +127,7 @@ struct Work {
     frame: Frame,
     predictions: Predictions,
     deaths: DeathPredictions,
+    collections: CollectionPredictions,
     /// Bytes of the trace read up to here.
     bytes: u64,
     /// The event at which the engine gave up: only what was before it is predicted.
@@ -143,8 +149,15 @@ pub fn replay<R: Read + Send>(trace: Lineage<R>, mut progress: impl FnMut(u64)) 
         Ok(engine) => engine,
         Err(error) => return Outcome { error: Some(error.to_string()), ..Outcome::default() },
     };
+    let mut collections = match trace.header().tier {
+        Tier::Collections => match CollectionEngine::new(&trace.header().interpreter.version) {
+            Ok(engine) => Some(engine),
+            Err(error) => return Outcome { error: Some(error.to_string()), ..Outcome::default() },
+        },
+        _ => None,
+    };
     let mut deaths = match trace.header().tier {
-        Tier::Blocks => None,
+        Tier::Blocks | Tier::Collections => None,
         tier => {
             match DeathEngine::new(&trace.header().allocator, &trace.header().interpreter.version, tier) {
                 Ok(engine) => Some(engine),
@@ -162,7 +175,23 @@ pub fn replay<R: Read + Send>(trace: Lineage<R>, mut progress: impl FnMut(u64)) 
         let (back, predicted) = mpsc::sync_channel::<Work>(FRAMES);
         let comparing = scope.spawn(move || compare(trace, to_engine, &predicted));
         for mut work in inputs {
-            let Work { frame, predictions, deaths: predicted_deaths, bytes, stopped_at, in_past } = &mut work;
+            let Work {
+                frame,
+                predictions,
+                deaths: predicted_deaths,
+                collections: predicted_collections,
+                bytes,
+                stopped_at,
+                in_past,
+            } = &mut work;
+            if let Some(collections) = &mut collections {
+                collections.run(
+                    frame.first_event,
+                    &frame.inputs,
+                    &mut frame.collections,
+                    predicted_collections,
+                );
+            }
             if let Some(deaths) = &mut deaths {
                 bases.append(&mut frame.fetched.clone());
                 stopped = deaths.run(&mut frame.objects, &mut bases, predicted_deaths).err();
@@ -192,6 +221,7 @@ pub fn replay<R: Read + Send>(trace: Lineage<R>, mut progress: impl FnMut(u64)) 
     }
     outcome.fetched = engine.fetched() - fetched_in_past;
     outcome.deaths.finish(stopped.as_ref());
+    outcome.collections.finish();
     outcome.deaths_stopped = stopped;
     outcome
 }
@@ -226,7 +256,7 @@ fn compare<R: Read>(
                 to_engine = None;
             }
         }
-        let Ok(work) = predicted.recv() else { break };
+        let Ok(mut work) = predicted.recv() else { break };
         if in_past && !work.in_past {
             in_past = false;
             outcome.leave_past();
@@ -249,6 +279,7 @@ fn compare<R: Read>(
             outcome.deaths.frame(&frame.objects, &work.deaths, outcome.placement.observed());
         }
         outcome.events += frame.inputs.len() as u64;
+        outcome.collections.frame(&work.frame.observations.collections, &mut work.collections);
         idle.push(work);
     }
     if in_past {
@@ -306,7 +337,7 @@ impl Outcome {
         report.events = self.events;
         report.bytes = self.bytes;
         report.predictions = self.predictions;
-        for &check in checks.iter().filter(|check| check.tier() <= header.tier) {
+        for &check in checks.iter().filter(|check| check.applies_to(header.tier)) {
             report.checks.push(self.report(check, path, header));
         }
         report.error = self.error;
@@ -349,6 +380,32 @@ impl Outcome {
                 given.insert("bases", self.fetched);
                 let first = self.arenas.first.map(|first| diagnose::arenas(path, header, first));
                 (self.arenas.tally, first, self.trailer.as_ref().map(|trailer| trailer.totals.arena_facts))
+            }
+            Check::Schedule | Check::Partition | Check::Survivors | Check::Stats => {
+                let [schedule, partition, survivors, stats] = self.collections.checks();
+                let GivenOfCollections { moments, gone, came, saved } = self.collections.given;
+                let totals = self.trailer.as_ref().map(|trailer| trailer.totals);
+                let (tally, first) = match check {
+                    Check::Schedule => schedule,
+                    Check::Partition => partition,
+                    Check::Survivors => survivors,
+                    _ => stats,
+                };
+                let declared = totals.map(|totals| match check {
+                    Check::Schedule => totals.schedule_facts,
+                    Check::Partition => totals.partition_facts,
+                    Check::Survivors => totals.survivor_facts,
+                    _ => totals.stats_facts,
+                });
+                match check {
+                    Check::Schedule => given.extend([("moments", moments)]),
+                    Check::Partition => {
+                        given.extend([("saved", saved), ("hidden", self.collections.hidden)]);
+                    }
+                    Check::Survivors => given.extend([("gone", gone), ("came", came)]),
+                    _ => {}
+                }
+                (tally, first.map(|first| diagnose::collections(path, first)), declared)
             }
             Check::Deaths => {
                 let Given {
@@ -393,6 +450,11 @@ impl Outcome {
         assert!(tally.is_conserved(), "facts of {} are not conserved: {tally:?}", check.name());
         let why = match (&first, &self.error, tally.facts) {
             (Some(_), ..) if tally.unverified > 0 => Some("after divergence".to_owned()),
+            _ if check.tier() == Tier::Collections && tally.unverified > 0 => {
+                let unseen = self.collections.unseen;
+                let unseen = (unseen > 0).then(|| format!("{unseen} collections were not seen"));
+                Some(unseen.unwrap_or_else(|| "code of the program ran in collections".to_owned()))
+            }
             _ if check.tier() > Tier::Blocks && tally.unverified > 0 => {
                 let ended = || "the recording ended in the middle of a death".to_owned();
                 Some(self.deaths_stopped.as_ref().map_or_else(ended, ToString::to_string))

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::io::Read;
 
-use crate::collections::{self, CollectionFrame};
+use crate::collections::{self, Collection, CollectionFrame};
 use crate::error::{Error, Malformed};
 use crate::event::{ArenaChange, ArenaEvent, PackedInput};
 use crate::frame::{FrameHeader, FrameReader, Version, kind, stream};
@@ -85,6 +85,8 @@ pub struct Observations {
     pub placed: u64,
     /// What happened to arenas.
     pub arenas: Vec<ArenaEvent>,
+    /// What collections did, in the order in which they were over.
+    pub collections: Vec<Collection>,
 }
 
 /// Reads a trace, frame by frame.
@@ -182,6 +184,7 @@ impl<R: Read> Reader<R> {
         frame.observations.codes.clear();
         frame.observations.placed = 0;
         frame.observations.arenas.clear();
+        frame.observations.collections.clear();
         frame.objects.clear();
         frame.collections.clear();
         let read = self.read_next(frame);
@@ -306,6 +309,7 @@ impl<R: Read> Reader<R> {
                 header.first_block + counts.births,
                 &mut self.collections,
                 &mut frame.collections,
+                &mut frame.observations.collections,
             )
             .map_err(|what| frames.malformed(None, what))?;
             let collections::Known { objects, references, facts, .. } = self.collections;

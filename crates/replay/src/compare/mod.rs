@@ -5,6 +5,7 @@
 //! more, so all its later facts are unverified.
 
 mod arenas;
+mod collections;
 mod deaths;
 mod placement;
 
@@ -14,6 +15,7 @@ use serde::Serialize;
 use trace::Tier;
 
 pub use arenas::{ArenaDivergence, Arenas};
+pub use collections::{CollectionDivergence, Collections, Difference, NUMBERS};
 pub use deaths::{Deaths, ListDivergence};
 pub use placement::{Placement, PlacementDivergence};
 
@@ -25,6 +27,14 @@ pub enum Check {
     Placement,
     /// Arenas are acquired and released when predicted.
     Arenas,
+    /// When a collection begins, and of which generation.
+    Schedule,
+    /// Who is garbage.
+    Partition,
+    /// Who stands where on the collector's lists after a collection.
+    Survivors,
+    /// What the collector counts.
+    Stats,
     /// Who dies, inside of which death, in which order, whose finalizers and callbacks run, and whose memory is released.
     Deaths,
     /// How many references there are to what dying objects refer to.
@@ -35,8 +45,17 @@ pub enum Check {
 
 impl Check {
     /// All of them, in the order in which they are shown.
-    pub const ALL: [Self; 5] =
-        [Self::Placement, Self::Arenas, Self::Counts, Self::Deaths, Self::PlacementFromDeaths];
+    pub const ALL: [Self; 9] = [
+        Self::Placement,
+        Self::Arenas,
+        Self::Schedule,
+        Self::Partition,
+        Self::Survivors,
+        Self::Stats,
+        Self::Counts,
+        Self::Deaths,
+        Self::PlacementFromDeaths,
+    ];
 
     /// The check's name.
     #[must_use]
@@ -44,10 +63,21 @@ impl Check {
         match self {
             Self::Placement => "placement",
             Self::Arenas => "arenas",
+            Self::Schedule => "schedule",
+            Self::Partition => "partition",
+            Self::Survivors => "survivors",
+            Self::Stats => "stats",
             Self::Deaths => "deaths",
             Self::Counts => "counts",
             Self::PlacementFromDeaths => "placement-from-deaths",
         }
+    }
+
+    /// Whether there is something to check in a trace of a tier.
+    #[must_use]
+    pub fn applies_to(self, tier: Tier) -> bool {
+        // Traces of objects do not tell yet what the collector looks at.
+        if self.tier() == Tier::Collections { tier == Tier::Collections } else { self.tier() <= tier }
     }
 
     /// From which tier on there is something to check.
@@ -55,6 +85,7 @@ impl Check {
     pub fn tier(self) -> Tier {
         match self {
             Self::Placement | Self::Arenas => Tier::Blocks,
+            Self::Schedule | Self::Partition | Self::Survivors | Self::Stats => Tier::Collections,
             Self::Deaths | Self::PlacementFromDeaths => Tier::Objects,
             Self::Counts => Tier::Counts,
         }
@@ -127,6 +158,14 @@ impl Tally {
         self.facts += facts;
         self.diverged += facts.min(1);
         self.unverified += facts.saturating_sub(1);
+    }
+
+    /// Counts facts that were predicted; if there was a divergence before, they are unverified.
+    fn agree(&mut self, facts: u64) {
+        if !self.pass_over(facts) {
+            self.facts += facts;
+            self.verified += facts;
+        }
     }
 
     /// Counts facts that could not be compared.

@@ -4,6 +4,7 @@
 //! is too much to keep while replaying. So the trace is replayed once more, up to the divergence, and this time
 //! somebody takes notes.
 
+mod collections;
 mod deaths;
 
 use std::path::Path;
@@ -13,6 +14,7 @@ use trace::{ArenaChange, ArenaEvent, BlockTable, FOREIGN, Frame, Header, Kind, L
 use crate::compare::{ArenaDivergence, Divergence, PlacementDivergence};
 use crate::engine::{Engine, Predictions};
 
+pub(crate) use collections::collections;
 pub(crate) use deaths::{counts, deaths, placement_from_deaths};
 
 /// What is known of one pool.

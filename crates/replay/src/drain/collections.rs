@@ -5,7 +5,7 @@
 
 use std::io::Write;
 
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 use record::{ObjectEvent, ReferentCount};
 use trace::{
     Arrival, Begins, Block, Collection, CollectorAction, CollectorSettings, Graph, IMMORTAL, Object,
@@ -23,6 +23,14 @@ const OFFSETS: [u64; 2] = [16, 32];
 const NOWHERE: u8 = u8::MAX;
 /// On the list of those that are never collected.
 const FROZEN: u8 = 3;
+
+/// A type.
+struct Type {
+    number: TypeNumber,
+    /// Whether its objects may be taken off the lists.
+    may_untrack: bool,
+    finalizes: bool,
+}
 
 /// What was told of an object.
 struct Known {
@@ -59,8 +67,8 @@ enum Telling {
 /// Who is on the collector's lists.
 pub(super) struct Collections {
     census: Census,
-    /// By address of a type: its number, and whether its objects may be taken off the lists.
-    types: HashMap<u64, (TypeNumber, bool)>,
+    /// By address of a type.
+    types: HashMap<u64, Type>,
     live: HashMap<u64, Object>,
     known: HashMap<Object, Known>,
     /// As they were observed last.
@@ -76,6 +84,13 @@ pub(super) struct Collections {
     /// The collection that is going on.
     epoch: u64,
     collection: Option<Collection>,
+    /// Whether it may run code of the program: finalizers, callbacks.
+    may_run_code: bool,
+    /// The blocks of containers.
+    containers: HashSet<u64>,
+    /// The block that was allocated last, and whether it is a container if the next one is that is released.
+    last_block: u64,
+    is_if: bool,
 }
 
 impl Collections {
@@ -97,11 +112,33 @@ impl Collections {
             oldest: 0,
             epoch: 0,
             collection: None,
+            may_run_code: false,
+            containers: HashSet::new(),
+            last_block: 0,
+            is_if: false,
         }
     }
 
+    /// A block is allocated.
+    #[inline]
+    pub(super) fn allocated(&mut self, address: u64) {
+        self.last_block = address;
+    }
+
+    fn is_container<W: Write>(&mut self, writer: &mut Writer<W>) {
+        self.containers.insert(self.last_block);
+        writer.container();
+    }
+
     /// A block is released.
-    pub(super) fn release(&mut self, address: u64) {
+    pub(super) fn release<W: Write>(&mut self, address: u64, writer: &mut Writer<W>) {
+        let was_container = self.containers.remove(&address);
+        if std::mem::take(&mut self.is_if) && was_container && address != self.last_block {
+            self.is_container(writer);
+        }
+        if !was_container {
+            return;
+        }
         for offset in OFFSETS {
             let at = address.wrapping_add(offset);
             let Some(object) = self.live.remove(&at) else { continue };
@@ -124,7 +161,8 @@ impl Collections {
         writer: &mut Writer<W>,
     ) -> Result<(), trace::Error> {
         match event {
-            ObjectEvent::Container => writer.container(),
+            ObjectEvent::Container => self.is_container(writer),
+            ObjectEvent::ContainerIf => self.is_if = true,
             ObjectEvent::Number(number) => {
                 self.numbers.push(number);
                 return Ok(());
@@ -172,13 +210,15 @@ impl Collections {
             ObjectEvent::CollectionLost => {
                 let collection = self.collection.take();
                 let event = collection.map_or(writer.next_event(), |collection| collection.event);
+                writer.collector(&CollectorAction::Lost);
                 writer.collected(&Collection { event, ..Collection::default() });
             }
             event => {
                 if let Some((address, info)) = self.census.describe(event) {
                     let may_untrack = matches!(info.name.as_str(), "tuple" | "dict");
                     let number = writer.collection_type(&info);
-                    self.types.insert(address, (number, may_untrack));
+                    let finalizes = info.finalizes || info.finalizes_late;
+                    self.types.insert(address, Type { number, may_untrack, finalizes });
                 }
             }
         }
@@ -233,6 +273,7 @@ impl Collections {
             None => CollectorAction::SafePoint,
         });
         self.epoch += 1;
+        self.may_run_code = false;
         self.collection = Some(Collection {
             event: writer.next_event(),
             counts_before: [0, 1, 2].map(|at| self.number(at)),
@@ -279,7 +320,7 @@ impl Collections {
             });
             let object = known.unwrap_or_else(|| {
                 let object = first + graph.arrivals.len() as u64;
-                let of = self.types.get(&member.of).map_or(0, |of| of.0);
+                let of = self.types.get(&member.of).map_or(0, |of| of.number);
                 let begins = Census::block_at(member.address, addresses)
                     .map_or(Begins::Elsewhere, |(block, offset)| Self::begins_at(block, offset));
                 graph.arrivals.push(Arrival { of, begins });
@@ -325,7 +366,7 @@ impl Collections {
     fn set_known(&mut self, members: &[Member], objects: &[Object], graph: &mut Graph) {
         let (mut edges, mut weak) = (0, 0);
         for (member, &object) in members.iter().zip(objects) {
-            let may_untrack = self.types.get(&member.of).is_none_or(|of| of.1);
+            let may_untrack = self.types.get(&member.of).is_none_or(|of| of.may_untrack);
             let referents: Box<[Object]> = self.edges[edges..member.edges.max(edges)]
                 .iter()
                 .filter_map(|(address, is_untracked)| {
@@ -336,6 +377,8 @@ impl Collections {
             let weak_references = self.weak[weak..member.weak.max(weak)].iter();
             let weak_references =
                 weak_references.filter_map(|address| self.live.get(address).copied()).collect();
+            let finalizes = self.types.get(&member.of).is_some_and(|of| of.finalizes);
+            self.may_run_code |= finalizes || member.weak > weak;
             (edges, weak) = (member.edges.max(edges), member.weak.max(weak));
             let before = self.known.get(&object);
             let count = before.is_none_or(|known| known.count != member.count).then_some(member.count);
@@ -362,6 +405,7 @@ impl Collections {
     fn survivors<W: Write>(&mut self, writer: &mut Writer<W>) {
         let Some(mut collection) = self.collection.take() else { return };
         let Some(generation) = collection.generation else {
+            writer.collector(&CollectorAction::Lost);
             writer.collected(&Collection { event: collection.event, ..Collection::default() });
             return;
         };
@@ -399,6 +443,8 @@ impl Collections {
             }
         }
         self.lists[usize::from(to)].extend(on_list);
+        let survivors = self.may_run_code.then(|| collection.survivors.clone());
+        writer.collector(&CollectorAction::Over(survivors));
         writer.collected(&collection);
     }
 }

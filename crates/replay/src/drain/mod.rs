@@ -275,6 +275,7 @@ impl<W: Write> Recording<W> {
                 self.objects.call(&mut self.writer)?;
                 if let Some(live) = self.writer.allocate(domain(through), size, zeroed, answer)? {
                     self.place(address, live)?;
+                    self.objects.allocated(address);
                 }
             }
             Event::Release { domain: through, address } => {

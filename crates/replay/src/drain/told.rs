@@ -63,6 +63,14 @@ impl Told {
         }
     }
 
+    /// A block was allocated.
+    #[inline]
+    pub(super) fn allocated(&mut self, address: u64) {
+        if let Self::ByCollector(collections) = self {
+            collections.allocated(address);
+        }
+    }
+
     #[inline]
     pub(super) fn release<W: Write>(
         &mut self,
@@ -74,7 +82,7 @@ impl Told {
             Self::ByTracer(objects) => objects.release(block, address, writer),
             Self::ByHook(counts) => counts.release(block, address, writer),
             Self::ByCollector(collections) => {
-                collections.release(address);
+                collections.release(address, writer);
                 Ok(false)
             }
         }

@@ -3,6 +3,7 @@
 //! It is given inputs, and may fetch the base of an arena at the moment at which its own pool asks for one. It never
 //! holds an observation: neither this module nor anything that it uses imports that type.
 
+mod collections;
 mod deaths;
 mod error;
 mod geometry;
@@ -16,6 +17,7 @@ use std::rc::Rc;
 use pool::{Pool, Refusal, SizeClass, Unbacked};
 use trace::{Allocator, ArenaChange, ArenaEvent, BlockTable, Fetched, FetchedArena, Kind, PackedInput};
 
+pub use collections::{CollectionEngine, CollectionPredictions, GivenOfCollections, PredictedCollection};
 pub use deaths::{Cause, DeathEngine, DeathPredictions, Given, Happening, Stopped};
 pub use error::EngineError;
 use geometry::geometry;

@@ -3,7 +3,8 @@
 use std::ops::RangeInclusive;
 
 use crate::collections::encode::{
-    ASKS, ELSEWHERE, FINALIZED, HAS_COUNT, HAS_REFERENTS, HAS_WEAK, OFFSET, PLACES, SAFE_POINT, SETTINGS,
+    ASKS, ELSEWHERE, FINALIZED, HAS_COUNT, HAS_REFERENTS, HAS_WEAK, LOST, OFFSET, OVER, OVER_AFTER_CODE,
+    PLACES, SAFE_POINT, SETTINGS,
 };
 use crate::collections::{
     Arrival, Collection, CollectionFrame, CollectorAction, CollectorSettings, CollectorStep, Graph, IMMORTAL,
@@ -33,6 +34,7 @@ pub(crate) fn decode<'a>(
     blocks: u64,
     known: &mut Known,
     out: &mut CollectionFrame,
+    collections: &mut Vec<Collection>,
 ) -> Result<(), Malformed> {
     let numbers = |id| Numbers::new(bytes(id), id);
     let last_event = first_event + inputs.len() as u64;
@@ -47,18 +49,18 @@ pub(crate) fn decode<'a>(
         out.types.push(read_info(&mut types, 0)?);
         known.types += 1;
     }
+    let mut graphs = numbers(stream::FETCHED_GRAPHS);
+    while !graphs.is_at_end() {
+        let graph = graph(&mut graphs, blocks, known)?;
+        out.graphs.push_back(graph);
+    }
     let mut steps = numbers(stream::COLLECTOR);
     let mut event = first_event;
     while !steps.is_at_end() {
         let distance = steps.number()?;
         event =
             event.checked_add(distance).filter(|event| *event <= last_event).ok_or(steps.out_of_range())?;
-        out.steps.push(CollectorStep { event, what: action(&mut steps)? });
-    }
-    let mut graphs = numbers(stream::FETCHED_GRAPHS);
-    while !graphs.is_at_end() {
-        let graph = graph(&mut graphs, blocks, known)?;
-        out.graphs.push_back(graph);
+        out.steps.push(CollectorStep { event, what: action(&mut steps, known.objects)? });
     }
     let mut observed = numbers(stream::COLLECTIONS);
     while !observed.is_at_end() {
@@ -66,7 +68,7 @@ pub(crate) fn decode<'a>(
         for (total, facts) in known.facts.iter_mut().zip(collection.facts()) {
             *total = total.saturating_add(facts);
         }
-        out.observed.push(collection);
+        collections.push(collection);
     }
     Ok(())
 }
@@ -97,7 +99,7 @@ fn relative(folded: u64, last: &mut Object, born: u64) -> Option<Object> {
     (object < born).then_some(object)
 }
 
-fn action(steps: &mut Numbers<'_>) -> Result<CollectorAction, Malformed> {
+fn action(steps: &mut Numbers<'_>, objects: u64) -> Result<CollectorAction, Malformed> {
     Ok(match steps.byte()? {
         SETTINGS => {
             let thresholds = [small(steps)?, small(steps)?, small(steps)?];
@@ -114,6 +116,15 @@ fn action(steps: &mut Numbers<'_>) -> Result<CollectorAction, Malformed> {
         }
         ASKS => CollectorAction::Asks(generation(steps)?),
         SAFE_POINT => CollectorAction::SafePoint,
+        LOST => CollectorAction::Lost,
+        OVER => CollectorAction::Over(None),
+        OVER_AFTER_CODE => {
+            let (mut survivors, mut last) = (Vec::new(), 0);
+            for _ in 0..many(steps)? {
+                survivors.push(object(steps, &mut last, objects)?);
+            }
+            CollectorAction::Over(Some(survivors))
+        }
         code => return Err(Malformed::Code { id: stream::COLLECTOR, code }),
     })
 }

@@ -11,6 +11,9 @@ use crate::varint;
 pub(super) const SETTINGS: u8 = 0;
 pub(super) const ASKS: u8 = 1;
 pub(super) const SAFE_POINT: u8 = 2;
+pub(super) const OVER: u8 = 3;
+pub(super) const OVER_AFTER_CODE: u8 = 4;
+pub(super) const LOST: u8 = 5;
 
 /// Bits of what is told of an object.
 pub(super) const HAS_COUNT: u64 = 1;
@@ -120,6 +123,14 @@ impl Encoder {
             }
             CollectorAction::Asks(generation) => self.steps.extend([ASKS, *generation]),
             CollectorAction::SafePoint => self.steps.push(SAFE_POINT),
+            CollectorAction::Lost => self.steps.push(LOST),
+            CollectorAction::Over(None) => self.steps.push(OVER),
+            CollectorAction::Over(Some(survivors)) => {
+                self.steps.push(OVER_AFTER_CODE);
+                varint::write(&mut self.steps, survivors.len() as u64);
+                let mut last = 0;
+                survivors.iter().for_each(|object| name(&mut self.steps, *object, &mut last));
+            }
         }
     }
 

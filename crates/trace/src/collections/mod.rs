@@ -36,6 +36,11 @@ pub enum CollectorAction {
     Asks(u8),
     /// The interpreter is at a safe point, at which it looks whether a collection is due; or it ends, and collects.
     SafePoint,
+    /// The collection is over: what ran in it has returned. Of one in which code of the program may have run, these are the
+    /// containers that were on its list then, in order.
+    Over(Option<Vec<Object>>),
+    /// A collection was not seen.
+    Lost,
 }
 
 /// The settings of a collector.
@@ -151,8 +156,6 @@ pub struct CollectionFrame {
     pub containers: Vec<u8>,
     /// What can be fetched.
     pub graphs: VecDeque<Graph>,
-    /// What was observed, in the order in which collections were over.
-    pub observed: Vec<Collection>,
 }
 
 impl CollectionFrame {
@@ -161,7 +164,6 @@ impl CollectionFrame {
         self.types.clear();
         self.containers.clear();
         self.graphs.clear();
-        self.observed.clear();
     }
 
     /// Whether the `at`-th block of the frame that was allocated for an object is a container.

@@ -341,6 +341,7 @@ impl Counts {
             ObjectEvent::Lost => self.is_lost = true,
             // Of the tracer or the collector's lists, or told elsewhere.
             ObjectEvent::Container
+            | ObjectEvent::ContainerIf
             | ObjectEvent::Number(_)
             | ObjectEvent::Settings
             | ObjectEvent::Collects(_)

@@ -1,0 +1,204 @@
+//! The checks of collections: `schedule`, which is due when; `partition`, who is garbage; `survivors`, who stands where on the
+//! lists; and `stats`, what the collector counts.
+
+use std::collections::VecDeque;
+
+use hashbrown::HashSet;
+use trace::{Collection, Object};
+
+use super::Tally;
+use crate::engine::{CollectionPredictions, GivenOfCollections, PredictedCollection};
+
+/// Names of the numbers of a collection.
+pub const NUMBERS: [&str; 10] = [
+    "collected",
+    "uncollectable",
+    "the count of generation 0 before",
+    "the count of generation 1 before",
+    "the count of generation 2 before",
+    "the count of generation 0 after",
+    "the count of generation 1 after",
+    "the count of generation 2 after",
+    "survivors of the last full collection",
+    "arrivals in the oldest generation since",
+];
+
+/// Where something was predicted otherwise.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CollectionDivergence {
+    /// Which collection, counted from 0.
+    pub collection: u64,
+    /// The event before which it began.
+    pub event: u64,
+    /// What differs.
+    pub what: Difference,
+}
+
+/// What differs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Difference {
+    /// When a collection begins, or of which generation: predicted, observed.
+    Begins([Option<(u64, Option<u8>)>; 2]),
+    /// Somebody was predicted to be garbage and lives on.
+    Lives(Object),
+    /// Another one stands at this place: predicted, observed.
+    Survivor(u64, [Option<Object>; 2]),
+    /// A number, by its place among [`NUMBERS`]: predicted, observed.
+    Number(usize, [u64; 2]),
+}
+
+/// Compares collections.
+#[derive(Debug, Default)]
+pub struct Collections {
+    predicted: VecDeque<PredictedCollection>,
+    compared: u64,
+    tallies: [Tally; 4],
+    firsts: [Option<CollectionDivergence>; 4],
+    /// Answers that had to be inputs.
+    pub given: GivenOfCollections,
+    /// Collections that were compared, by generation.
+    pub collections: [u64; 3],
+    /// Those in which code of the program may have run.
+    pub with_code: u64,
+    /// Those that were not seen.
+    pub unseen: u64,
+    /// Garbage that was found, and predicted.
+    pub garbage: u64,
+    /// Those that died though they could be reached: when the garbage died, by references that nobody tells of.
+    pub hidden: u64,
+    is_lost: bool,
+}
+
+const SCHEDULE: usize = 0;
+const PARTITION: usize = 1;
+const SURVIVORS: usize = 2;
+const STATS: usize = 3;
+
+impl Collections {
+    /// Compares a frame.
+    pub fn frame(&mut self, observed: &[Collection], predictions: &mut CollectionPredictions) {
+        self.given.add(&predictions.given);
+        self.predicted.extend(predictions.collections.drain(..));
+        for collection in observed {
+            self.collection(collection);
+        }
+    }
+
+    fn collection(&mut self, observed: &Collection) {
+        let facts = observed.facts();
+        let Some(generation) = observed.generation else {
+            self.unseen += 1;
+            self.is_lost = true;
+            self.leave(facts);
+            return;
+        };
+        if self.is_lost {
+            return self.leave(facts);
+        }
+        let predicted = self.predicted.pop_front().unwrap_or_default();
+        let begins = (observed.event, observed.generation);
+        if (predicted.event, predicted.generation) != begins {
+            let predicted = predicted.generation.map(|_| (predicted.event, predicted.generation));
+            self.diverges(SCHEDULE, observed, facts[0], Difference::Begins([predicted, Some(begins)]));
+            self.is_lost = true;
+            (1..4).for_each(|check| self.tallies[check].leave(facts[check]));
+            return;
+        }
+        self.tallies[SCHEDULE].agree(1);
+        self.collections[usize::from(generation)] += 1;
+        self.with_code += u64::from(predicted.runs_code);
+        self.garbage += predicted.unreachable.len() as u64;
+        self.partition(observed, &predicted, facts[PARTITION]);
+        self.survivors(observed, &predicted, facts[SURVIVORS]);
+        let [a, b, c] = observed.counts_before;
+        let [d, e, f] = observed.counts;
+        let [total, pending] = observed.long_lived;
+        let numbers = [a, b, c, d, e, f].map(u64::from);
+        let numbers =
+            [&[observed.collected, observed.uncollectable], &numbers[..], &[total, pending]].concat();
+        match numbers.iter().zip(predicted.numbers).position(|(observed, predicted)| *observed != predicted) {
+            None => self.tallies[STATS].agree(facts[STATS]),
+            // How many weak references died with their callbacks is not seen.
+            Some(0) if predicted.runs_code && numbers[1..] == predicted.numbers[1..] => {
+                self.tallies[STATS].agree(facts[STATS] - 1);
+                self.tallies[STATS].leave(1);
+            }
+            Some(at) => {
+                let what = Difference::Number(at, [predicted.numbers[at], numbers[at]]);
+                self.tallies[STATS].agree(at as u64);
+                self.diverges(STATS, observed, facts[STATS] - at as u64, what);
+            }
+        }
+        self.compared += 1;
+    }
+
+    fn partition(&mut self, observed: &Collection, predicted: &PredictedCollection, facts: u64) {
+        let garbage: HashSet<Object> = predicted.unreachable.iter().copied().collect();
+        let mut lives = observed.survivors.iter().copied().filter(|object| garbage.contains(object));
+        // Those that were saved are given.
+        let mut given = 0;
+        if predicted.runs_code {
+            given += lives.by_ref().count() as u64;
+        }
+        let reachable = observed.dead.iter().filter(|object| !garbage.contains(*object)).count() as u64;
+        self.hidden += reachable;
+        given += reachable;
+        if let Some(object) = lives.next() {
+            return self.diverges(PARTITION, observed, facts, Difference::Lives(object));
+        }
+        let given = given.min(facts);
+        self.tallies[PARTITION].agree(facts - given);
+        self.tallies[PARTITION].leave(given);
+    }
+
+    fn survivors(&mut self, observed: &Collection, predicted: &PredictedCollection, facts: u64) {
+        let mut seen = observed.survivors.clone();
+        if predicted.runs_code {
+            // What was saved, and weak references that were called, stand behind the others.
+            let there: HashSet<Object> = predicted.survivors.iter().copied().collect();
+            seen.retain(|object| there.contains(object));
+        }
+        let dead: HashSet<Object> = observed.dead.iter().copied().collect();
+        let mut expected = predicted.survivors.clone();
+        expected.retain(|object| !dead.contains(object));
+        let same = expected.iter().zip(&seen).take_while(|(predicted, seen)| predicted == seen).count();
+        if same == seen.len() && same == expected.len() {
+            self.tallies[SURVIVORS].agree(same as u64);
+            self.tallies[SURVIVORS].leave(facts - same as u64);
+        } else {
+            let what =
+                Difference::Survivor(same as u64, [expected.get(same).copied(), seen.get(same).copied()]);
+            self.tallies[SURVIVORS].agree((same as u64).min(facts));
+            self.diverges(SURVIVORS, observed, facts.saturating_sub(same as u64), what);
+        }
+    }
+
+    fn diverges(&mut self, check: usize, observed: &Collection, facts: u64, what: Difference) {
+        if !self.tallies[check].pass_over(facts) {
+            self.tallies[check].fail(facts);
+            let (collection, event) = (self.compared, observed.event);
+            self.firsts[check] = Some(CollectionDivergence { collection, event, what });
+        }
+    }
+
+    fn leave(&mut self, facts: [u64; 4]) {
+        self.tallies.iter_mut().zip(facts).for_each(|(tally, facts)| tally.leave(facts));
+    }
+
+    /// There are no further frames.
+    pub fn finish(&mut self) {
+        // One that is predicted and never happened.
+        if let (Some(predicted), false) = (self.predicted.front(), self.is_lost) {
+            let what = Difference::Begins([Some((predicted.event, predicted.generation)), None]);
+            let observed = Collection { event: predicted.event, ..Collection::default() };
+            self.diverges(SCHEDULE, &observed, 0, what);
+        }
+    }
+
+    /// What became of the facts of a check, and where they differ first: of the schedule, the partition, the survivors, and the
+    /// collector's numbers, in this order.
+    #[must_use]
+    pub fn checks(&self) -> [(Tally, Option<CollectionDivergence>); 4] {
+        [0, 1, 2, 3].map(|check| (self.tallies[check], self.firsts[check]))
+    }
+}

@@ -1,0 +1,344 @@
+//! The engine of collections: drives `generations` and `cycles` with what a program allocated and did to its collector.
+//!
+//! It counts containers, and says which collection is due when, of which generation. When it has, it may fetch what the
+//! collector looks at: who has come to the youngest generation's list, and what has changed of the others, which it has
+//! carried forward itself. From that it says who is garbage, and who stands where on the lists afterwards.
+//!
+//! What finalizers and callbacks do cannot be seen here: of a collection that runs some, the engine is told who is left.
+
+mod heap;
+
+use std::collections::VecDeque;
+
+use bumpalo::Bump;
+use cycles::{Containers, track, untrack};
+use generations::{Answer, Generation, Generations, Request, Run, Started, Thread};
+use hashbrown::HashSet;
+use trace::{
+    BlockTable, CollectionFrame, CollectorAction, CollectorSettings, Graph, MARK_FINALIZING, Object,
+    PackedInput, Permanent,
+};
+
+use super::EngineError;
+use crate::kinds::full_version;
+use heap::{Id, Kind, Members};
+
+/// The flag that has garbage kept.
+const SAVES_ALL: u32 = 32;
+
+/// The interpreter's lock makes them one.
+const THREAD: Thread = Thread(0);
+
+/// A collection that is predicted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PredictedCollection {
+    /// The first event behind its beginning.
+    pub event: u64,
+    /// Of which generation; `None` if none is due.
+    pub generation: Option<u8>,
+    /// Who is garbage, in order.
+    pub unreachable: Vec<Object>,
+    /// Who stands at the tail of the list that they come to, in order.
+    pub survivors: Vec<Object>,
+    /// Whether code of the program may run in it: then some of the garbage may live on.
+    pub runs_code: bool,
+    /// Its numbers: how many were collected and how many could not be, counts before and after, and the long-lived.
+    pub numbers: [u64; 10],
+}
+
+/// What the engine of collections says of a frame, and what it had to be told.
+#[derive(Debug, Default)]
+pub struct CollectionPredictions {
+    /// Collections, as they are over.
+    pub collections: Vec<PredictedCollection>,
+    /// What was given.
+    pub given: GivenOfCollections,
+}
+
+/// Answers that had to be inputs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct GivenOfCollections {
+    /// Safe points at which a collection that was due began.
+    pub moments: u64,
+    /// Objects that had left the list of an older generation.
+    pub gone: u64,
+    /// Objects that had come to the list of an older generation.
+    pub came: u64,
+    /// Garbage that code of the program has saved.
+    pub saved: u64,
+}
+
+impl GivenOfCollections {
+    /// Adds those of another frame.
+    pub fn add(&mut self, other: &Self) {
+        self.moments += other.moments;
+        self.gone += other.gone;
+        self.came += other.came;
+        self.saved += other.saved;
+    }
+}
+
+/// A collection that is going on.
+struct Going {
+    run: Run<Id>,
+    predicted: PredictedCollection,
+}
+
+/// Replays the collections of one trace, frame after frame.
+pub struct CollectionEngine {
+    generations: Generations,
+    members: Members,
+    /// Which live blocks are containers.
+    blocks: BlockTable<bool>,
+    kinds: Vec<Kind>,
+    graphs: VecDeque<Graph>,
+    objects: u64,
+    going: Option<Going>,
+    scratch: Bump,
+    is_finalizing: bool,
+    /// Nothing is known any more: a collection was not seen, or not told of whole.
+    is_lost: bool,
+}
+
+impl CollectionEngine {
+    /// An engine for an interpreter of this version.
+    ///
+    /// # Errors
+    /// If the version is none whose collector is known.
+    pub fn new(version: &str) -> Result<Self, EngineError> {
+        let (major, minor, patch) = full_version(version).unwrap_or_default();
+        let generations = Generations::for_cpython(major, minor, patch)
+            .ok_or_else(|| EngineError::Version(version.to_owned()))?;
+        let immortal = generations.collector().counting.immortal;
+        Ok(Self {
+            generations,
+            members: Members::new(immortal),
+            blocks: BlockTable::new(),
+            kinds: Vec::new(),
+            graphs: VecDeque::new(),
+            objects: 0,
+            going: None,
+            scratch: Bump::new(),
+            is_finalizing: false,
+            is_lost: false,
+        })
+    }
+
+    /// Replays one frame, whose first input is event number `first_event`, and leaves in `out` what it predicts.
+    pub fn run(
+        &mut self,
+        first_event: u64,
+        inputs: &[PackedInput],
+        frame: &mut CollectionFrame,
+        out: &mut CollectionPredictions,
+    ) {
+        out.collections.clear();
+        out.given = GivenOfCollections::default();
+        self.kinds.extend(frame.types.iter().map(Kind::of));
+        self.graphs.append(&mut frame.graphs);
+        let mut steps = std::mem::take(&mut frame.steps).into_iter().peekable();
+        let mut for_objects = 0;
+        for (event, &input) in (first_event..).zip(inputs) {
+            while let Some(step) = steps.next_if(|step| step.event <= event) {
+                self.step(event, step.what, out);
+            }
+            if input.is_birth() {
+                let mut is_container = false;
+                if input.is_birth_for_object() {
+                    is_container = frame.is_container(for_objects);
+                    for_objects += 1;
+                }
+                self.blocks.push(is_container);
+                if is_container && self.generations.allocated() {
+                    self.triggered(event, out);
+                }
+            } else if input.is_release() {
+                if self.blocks.remove(input.block()) == Some(true) {
+                    self.generations.freed();
+                    self.members.released(input.block());
+                }
+            } else if input.kind() == trace::Kind::Mark && input.block() == MARK_FINALIZING {
+                self.is_finalizing = true;
+            }
+        }
+        let end = first_event + inputs.len() as u64;
+        for step in steps {
+            self.step(end, step.what, out);
+        }
+    }
+
+    /// More containers were allocated than the threshold says.
+    #[cold]
+    fn triggered(&mut self, event: u64, out: &mut CollectionPredictions) {
+        if let Answer::Collect(started) = self.generations.trigger(THREAD, false) {
+            self.begin(event + 1, started, out);
+        }
+    }
+
+    fn step(&mut self, event: u64, what: CollectorAction, out: &mut CollectionPredictions) {
+        match what {
+            CollectorAction::Settings(settings) => self.set(&settings),
+            CollectorAction::Asks(generation) => {
+                let generation = Generation::new(generation.into()).unwrap_or(Generation::OLD);
+                let answer = self.generations.request(Request::Program(generation));
+                self.begin_if(event, answer, out);
+            }
+            CollectorAction::SafePoint => {
+                out.given.moments += 1;
+                let answer = if self.is_finalizing && !self.generations.is_armed(THREAD) {
+                    self.generations.request(Request::Exit)
+                } else {
+                    self.generations.service(THREAD)
+                };
+                self.begin_if(event, answer, out);
+            }
+            CollectorAction::Over(survivors) => self.end(survivors.as_deref(), out),
+            CollectorAction::Lost => {
+                self.is_lost = true;
+                self.going = None;
+            }
+        }
+    }
+
+    fn set(&mut self, settings: &CollectorSettings) {
+        let thresholds = settings.thresholds.map(|threshold| i32::try_from(threshold).unwrap_or(i32::MAX));
+        self.generations.change(|policy| policy.set_thresholds(thresholds));
+        self.generations.set_enabled(settings.enabled);
+        self.generations.set_saves_all(settings.flags & SAVES_ALL != 0);
+        match settings.permanent {
+            Permanent::Unchanged => {}
+            Permanent::More => self.generations.freeze(&mut self.members),
+            Permanent::None => self.generations.unfreeze(&mut self.members),
+        }
+    }
+
+    /// Begins what is due; if nothing is, that is the prediction.
+    fn begin_if(&mut self, event: u64, answer: Answer, out: &mut CollectionPredictions) {
+        match answer {
+            Answer::Collect(started) => self.begin(event, started, out),
+            Answer::Armed | Answer::Nothing(_) if !self.is_lost => {
+                out.collections.push(PredictedCollection { event, ..PredictedCollection::default() });
+            }
+            Answer::Armed | Answer::Nothing(_) => {}
+        }
+    }
+
+    fn begin(&mut self, event: u64, started: Started, out: &mut CollectionPredictions) {
+        let generation = started.plan().generation;
+        let number = u8::try_from(generation.number()).unwrap_or_default();
+        let mut predicted = PredictedCollection { event, generation: Some(number), ..Default::default() };
+        if self.is_lost {
+            return;
+        }
+        let graph = self.graphs.pop_front().filter(|graph| graph.oldest >= number);
+        let Some(graph) = graph else {
+            // The interpreter did not look at that: what is predicted is wrong.
+            self.is_lost = true;
+            out.collections.push(predicted);
+            return;
+        };
+        let before = self.generations.counters().counts;
+        predicted.numbers[2..5].copy_from_slice(&before);
+        self.look_at(&graph, out);
+        self.scratch.reset();
+        self.members.runs_code = false;
+        let Ok(look) = started.look(&mut self.generations, &mut self.members, &self.scratch) else {
+            self.is_lost = true;
+            return;
+        };
+        let objects = look.snapshot.objects();
+        for at in look.partition.unreachable() {
+            let id = objects[at as usize];
+            predicted.runs_code |= self.members.would_run_code(id);
+            predicted.unreachable.push(self.members.object(id));
+        }
+        predicted.runs_code |= self.members.runs_code;
+        let still_there = |id: &Id| self.members.place(*id).is_tracked();
+        let survivors = look.partition.reachable().map(|at| objects[at as usize]).filter(still_there);
+        predicted.survivors.extend(survivors.map(|id| self.members.object(id)));
+        self.going = Some(Going { run: look.run, predicted });
+        if let Some(going) = self.going.take_if(|going| !going.predicted.runs_code) {
+            self.going = Some(self.go_on(going));
+        }
+    }
+
+    /// Does what is left to do up to where the collection is over: what is cleared dies, which the program then shows.
+    fn go_on(&mut self, mut going: Going) -> Going {
+        loop {
+            let outcome = match going.run.next(&mut self.generations, &mut self.members, &self.scratch) {
+                Ok(generations::Step::Collector(cycles::Step::Clear(id))) => {
+                    untrack(&mut self.members, id);
+                    continue;
+                }
+                Ok(generations::Step::Callbacks(outcome) | generations::Step::Done(outcome)) => outcome,
+                // A count that is full is no reason to stop.
+                Ok(_) | Err(_) => continue,
+            };
+            going.predicted.numbers[0] = outcome.collected as u64;
+            going.predicted.numbers[1] = outcome.uncollectable as u64;
+            return going;
+        }
+    }
+
+    /// Takes in what the collector looks at.
+    fn look_at(&mut self, graph: &Graph, out: &mut CollectionPredictions) {
+        let first = self.objects;
+        self.objects += graph.arrivals.len() as u64;
+        let mut came = graph.came.iter().copied().peekable();
+        for (object, arrival) in (first..).zip(&graph.arrivals) {
+            let kind = self.kinds.get(arrival.of as usize).copied();
+            let Some(id) = self.members.arrive(object, *arrival, kind) else { continue };
+            let list = came.next_if(|came| came.1 == object).map_or(0, |came| came.0);
+            out.given.came += u64::from(list > 0);
+            track(&mut self.members, id, generation(list).list());
+        }
+        for &object in &graph.gone {
+            if let Some(id) = self.members.id(object) {
+                out.given.gone += u64::from(untrack(&mut self.members, id));
+            }
+        }
+        for told in &graph.told {
+            let Some(id) = self.members.id(told.object) else { continue };
+            if let Some(count) = told.count {
+                self.members.tell_count(id, count);
+            }
+            if let Some(referents) = &told.referents {
+                self.members.set_referents(id, referents);
+            }
+            self.members.set_weak(id, &told.weak);
+            self.members.tell_finalized(id, told.is_finalized);
+        }
+    }
+
+    /// The collection that goes on is over; these are left of it, if code of the program may have run.
+    fn end(&mut self, survivors: Option<&[Object]>, out: &mut CollectionPredictions) {
+        let Some(mut going) = self.going.take() else { return };
+        if going.predicted.runs_code {
+            going = self.go_on(going);
+        }
+        let Going { mut run, mut predicted } = going;
+        let Self { generations, members, scratch, .. } = self;
+        while !matches!(run.next(generations, members, scratch), Ok(generations::Step::Done(_))) {}
+        if predicted.runs_code {
+            // What was saved is where it was seen.
+            let old = predicted.generation.map_or(2, |number| (number + 1).min(2));
+            let list = survivors.unwrap_or_default();
+            for id in list.iter().filter_map(|object| members.id(*object)).collect::<Vec<_>>() {
+                untrack(members, id);
+                track(members, id, generation(old).list());
+            }
+            let left: HashSet<Object> = list.iter().copied().collect();
+            let saved = predicted.unreachable.iter().filter(|object| left.contains(*object)).count() as u64;
+            out.given.saved += saved;
+            predicted.numbers[0] = (predicted.unreachable.len() as u64).saturating_sub(saved);
+        }
+        let policy = generations.policy();
+        let [a, b, c] = generations.counters().counts;
+        predicted.numbers[5..].copy_from_slice(&[a, b, c, policy.total() as u64, policy.pending() as u64]);
+        out.collections.push(predicted);
+    }
+}
+
+fn generation(number: u8) -> Generation {
+    Generation::new(number.into()).unwrap_or(Generation::OLD)
+}
