@@ -13,7 +13,7 @@ use core::sync::atomic::{
 
 use super::collector::{self, Collector, HEADER};
 use super::interpreter::find;
-use super::layout::{FLAGS, IS_GC, Object, TRAVERSE, is_type};
+use super::layout::{BASIC_SIZE, FLAGS, IS_GC, Object, SIZE, TRAVERSE, VALUES, is_type, minor};
 use super::objects::{self, put};
 use super::producer::Producer;
 use super::referents;
@@ -53,12 +53,17 @@ static TAILS: [AtomicPtr<c_void>; 3] = [const { AtomicPtr::new(null_mut()) }; 3]
 /// The generation that the program asks to be collected, and 1 more.
 static ASKED: AtomicUsize = AtomicUsize::new(0);
 
-/// `PyTuple_Type`.
+/// `PyTuple_Type`, and `PyDict_Type`.
 static TUPLE: AtomicPtr<c_void> = AtomicPtr::new(null_mut());
+static DICTIONARY: AtomicPtr<c_void> = AtomicPtr::new(null_mut());
+/// Whether a dictionary's values may be in the object that it belongs to: from CPython 3.13 on.
+static HAS_INLINE_VALUES: AtomicBool = AtomicBool::new(false);
 
 /// Begins to record collections. False if this is an interpreter whose collector is not known.
 pub fn install(version: &[u8]) -> bool {
     TUPLE.store(find(c"PyTuple_Type"), Relaxed);
+    DICTIONARY.store(find(c"PyDict_Type"), Relaxed);
+    HAS_INLINE_VALUES.store(minor(version) >= 13, Relaxed);
     collector::know(version) && collector::is_there() && objects::know(version)
 }
 
@@ -232,6 +237,42 @@ unsafe fn tell_member(producer: &Producer, object: Object, generation: usize) {
         if let Some(traverse) = of.0.cast::<Option<Traverse>>().add(TRAVERSE).read() {
             traverse(object.0, visit, core::ptr::from_ref(producer).cast_mut().cast());
         }
+        if keeps_on_list(object, of) {
+            producer.put(slot::pack(slot::EDGE, 1, object.0 as u64));
+        }
+    }
+}
+
+/// Whether an object that might be taken off the list, for what it tells of, cannot be: a tuple of which a part is missing; a
+/// dictionary whose values are in the object that it belongs to, which tells of them instead.
+///
+/// # Safety
+///
+/// The object is alive, and of this type.
+unsafe fn keeps_on_list(object: Object, of: Object) -> bool {
+    // SAFETY: the caller's promise: a tuple has so many items behind what all have; a dictionary without values has a null
+    // pointer there, or one to how many values there is room for, how many there are, whether they are elsewhere, and the
+    // values.
+    unsafe {
+        if of.0 == TUPLE.load(Relaxed) {
+            let first = of.word(BASIC_SIZE) / size_of::<usize>();
+            return (0..object.word(SIZE)).any(|at| object.word(first + at) == 0);
+        }
+        if of.0 != DICTIONARY.load(Relaxed) || !HAS_INLINE_VALUES.load(Relaxed) {
+            return false;
+        }
+        let values = object.word(VALUES) as *const u8;
+        if values.is_null() {
+            return false;
+        }
+        let [room, _, is_elsewhere, _] = values.cast::<[u8; 4]>().read();
+        is_elsewhere != 0
+            && (0..usize::from(room)).any(|at| {
+                let value = Object(values.cast::<*mut c_void>().add(1 + at).read());
+                !value.0.is_null()
+                    && is_container(value)
+                    && (value.of().0 != TUPLE.load(Relaxed) || header_of(value).read() != 0)
+            })
     }
 }
 

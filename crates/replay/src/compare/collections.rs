@@ -159,8 +159,12 @@ impl Collections {
             seen.retain(|object| there.contains(object));
         }
         let dead: HashSet<Object> = observed.dead.iter().copied().collect();
+        let on_list: HashSet<Object> = seen.iter().copied().collect();
+        let vanished: HashSet<Object> =
+            predicted.kept.iter().copied().filter(|object| !on_list.contains(object)).collect();
+        self.hidden += vanished.len() as u64;
         let mut expected = predicted.survivors.clone();
-        expected.retain(|object| !dead.contains(object));
+        expected.retain(|object| !dead.contains(object) && !vanished.contains(object));
         let same = expected.iter().zip(&seen).take_while(|(predicted, seen)| predicted == seen).count();
         if same == seen.len() && same == expected.len() {
             self.tallies[SURVIVORS].agree(same as u64);

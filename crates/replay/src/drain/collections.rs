@@ -125,6 +125,19 @@ impl Collections {
         self.last_block = address;
     }
 
+    /// A block was resized, and may have moved.
+    pub(super) fn resized(&mut self, old: u64, new: u64) {
+        if old == new || !self.containers.remove(&old) {
+            return;
+        }
+        self.containers.insert(new);
+        for offset in OFFSETS {
+            if let Some(object) = self.live.remove(&old.wrapping_add(offset)) {
+                self.live.insert(new.wrapping_add(offset), object);
+            }
+        }
+    }
+
     fn is_container<W: Write>(&mut self, writer: &mut Writer<W>) {
         self.containers.insert(self.last_block);
         writer.container();

@@ -298,6 +298,9 @@ impl<W: Write> Recording<W> {
                     return Err(self.gap(old, "resizes a block that is not live,"));
                 };
                 let resized = self.writer.resize(live, old, domain(through), size, answer)?;
+                if answer != Answer::Failed {
+                    self.objects.resized(old, new);
+                }
                 self.place(if answer == Answer::Failed { old } else { new }, resized)?;
             }
             Event::ArenaAcquired { base: 0, .. } => {

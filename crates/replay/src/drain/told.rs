@@ -71,6 +71,13 @@ impl Told {
         }
     }
 
+    /// A block was resized, and may have moved.
+    pub(super) fn resized(&mut self, old: u64, new: u64) {
+        if let Self::ByCollector(collections) = self {
+            collections.resized(old, new);
+        }
+    }
+
     #[inline]
     pub(super) fn release<W: Write>(
         &mut self,

@@ -16,19 +16,23 @@ pub(super) struct Kind {
     untracks: Untracks,
     finalizes: bool,
     finalizes_late: bool,
+    /// Whether the memory of its objects may be kept for others when they die.
+    keeps: bool,
 }
 
 impl Kind {
-    const UNKNOWN: Self = Self { untracks: Untracks::Never, finalizes: false, finalizes_late: false };
+    const UNKNOWN: Self =
+        Self { untracks: Untracks::Never, finalizes: false, finalizes_late: false, keeps: false };
 
-    pub(super) fn of(info: &TypeInfo) -> Self {
+    pub(super) fn of(info: &TypeInfo, version: (u32, u32)) -> Self {
         // Only of these types themselves, not of what is derived from them.
         let untracks = match info.name.as_str() {
             "tuple" if !info.class => Untracks::Fixed,
             "dict" if !info.class => Untracks::Changing,
             _ => Untracks::Never,
         };
-        Self { untracks, finalizes: info.finalizes, finalizes_late: info.finalizes_late }
+        let keeps = crate::kinds::Kind::of(info, version).keeps;
+        Self { untracks, finalizes: info.finalizes, finalizes_late: info.finalizes_late, keeps }
     }
 }
 
@@ -157,6 +161,11 @@ impl Members {
 
     pub(super) fn tell_finalized(&mut self, id: Id, is_finalized: bool) {
         self.table[id as usize].is_finalized |= is_finalized;
+    }
+
+    /// Whether its memory may be kept for another one when it dies.
+    pub(super) fn keeps(&self, id: Id) -> bool {
+        self.table[id as usize].kind.keeps
     }
 
     /// Whether a finalizer of it is still to run.

@@ -40,6 +40,9 @@ pub struct PredictedCollection {
     pub unreachable: Vec<Object>,
     /// Who stands at the tail of the list that they come to, in order.
     pub survivors: Vec<Object>,
+    /// Of the survivors, those whose memory is kept when they die: what nobody tells of may die with the garbage, and then that
+    /// does not show.
+    pub kept: Vec<Object>,
     /// Whether code of the program may run in it: then some of the garbage may live on.
     pub runs_code: bool,
     /// Its numbers: how many were collected and how many could not be, counts before and after, and the long-lived.
@@ -91,6 +94,7 @@ pub struct CollectionEngine {
     /// Which live blocks are containers.
     blocks: BlockTable<bool>,
     kinds: Vec<Kind>,
+    version: (u32, u32),
     graphs: VecDeque<Graph>,
     objects: u64,
     going: Option<Going>,
@@ -115,6 +119,7 @@ impl CollectionEngine {
             members: Members::new(immortal),
             blocks: BlockTable::new(),
             kinds: Vec::new(),
+            version: (major, minor),
             graphs: VecDeque::new(),
             objects: 0,
             going: None,
@@ -134,7 +139,7 @@ impl CollectionEngine {
     ) {
         out.collections.clear();
         out.given = GivenOfCollections::default();
-        self.kinds.extend(frame.types.iter().map(Kind::of));
+        self.kinds.extend(frame.types.iter().map(|info| Kind::of(info, self.version)));
         self.graphs.append(&mut frame.graphs);
         let mut steps = std::mem::take(&mut frame.steps).into_iter().peekable();
         let mut for_objects = 0;
@@ -255,7 +260,13 @@ impl CollectionEngine {
         predicted.runs_code |= self.members.runs_code;
         let still_there = |id: &Id| self.members.place(*id).is_tracked();
         let survivors = look.partition.reachable().map(|at| objects[at as usize]).filter(still_there);
-        predicted.survivors.extend(survivors.map(|id| self.members.object(id)));
+        for id in survivors {
+            let object = self.members.object(id);
+            predicted.survivors.push(object);
+            if self.members.keeps(id) && !predicted.unreachable.is_empty() {
+                predicted.kept.push(object);
+            }
+        }
         self.going = Some(Going { run: look.run, predicted });
         if let Some(going) = self.going.take_if(|going| !going.predicted.runs_code) {
             self.going = Some(self.go_on(going));
