@@ -73,6 +73,9 @@ pub(super) struct Collections {
     known: HashMap<Object, Known>,
     /// As they were observed last.
     lists: [Vec<Object>; 4],
+    /// Those that were on a list when a collection began and on none when it was over, and did not die visibly: to be told with
+    /// the next one.
+    gone: Vec<Object>,
     settings: CollectorSettings,
     numbers: Vec<u64>,
     telling: Telling,
@@ -102,6 +105,7 @@ impl Collections {
             live: HashMap::new(),
             known: HashMap::new(),
             lists: Default::default(),
+            gone: Vec::new(),
             settings: CollectorSettings::default(),
             numbers: Vec::new(),
             telling: Telling::Nothing,
@@ -321,7 +325,8 @@ impl Collections {
 
     /// What a collection looks at was told.
     fn graph<W: Write>(&mut self, addresses: &Addresses, writer: &mut Writer<W>) {
-        let mut graph = Graph { oldest: self.oldest, ..Graph::default() };
+        let gone = std::mem::take(&mut self.gone);
+        let mut graph = Graph { oldest: self.oldest, gone, ..Graph::default() };
         let first = writer.arrivals();
         let members = std::mem::take(&mut self.members);
         let mut objects = Vec::with_capacity(members.len());
@@ -443,6 +448,7 @@ impl Collections {
                     && usize::from(known.list) == list
                 {
                     known.list = NOWHERE;
+                    self.gone.push(object);
                 }
             }
         }
