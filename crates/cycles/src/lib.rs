@@ -9,15 +9,23 @@
 
 extern crate alloc;
 
+#[cfg(feature = "petgraph")]
+mod anatomy;
 mod collection;
 mod containers;
 mod found;
 mod lists;
 mod partition;
 mod rules;
+#[cfg(feature = "petgraph")]
+mod shortest;
 mod snapshot;
 mod step;
+#[cfg(feature = "petgraph")]
+mod view;
 
+#[cfg(feature = "petgraph")]
+pub use crate::anatomy::{Anatomy, Knot, Limits, anatomy};
 pub use crate::collection::Collection;
 pub use crate::containers::{Cleared, Containers, Untracks, Which};
 pub use crate::lists::{ListId, Lists, Place, append, track, untrack};
@@ -25,3 +33,5 @@ pub use crate::partition::Partition;
 pub use crate::rules::{Counted, Immortals, PRESETS, Preset, Rules, SecondLook, Silent, preset};
 pub use crate::snapshot::{Snapshot, TooMany};
 pub use crate::step::{Outcome, Plan, Step};
+#[cfg(feature = "petgraph")]
+pub use crate::view::{Graph, Marks, Reference, References, second_opinion};

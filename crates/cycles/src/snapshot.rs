@@ -169,6 +169,12 @@ impl<'s, I: Copy + Eq> Snapshot<'s, I> {
         self.referents.len()
     }
 
+    /// Where the references of each begin (and where all end), and to whom they are.
+    #[cfg(feature = "petgraph")]
+    pub(crate) fn edges(&self) -> (&'s [u32], &'s [u32]) {
+        (self.starts, self.referents)
+    }
+
     pub(crate) fn untrackable(&self) -> &'s [u32] {
         self.untrackable
     }
