@@ -2,7 +2,10 @@
 
 #![allow(clippy::unwrap_used, reason = "a test says what it found wrong by panicking")]
 
+mod graphs;
+mod lists;
 mod model;
+mod numbers;
 mod property;
 mod setup;
 mod stepped;
