@@ -261,7 +261,7 @@ mod tests {
         let all = of(8, &edges, Limits::default());
         assert_eq!((&all.knots[0].cycle[..], all.knots[0].is_shortest), (&[6, 7][..], true));
         assert_eq!(all.knots[0].retained, Some(255));
-        let less = of(8, &edges, Limits { references: 10, dominated: 0 });
+        let less = of(8, &edges, Limits { references: 0, dominated: 0 });
         assert_eq!(less.knots[0].cycle.len(), 8);
         assert!(!less.knots[0].is_shortest && !less.is_dominated);
         assert_eq!((less.knots[0].size, less.knots[0].retained), (255, None));

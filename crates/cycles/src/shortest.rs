@@ -11,27 +11,48 @@ pub(crate) struct Search<'a> {
     graph: Graph<'a>,
     /// By node: its strongly connected component.
     part: &'a [u32],
+    nodes: Vec<Node>,
     /// How many references may be looked at yet, beyond what each knot takes anyway.
     left: u64,
-    /// By node: from where it was reached, and in which round.
-    from: Vec<(u32, u64)>,
     round: u64,
-    /// In the order in which they were reached, and how far away.
+    /// In the order in which they were reached, and how long a cycle is that is closed from there.
     queue: Vec<(u32, usize)>,
+    /// To be taken out.
+    out: Vec<u32>,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Node {
+    /// From where it was reached, and in which round.
+    from: u32,
+    round: u64,
+    /// How many references to it and from it there are, in its component as far as it is there.
+    to_it: u32,
+    from_it: u32,
+    /// Whether all cycles through it are known, or there are none.
+    is_out: bool,
 }
 
 impl<'a> Search<'a> {
     pub(crate) fn new(graph: Graph<'a>, part: &'a [u32], limit: u64) -> Self {
-        let from = vec![(0, 0); graph.len()];
-        Self { graph, part, left: limit, from, round: 0, queue: Vec::new() }
+        let nodes = vec![Node::default(); graph.len()];
+        Self { graph, part, nodes, left: limit, round: 0, queue: Vec::new(), out: Vec::new() }
     }
 
-    /// A shortest cycle among these nodes, each of which can be reached from each, and which are sorted. If the limit is
-    /// reached it is the shortest of those seen so far, and `false` is said of it.
+    /// A shortest cycle among these nodes, which are all of a strongly connected component. If the limit is reached it is
+    /// the shortest of those seen so far, and `false` is said of it.
     pub(crate) fn shortest(&mut self, members: &[u32]) -> (Vec<u32>, bool) {
         let to_itself = members.iter().find(|&member| self.graph.referents(*member).contains(member));
         if let Some(&member) = to_itself {
             return (vec![member], true);
+        }
+        for &member in members {
+            for &referent in self.graph.referents(member) {
+                if self.part[referent as usize] == self.part[member as usize] {
+                    self.nodes[member as usize].from_it += 1;
+                    self.nodes[referent as usize].to_it += 1;
+                }
+            }
         }
         let mut best = Vec::new();
         for (at, &first) in members.iter().enumerate() {
@@ -39,18 +60,22 @@ impl<'a> Search<'a> {
             if best.len() == 2 {
                 break;
             }
-            // The first round finds one for certain. Cycles through earlier nodes are not looked for again.
+            if self.nodes[first as usize].is_out {
+                continue;
+            }
+            // The first round finds one for certain.
             match self.through(first, if at == 0 { usize::MAX } else { best.len() }, at > 0) {
                 Some(cycle) if !cycle.is_empty() => best = cycle,
                 Some(_) => {}
                 None => return (best, false),
             }
+            self.take_out(first);
         }
         (best, true)
     }
 
-    /// A shortest cycle through a node and others behind it that is shorter than `below`; empty if there is none, `None`
-    /// if the limit is reached.
+    /// A shortest cycle through a node that is shorter than `below`; empty if there is none, `None` if the limit is
+    /// reached.
     fn through(&mut self, first: u32, below: usize, counts: bool) -> Option<Vec<u32>> {
         self.round += 1;
         self.queue.clear();
@@ -58,7 +83,6 @@ impl<'a> Search<'a> {
         let mut next = 0;
         while let Some(&(node, length)) = self.queue.get(next) {
             next += 1;
-            // Whoever closes a cycle from here closes one of this length.
             if length >= below {
                 break;
             }
@@ -69,12 +93,12 @@ impl<'a> Search<'a> {
                 if referent == first {
                     return Some(self.back(node, length));
                 }
-                let from = &mut self.from[referent as usize];
-                if referent > first
-                    && self.part[referent as usize] == self.part[first as usize]
-                    && from.1 != self.round
+                let there = &mut self.nodes[referent as usize];
+                if self.part[referent as usize] == self.part[first as usize]
+                    && !there.is_out
+                    && there.round != self.round
                 {
-                    *from = (node, self.round);
+                    (there.from, there.round) = (node, self.round);
                     self.queue.push((referent, length + 1));
                 }
             }
@@ -82,12 +106,35 @@ impl<'a> Search<'a> {
         Some(Vec::new())
     }
 
+    /// Takes a node out of its component, and all that are in no cycle after that. Linear in the references of those, of which
+    /// none is taken out twice.
+    fn take_out(&mut self, node: u32) {
+        self.nodes[node as usize].is_out = true;
+        self.out.push(node);
+        while let Some(node) = self.out.pop() {
+            let part = self.part[node as usize];
+            for (all, is_referent) in
+                [(self.graph.referents(node), true), (self.graph.referrers(node), false)]
+            {
+                for &other in all.iter().filter(|&&other| self.part[other as usize] == part) {
+                    let there = &mut self.nodes[other as usize];
+                    let left = if is_referent { &mut there.to_it } else { &mut there.from_it };
+                    *left -= 1;
+                    if *left == 0 && !there.is_out {
+                        there.is_out = true;
+                        self.out.push(other);
+                    }
+                }
+            }
+        }
+    }
+
     /// The way to a node.
     fn back(&self, mut node: u32, length: usize) -> Vec<u32> {
         let mut cycle = Vec::with_capacity(length);
         for _ in 0..length {
             cycle.push(node);
-            node = self.from[node as usize].0;
+            node = self.nodes[node as usize].from;
         }
         cycle.reverse();
         cycle

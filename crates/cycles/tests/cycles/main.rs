@@ -4,11 +4,13 @@
 
 mod graphs;
 mod lists;
+mod long;
 mod model;
 mod numbers;
 mod property;
 mod setup;
 mod stepped;
+mod steps;
 mod world;
 
 /// So many cases, or as many as the environment variable of this name says.

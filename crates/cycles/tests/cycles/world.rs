@@ -39,6 +39,8 @@ pub(crate) enum Action {
     Wreck(usize),
     /// A weak reference to an object, held; with a callback that is this program, if any.
     Watch(usize, Option<usize>),
+    /// Hold a reference to the target of this object, if it is a weak reference that can still be used.
+    Upgrade(usize),
     /// Collect a generation.
     Collect(usize),
 }
@@ -308,6 +310,12 @@ impl World {
                     let callback = callback.map(|program| program % self.programs.len().max(1));
                     let weak = self.watch(target, callback);
                     self.hold(weak);
+                }
+            }
+            Action::Upgrade(weak) => {
+                let target = self.alive(weak).and_then(|weak| self.objects[weak].target);
+                if let Some(target) = target.and_then(|target| self.alive(target)) {
+                    self.hold(target);
                 }
             }
             Action::Collect(generation) => return Rest::Collect(generation % 3),
