@@ -23,7 +23,10 @@ use crate::step::{Outcome, Plan, Step};
 /// 6. the others are cleared, one by one, and die of it: *counts* free them, never the collector.
 ///
 /// Between steps it knows of objects only what the heap's lists say. So one that dies has to be taken off
-/// its list ([`untrack`]) before anything else of it is gone.
+/// its list ([`untrack`](crate::untrack)) before anything else of it is gone; in a driver of [`rc::Deaths`], at
+/// [`Note::Begin`](rc::Note::Begin).
+///
+/// The driver may begin another collection in any step.
 #[derive(Debug)]
 #[must_use = "the garbage waits for its steps"]
 pub struct Collection<I> {
@@ -60,7 +63,12 @@ enum Phase {
 impl<I: Copy + Eq> Collection<I> {
     /// Finds the garbage of a list: its phases up to the first that runs foreign code.
     ///
-    /// With the collection comes the graph that it saw, and what it made of that.
+    /// With the collection comes the graph that it saw, and what it made of that. Lists are as they are to be from here
+    /// on: survivors have moved, weak references are cleared. A weak reference whose count cannot grow any more is
+    /// not called.
+    ///
+    /// The heap is not to change between this and the first [`next`](Self::next): if no callback and no finalizer runs,
+    /// nobody looks again whether what was garbage still is.
     ///
     /// O(objects on the list + their references).
     ///
@@ -124,7 +132,8 @@ impl<I: Copy + Eq> Collection<I> {
     ///
     /// # Errors
     ///
-    /// If a reference that the collection takes cannot be counted: then the step that needed it is left out.
+    /// If a reference that the collection takes cannot be counted: then the step that needed it is left out, and the
+    /// following call goes on behind it.
     pub fn next<H: Containers<Id = I>>(
         &mut self,
         heap: &mut H,

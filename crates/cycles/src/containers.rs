@@ -63,15 +63,16 @@ pub trait Containers: Heap {
         true
     }
 
-    /// When the object may be taken off the lists. Asked of those that survive; not if a part of it is
-    /// missing yet.
+    /// When the object may be taken off the lists: if nothing that it refers to can be part of a cycle. (Of what is
+    /// [`Untracks::Fixed`] and on no list, nothing can.) [`Untracks::Never`] as long as a part of it is missing. Asked of
+    /// candidates, and of what those refer to that survive.
     fn untracks(&self, object: Self::Id) -> Untracks {
         let _ = object;
         Untracks::Never
     }
 
     /// Clears one of the weak references to the object, and takes it off: `None` when there is none left of
-    /// these. In CPython the ones without callbacks that are shared come first, then the newest first.
+    /// these. A weak reference that is to be called is put on lists while it waits for that, and afterwards. In CPython the ones without callbacks that are shared come first, then the newest first.
     fn clear_weak(&mut self, object: Self::Id, which: Which) -> Option<Cleared<Self::Id>> {
         let _ = (object, which);
         None

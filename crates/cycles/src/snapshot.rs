@@ -35,7 +35,7 @@ impl core::error::Error for TooMany {}
 /// The objects of a list, numbered in its order from 0, and the references among them.
 ///
 /// Taking it is all that a collection asks of the objects before it knows who is garbage: each is
-/// traversed once. What follows works on these arrays.
+/// traversed once, immortal ones not at all. What follows works on these arrays.
 #[derive(Clone, Copy, Debug)]
 pub struct Snapshot<'s, I> {
     objects: &'s [I],
