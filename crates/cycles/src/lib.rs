@@ -125,6 +125,8 @@ mod collection;
 mod containers;
 mod found;
 mod lists;
+#[cfg(feature = "petgraph")]
+mod marks;
 mod partition;
 mod rules;
 #[cfg(feature = "petgraph")]
@@ -139,9 +141,11 @@ pub use crate::anatomy::{Anatomy, Knot, Limits, anatomy};
 pub use crate::collection::Collection;
 pub use crate::containers::{Cleared, Containers, Untracks, Which};
 pub use crate::lists::{ListId, Lists, Place, append, track, untrack};
+#[cfg(feature = "petgraph")]
+pub use crate::marks::Marks;
 pub use crate::partition::Partition;
 pub use crate::rules::{Counted, Immortals, PRESETS, Preset, Rules, SecondLook, Silent, preset};
 pub use crate::snapshot::{Snapshot, TooMany};
 pub use crate::step::{Outcome, Plan, Step};
 #[cfg(feature = "petgraph")]
-pub use crate::view::{Graph, Marks, Reference, References, second_opinion};
+pub use crate::view::{Graph, Reference, References, second_opinion};

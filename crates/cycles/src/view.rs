@@ -1,7 +1,5 @@
 //! The graph of a collection as petgraph sees it.
 
-use alloc::vec;
-use alloc::vec::Vec;
 use core::iter::{Copied, Enumerate};
 use core::ops::Range;
 use core::slice;
@@ -9,11 +7,11 @@ use core::slice;
 use bumpalo::Bump;
 use petgraph::visit::{
     Data, Dfs, EdgeCount, EdgeRef, GraphBase, GraphProp, GraphRef, IntoEdgeReferences, IntoNeighbors,
-    IntoNeighborsDirected, IntoNodeIdentifiers, NodeCompactIndexable, NodeCount, NodeIndexable, VisitMap,
-    Visitable,
+    IntoNeighborsDirected, IntoNodeIdentifiers, NodeCompactIndexable, NodeCount, NodeIndexable, Visitable,
 };
 use petgraph::{Directed, Direction};
 
+use crate::marks::Marks;
 use crate::snapshot::Snapshot;
 
 /// The objects of a [`Snapshot`], or some of them, and the references among these: for the algorithms of
@@ -220,62 +218,6 @@ fn sorted(nodes: usize, edges: impl Iterator<Item = (u32, u32)> + Clone, scratch
     starts.rotate_right(1);
     starts[0] = 0;
     (starts, targets)
-}
-
-/// Nodes of a graph that are marked.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Marks {
-    words: Vec<u64>,
-}
-
-impl Marks {
-    /// For nodes below `nodes`: none is marked.
-    #[must_use]
-    pub fn new(nodes: usize) -> Self {
-        Self { words: vec![0; nodes.div_ceil(64)] }
-    }
-
-    /// Whether a node is marked. One that there is not is not.
-    #[inline]
-    #[must_use]
-    pub fn is_marked(&self, node: u32) -> bool {
-        self.words.get(node as usize / 64).is_some_and(|word| word >> (node % 64) & 1 == 1)
-    }
-
-    /// How many are.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.words.iter().map(|word| word.count_ones() as usize).sum()
-    }
-
-    /// Whether none is.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.words.iter().all(|&word| word == 0)
-    }
-
-    /// Sets a mark, or takes it away. Whether that was news.
-    fn set(&mut self, node: u32, mark: bool) -> bool {
-        let bit = 1 << (node % 64);
-        let word = &mut self.words[node as usize / 64];
-        let was = *word & bit != 0;
-        *word = if mark { *word | bit } else { *word & !bit };
-        was != mark
-    }
-}
-
-impl VisitMap<u32> for Marks {
-    fn visit(&mut self, node: u32) -> bool {
-        self.set(node, true)
-    }
-
-    fn is_visited(&self, node: &u32) -> bool {
-        self.is_marked(*node)
-    }
-
-    fn unvisit(&mut self, node: u32) -> bool {
-        self.set(node, false)
-    }
 }
 
 /// One reference: an edge.
