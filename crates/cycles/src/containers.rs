@@ -39,6 +39,9 @@ pub enum Untracks {
 /// All functions are safe, and the collector frees nothing: who forgets a reference in
 /// [`traverse`](Self::traverse), or makes one up, lets the collector clear what is in use, or leave
 /// what is not, and no more.
+///
+/// None of them runs foreign code, so a heap of cells can lend its lists for each call of the collector: implement
+/// it for what has borrowed them, and give that back before doing what a step says.
 pub trait Containers: Heap {
     /// Calls `visit` with each object that this one refers to, once for each reference that it owns. Also with
     /// objects that are no containers, if that is easier; not with references that are not counted.

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test says what it found wrong by panicking")]
 
+mod cells;
 mod contract;
 mod graphs;
 mod lists;
