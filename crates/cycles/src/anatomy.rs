@@ -61,8 +61,8 @@ pub struct Knot<K> {
     pub hanging: Vec<u32>,
     /// What the caller says of the sizes of its members, in sum.
     pub size: u64,
-    /// Their size and that of all that can be reached through them only: what would go if this knot was untied, and
-    /// all others held. `None` if there was too much to look at.
+    /// Their size and that of all that is reached through them only, other knots included: had all this leaked, so much
+    /// less would have without this knot. `None` if there was too much to look at.
     pub retained: Option<u64>,
 }
 
@@ -71,7 +71,7 @@ pub struct Knot<K> {
 /// `kind` says what is the same in cycles that are of the same kind, the type of an object for example; it is asked
 /// about the objects of one cycle by knot. `size` is asked once about each.
 ///
-/// O(nodes + edges) time, without recursion, and what the limits allow for.
+/// O(nodes × log nodes + edges) time, without recursion, and what the limits allow for.
 ///
 /// ```
 /// use bumpalo::Bump;

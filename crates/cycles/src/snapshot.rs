@@ -155,7 +155,7 @@ impl<'s, I: Copy + Eq> Snapshot<'s, I> {
         (outside != IMMORTAL).then_some(outside)
     }
 
-    /// The objects here to which an object refers, once by reference, as it was traversed.
+    /// The objects here to which an object refers, once by reference, as it was traversed; none of an immortal one.
     #[inline]
     #[must_use]
     pub fn referents(&self, at: u32) -> &'s [u32] {
