@@ -81,6 +81,8 @@ impl<I: Copy + Eq> Collection<I> {
         rules: Rules,
         scratch: &'s Bump,
     ) -> Result<(Self, Snapshot<'s, I>, Partition<'s>), TooMany> {
+        // Objects are traversed before anything is opened: a traversal that panics leaves nothing behind.
+        let snapshot = Snapshot::take(heap, plan.young, rules.reading(), scratch)?;
         let mut open = [None; 3];
         for list in &mut open {
             *list = heap.lists_mut().open();
@@ -88,15 +90,6 @@ impl<I: Copy + Eq> Collection<I> {
         let [Some(garbage), Some(uncollectable), Some(calls)] = open else {
             open.into_iter().flatten().for_each(|list| heap.lists_mut().close(list));
             return Err(TooMany::Collections);
-        };
-        let snapshot = match Snapshot::take(heap, plan.young, rules.reading(), scratch) {
-            Ok(snapshot) => snapshot,
-            Err(error) => {
-                for list in [garbage, uncollectable, calls] {
-                    heap.lists_mut().close(list);
-                }
-                return Err(error);
-            }
         };
         let partition = snapshot.partition(scratch);
         let mut this = Self {

@@ -47,6 +47,12 @@ pub trait Containers: Heap {
     /// objects that are no containers, if that is easier; not with references that are not counted.
     fn traverse(&self, object: Self::Id, visit: &mut impl FnMut(Self::Id));
 
+    /// Calls `visit` with the [place](Self::place) of each object that this one refers to, as
+    /// [`traverse`](Self::traverse) would come to them. For heaps that have less to look up for a place than for an id.
+    fn traverse_places(&self, object: Self::Id, visit: &mut impl FnMut(Place)) {
+        self.traverse(object, &mut |referent| visit(self.place(referent)));
+    }
+
     /// Where the object stands, as it was last [stored](Self::set_place); [`Place::UNTRACKED`] from its
     /// birth on.
     fn place(&self, object: Self::Id) -> Place;
@@ -97,6 +103,10 @@ pub trait Containers: Heap {
 impl<H: Containers + ?Sized> Containers for &mut H {
     fn traverse(&self, object: Self::Id, visit: &mut impl FnMut(Self::Id)) {
         (**self).traverse(object, visit);
+    }
+
+    fn traverse_places(&self, object: Self::Id, visit: &mut impl FnMut(Place)) {
+        (**self).traverse_places(object, visit);
     }
 
     fn place(&self, object: Self::Id) -> Place {

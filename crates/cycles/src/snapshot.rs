@@ -88,8 +88,7 @@ impl<'s, I: Copy + Eq> Snapshot<'s, I> {
                 Count::Mortal(count) => {
                     let count = u32::try_from(count).unwrap_or(MOST).min(MOST);
                     outside[at] = outside[at].wrapping_add(count);
-                    heap.traverse(object, &mut |referent| {
-                        let place = heap.place(referent);
+                    heap.traverse_places(object, &mut |place| {
                         if place.is_on(list)
                             && let Some(outside) = outside.get_mut(place.index())
                         {

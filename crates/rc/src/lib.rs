@@ -91,4 +91,6 @@ pub use crate::deaths::{Death, Deaths};
 pub use crate::heap::{Callback, Detached, Heap, Note};
 pub use crate::rules::{Finalizers, Holds, PRESETS, Part, Preset, Rules, Trashcan, preset};
 #[cfg(feature = "pool")]
-pub use crate::typed::{AnyRef, Leaf, PoolHeap, Ref, Slot, Trace, Visitor, Weak};
+pub use crate::typed::{
+    AnyRef, Cleared, Keeper, Leaf, Look, Number, PoolHeap, Ref, Registry, Slot, Trace, Visitor, Weak,
+};

@@ -6,12 +6,15 @@ use core::mem::ManuallyDrop;
 use core::ptr::NonNull;
 
 use alloc::boxed::Box;
+use alloc::rc::Rc;
 
 use pool::{ArenaSource, DefaultSource, Geometry, Retain, Stats};
 
 use super::any::AnyRef;
-use super::object::{Header, IMMORTAL, Info, Object, Of, Type};
+use super::numbers::Number;
+use super::object::{Header, IMMORTAL, Info, NUMBERED, Object, Of, Room, Type};
 use super::pointer::Ref;
+use super::registry::Keeper;
 use super::shared::{Core, release};
 use super::trace::Trace;
 
@@ -44,13 +47,25 @@ impl PoolHeap {
     /// they are empty.
     #[must_use]
     pub fn new(geometry: Geometry) -> Self {
-        Self::with_source(geometry, Retain::new(DefaultSource::default(), RETAINED))
+        Self::keeping(geometry, Self::default_source(), None)
+    }
+
+    pub(super) fn default_source() -> Box<dyn ArenaSource> {
+        Box::new(Retain::new(DefaultSource::default(), RETAINED))
     }
 
     /// A heap with pools of this geometry, whose arenas come from this source.
     #[must_use]
     pub fn with_source(geometry: Geometry, source: impl ArenaSource + 'static) -> Self {
-        Self { core: Core::new(geometry, Box::new(source)) }
+        Self::keeping(geometry, Box::new(source), None)
+    }
+
+    pub(super) fn keeping(
+        geometry: Geometry,
+        source: Box<dyn ArenaSource>,
+        keeper: Option<Rc<dyn Keeper>>,
+    ) -> Self {
+        Self { core: Core::new(geometry, source, keeper) }
     }
 
     /// The heap of an object.
@@ -63,9 +78,14 @@ impl PoolHeap {
     }
 
     #[inline]
-    fn core(&self) -> &Core {
+    pub(super) fn core(&self) -> &Core {
         // SAFETY: it is there while `self` needs it.
         unsafe { self.core.as_ref() }
+    }
+
+    #[inline]
+    pub(super) fn core_pointer(&self) -> NonNull<Core> {
+        self.core
     }
 
     /// A new object.
@@ -93,6 +113,26 @@ impl PoolHeap {
         let info = Of::<T>::INFO;
         match self.place(info).or_else(|| self.find_place(info)) {
             Some(place) => Ok(place.fill(value)),
+            None => Err(value),
+        }
+    }
+
+    /// A new object with a number, in a heap that has somebody who looks after these.
+    #[inline]
+    pub(super) fn alloc_numbered<T: Trace>(&self, value: T) -> (Ref<T>, Option<Number>) {
+        let value = ManuallyDrop::new(value);
+        let info = Of::<T>::NUMBERED;
+        let place =
+            self.place(info).unwrap_or_else(|| self.find_place(info).unwrap_or_else(|| exhausted(info)));
+        place.fill_numbered(ManuallyDrop::into_inner(value))
+    }
+
+    /// The same, or the value again.
+    #[inline]
+    pub(super) fn try_alloc_numbered<T: Trace>(&self, value: T) -> Result<(Ref<T>, Option<Number>), T> {
+        let info = Of::<T>::NUMBERED;
+        match self.place(info).or_else(|| self.find_place(info)) {
+            Some(place) => Ok(place.fill_numbered(value)),
             None => Err(value),
         }
     }
@@ -141,7 +181,7 @@ impl PoolHeap {
 /// Where an object is to be born.
 struct Place<'a, T: Trace> {
     core: &'a Core,
-    /// `T`, in that core.
+    /// `T`, in that core, with or without numbers.
     ty: NonNull<Type>,
     /// From that core for the type's class and layout, and nobody else's.
     block: NonNull<u8>,
@@ -161,6 +201,22 @@ impl<T: Trace> Place<'_, T> {
             object.value::<T>().write(value);
             self.core.retain();
             Ref::from_object(object)
+        }
+    }
+
+    /// The same for [`Of::NUMBERED`].
+    #[inline]
+    fn fill_numbered(self, value: T) -> (Ref<T>, Option<Number>) {
+        // SAFETY: as above; the room ends where the header begins. The number names a whole object when this returns, and
+        // nothing is called in between.
+        unsafe {
+            let object = Object(self.block.add(Of::<T>::NUMBERED_ROOM).cast());
+            let number = self.core.numbers.borrow_mut().add(object);
+            object.0.cast::<Room>().sub(1).write(Room { word: 0.into(), number, spare: 0 });
+            object.0.write(Header { count: 1.into(), bits: NUMBERED.into(), ty: self.ty });
+            object.value::<T>().write(value);
+            self.core.retain();
+            (Ref::from_object(object), number)
         }
     }
 }

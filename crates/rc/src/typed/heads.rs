@@ -16,8 +16,8 @@ pub(super) struct Heads {
     free: Vec<u32>,
 }
 
-/// A header has 31 bits for the number.
-const MOST: usize = u32::MAX as usize >> 1;
+/// A header has 30 bits for the number.
+const MOST: usize = u32::MAX as usize >> 2;
 
 impl Heads {
     /// A number for a new list.
@@ -28,7 +28,7 @@ impl Heads {
         }
         assert!(self.heads.len() < MOST, "too many objects have weak references");
         self.heads.push(Some(head));
-        #[allow(clippy::cast_possible_truncation, reason = "below 2^31")]
+        #[allow(clippy::cast_possible_truncation, reason = "below 2^30")]
         let number = self.heads.len() as u32;
         number
     }

@@ -8,11 +8,11 @@ use core::marker::PhantomData;
 use core::mem::ManuallyDrop;
 use core::ptr::NonNull;
 
-use super::object::{FINALIZED, IMMORTAL, Object, Of};
+use super::object::{FINALIZED, IMMORTAL, NUMBERED, Object, Of};
 use super::pointer::Ref;
+use super::registry::part;
 use super::shared::{Core, LEAF_NESTING, NESTING, TRAVERSING, drain, release};
 use super::trace::Trace;
-use super::weak;
 
 /// Lets an object die, or deposits it.
 ///
@@ -37,7 +37,8 @@ pub(super) unsafe fn die<T: Trace>(object: Object) {
         core.as_ref().depth.set(depth + 1);
         object.header().count.set(1);
     }
-    Death::<T> { object, core, depth, next: Phase::Finalizer, type_: PhantomData }.go_on();
+    Death::<T> { object, core, depth, next: Phase::Finalizer, room: Of::<T>::ROOM, type_: PhantomData }
+        .go_on();
 }
 
 /// What happens when an object dies, in order. In each but the last foreign code may run, and unwind.
@@ -45,7 +46,7 @@ pub(super) unsafe fn die<T: Trace>(object: Object) {
 enum Phase {
     /// The finalizer, if it has not run.
     Finalizer,
-    /// If it has not brought the object back to life, its weak references are cleared.
+    /// If it has not brought the object back to life, whoever looks after it is told, and its weak references are cleared.
     Weak,
     /// The value is dropped.
     Value,
@@ -66,6 +67,8 @@ struct Death<T: Trace> {
     core: NonNull<Core>,
     depth: usize,
     next: Phase,
+    /// Bytes of its block in front of it; known when its weak references are cleared.
+    room: usize,
     type_: PhantomData<T>,
 }
 
@@ -78,7 +81,7 @@ impl<T: Trace> Death<T> {
             self.next = Phase::Weak;
             // SAFETY: the object is there and a `T`; its one reference is lent.
             unsafe {
-                if object.header().bits.get() & FINALIZED == 0 {
+                if T::FINALIZES && object.header().bits.get() & FINALIZED == 0 {
                     T::finalize(&ManuallyDrop::new(Ref::<T>::from_object(object)));
                 }
             }
@@ -86,7 +89,7 @@ impl<T: Trace> Death<T> {
         if self.next == Phase::Weak {
             self.next = Phase::Value;
             // SAFETY: the object is there, and its one reference is given up; if it was not the last, the object
-            // stays, and needs the core. `clear` finds it dead.
+            // stays, and needs the core. `part` finds it dead.
             unsafe {
                 let dead = object.decrement();
                 let bits = &object.header().bits;
@@ -97,7 +100,10 @@ impl<T: Trace> Death<T> {
                     return;
                 }
                 if bits.get() & !FINALIZED != 0 {
-                    weak::clear(object);
+                    if T::REFERS && bits.get() & NUMBERED != 0 {
+                        self.room = Of::<T>::NUMBERED_ROOM;
+                    }
+                    part(object);
                 }
             }
         }
@@ -113,7 +119,7 @@ impl<T: Trace> Death<T> {
             // front of it, was allocated for its type. Both the type and the core outlive it.
             unsafe {
                 let ty = object.header().ty.as_ref();
-                core.as_ref().free(ty, object.0.cast::<u8>().sub(Of::<T>::ROOM));
+                core.as_ref().free(ty, object.0.cast::<u8>().sub(self.room));
             }
         }
         if self.next == Phase::End {

@@ -1,24 +1,28 @@
 //! What stands in front of each value, and what is known of its type.
 //!
 //! ```text
-//! block ──► [ room, if the value is aligned to more than 16 bytes ]
+//! block ──► [ room, if the value is aligned to more than 16 bytes, or the object has a number ]
 //! object ─► count: u32 │ bits: u32 │ type: pointer      16 bytes, as in CPython
 //!           value                                       always 16 bytes behind the object
 //! ```
 //!
-//! What a collector will need to link objects into its lists goes into the *room*, as CPython's 16 bytes
-//! in front of the object do: pointers point to the count, so nothing else moves. The room's size is a
-//! constant of the type ([`Of::ROOM`]), and types that [cannot refer](crate::Trace::REFERS) need none.
+//! What a collector needs of an object, its number and a word, is at the end of the *room*, as CPython's 16 bytes in front
+//! of the object are: pointers point to the count, so nothing else moves. The room's size is a constant of the type
+//! ([`Of::ROOM`], [`Of::NUMBERED_ROOM`]); only objects of a [`Registry`](crate::Registry) whose types [can
+//! refer](crate::Trace::REFERS) have numbers, and a bit says so.
 #![allow(clippy::inline_always, reason = "a count is changed by a handful of instructions, or not at all")]
 
 use core::alloc::Layout;
 use core::any::TypeId;
 use core::cell::Cell;
+use core::mem::ManuallyDrop;
 use core::ptr::NonNull;
 
 use pool::SizeClass;
 
 use super::free_list::FreeList;
+use super::numbers::Number;
+use super::pointer::Ref;
 use super::shared::Core;
 use super::trace::{Trace, Visitor};
 
@@ -28,8 +32,8 @@ pub(super) struct Header {
     /// As [`Counting::SATURATING`](crate::Counting::SATURATING) has it: negative as a signed number means
     /// immortal.
     pub(super) count: Cell<u32>,
-    /// Bit 0: the finalizer has run, and the object lived on. The others: the number of its list of weak references, 0 if there
-    /// is none.
+    /// Bit 0: the finalizer has run, and the object lived on. Bit 1: it has a [`Room`] with a number. The others: the number
+    /// of its list of weak references, 0 if there is none.
     pub(super) bits: Cell<u32>,
     pub(super) ty: NonNull<Type>,
 }
@@ -38,6 +42,32 @@ pub(super) const HEADER: usize = size_of::<Header>();
 const _: () = assert!(HEADER == 16);
 
 pub(super) const FINALIZED: u32 = 1;
+pub(super) const NUMBERED: u32 = 2;
+const OTHER_BITS: u32 = FINALIZED | NUMBERED;
+
+impl Header {
+    /// The number of its list of weak references.
+    #[inline(always)]
+    pub(super) fn weak(&self) -> u32 {
+        self.bits.get() >> 2
+    }
+
+    pub(super) fn set_weak(&self, number: u32) {
+        self.bits.set((number << 2) | (self.bits.get() & OTHER_BITS));
+    }
+}
+
+/// Directly in front of the header of an object that has a number.
+#[repr(C)]
+pub(super) struct Room {
+    /// The collector's.
+    pub(super) word: Cell<u64>,
+    /// Fixed; `None` when there was none left to give.
+    pub(super) number: Option<Number>,
+    pub(super) spare: u32,
+}
+
+const _: () = assert!(size_of::<Room>() == HEADER && align_of::<Room>() == align_of::<Header>());
 
 /// Where increments stop.
 pub(super) const IMMORTAL: u32 = 3 << 30;
@@ -65,6 +95,16 @@ impl Object {
     pub(super) fn value<T>(self) -> NonNull<T> {
         // SAFETY: a value begins behind its header, in (or, if it has no size, at the end of) one block.
         unsafe { self.0.add(1).cast() }
+    }
+
+    /// # Safety
+    ///
+    /// The object is [`NUMBERED`], and not freed while the result is in use.
+    #[inline(always)]
+    pub(super) unsafe fn room<'a>(self) -> &'a Room {
+        // SAFETY: by contract there is one, in the same block: it is written when the object is born, and afterwards
+        // changed only through its cell.
+        unsafe { self.0.cast::<Room>().sub(1).as_ref() }
     }
 
     /// # Safety
@@ -132,7 +172,10 @@ pub(super) struct Info {
     pub(super) name: fn() -> &'static str,
     /// Of the block.
     pub(super) layout: Layout,
+    /// Whether its objects have numbers.
+    pub(super) numbered: bool,
     pub(super) refers: bool,
+    pub(super) finalizes: bool,
     /// # Safety
     ///
     /// As for [`die`](super::life::die); for objects of this type, as in the others.
@@ -145,35 +188,57 @@ pub(super) struct Info {
     ///
     /// Somebody holds a reference to the object for so long.
     pub(super) clear_refs: unsafe fn(Object),
+    /// # Safety
+    ///
+    /// Somebody holds a reference to the object for so long.
+    pub(super) finalize: unsafe fn(Object),
 }
 
 /// The [`Info`] of a type.
 pub(super) struct Of<T>(core::marker::PhantomData<T>);
 
 impl<T: Trace> Of<T> {
-    pub(super) const INFO: &'static Info = &Info {
-        id: TypeId::of::<T>(),
-        name: core::any::type_name::<T>,
-        layout: Self::LAYOUT,
-        refers: T::REFERS,
-        die: super::life::die::<T>,
-        // SAFETY: by the contract of the field it is a `T`, and alive.
-        traverse: |object, visitor| unsafe { object.value::<T>().as_ref() }.traverse(visitor),
-        // SAFETY: as above.
-        clear_refs: |object| unsafe { object.value::<T>().as_ref() }.clear_refs(),
-    };
+    pub(super) const INFO: &'static Info = &Self::info(Self::LAYOUT, false);
+
+    /// For objects with numbers.
+    pub(super) const NUMBERED: &'static Info = &Self::info(Self::NUMBERED_LAYOUT, true);
+
+    const fn info(layout: Layout, numbered: bool) -> Info {
+        Info {
+            id: TypeId::of::<T>(),
+            name: core::any::type_name::<T>,
+            layout,
+            numbered,
+            refers: T::REFERS,
+            finalizes: T::FINALIZES,
+            die: super::life::die::<T>,
+            // SAFETY: by the contract of the field it is a `T`, and alive.
+            traverse: |object, visitor| unsafe { object.value::<T>().as_ref() }.traverse(visitor),
+            // SAFETY: as above.
+            clear_refs: |object| unsafe { object.value::<T>().as_ref() }.clear_refs(),
+            // SAFETY: as above; the reference is lent.
+            finalize: |object| T::finalize(&ManuallyDrop::new(unsafe { Ref::<T>::from_object(object) })),
+        }
+    }
 
     /// Bytes of the block in front of the header.
     pub(super) const ROOM: usize = if align_of::<T>() > HEADER { align_of::<T>() - HEADER } else { 0 };
 
-    pub(super) const LAYOUT: Layout = {
+    /// The same for objects with numbers.
+    pub(super) const NUMBERED_ROOM: usize = if Self::ROOM == 0 { size_of::<Room>() } else { Self::ROOM };
+
+    pub(super) const LAYOUT: Layout = Self::layout(Self::ROOM);
+
+    const NUMBERED_LAYOUT: Layout = Self::layout(Self::NUMBERED_ROOM);
+
+    const fn layout(room: usize) -> Layout {
         let align =
             if align_of::<T>() > align_of::<Header>() { align_of::<T>() } else { align_of::<Header>() };
-        match Layout::from_size_align(Self::ROOM + HEADER + size_of::<T>(), align) {
+        match Layout::from_size_align(room + HEADER + size_of::<T>(), align) {
             Ok(layout) => layout,
             Err(_) => panic!("a type is too large"),
         }
-    };
+    }
 }
 
 #[cfg(test)]
@@ -192,5 +257,18 @@ mod tests {
         assert_eq!((Of::<()>::ROOM, Of::<()>::LAYOUT), (0, Layout::from_size_align(16, 8).unwrap()));
         assert_eq!((Of::<u128>::ROOM, Of::<u128>::LAYOUT), (0, Layout::from_size_align(32, 16).unwrap()));
         assert_eq!((Of::<Wide>::ROOM, Of::<Wide>::LAYOUT), (112, Layout::from_size_align(256, 128).unwrap()));
+    }
+
+    #[test]
+    fn numbers_have_room_in_front_of_the_header() {
+        #[repr(align(32))]
+        struct Wide;
+        impl Trace for Wide {
+            fn traverse(&self, _: &mut Visitor<'_>) {}
+        }
+        let layout = |size, align| Layout::from_size_align(size, align).unwrap();
+        assert_eq!((Of::<u64>::NUMBERED_ROOM, Of::<u64>::NUMBERED_LAYOUT), (16, layout(40, 8)));
+        assert_eq!((Of::<u128>::NUMBERED_ROOM, Of::<u128>::NUMBERED_LAYOUT), (16, layout(48, 16)));
+        assert_eq!((Of::<Wide>::NUMBERED_ROOM, Of::<Wide>::NUMBERED_LAYOUT), (16, layout(32, 32)));
     }
 }

@@ -2,6 +2,7 @@
 
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
+use alloc::rc::Rc;
 use alloc::vec::Vec;
 use core::any::TypeId;
 use core::cell::{Cell, RefCell};
@@ -12,7 +13,9 @@ use pool::{ArenaSource, Geometry, Pool, Refuse, Stats};
 
 use super::free_list::{FreeList, ROOM};
 use super::heads::Heads;
+use super::numbers::Numbers;
 use super::object::{Info, Object, Type};
+use super::registry::Keeper;
 
 /// How many deaths of what owns something may be inside each other, as in CPython.
 pub(super) const NESTING: usize = 50;
@@ -38,15 +41,23 @@ pub(super) struct Core {
     live: Cell<usize>,
     pool: Pool<Box<dyn ArenaSource>, Refuse>,
     cache: [Cell<Option<Known>>; CACHED],
-    types: RefCell<BTreeMap<TypeId, NonNull<Type>>>,
+    /// By id, and whether their objects have numbers.
+    types: RefCell<BTreeMap<(TypeId, bool), NonNull<Type>>>,
     /// The trashcan.
     later: RefCell<Vec<Object>>,
     pub(super) heads: RefCell<Heads>,
+    /// Who looks after the objects that have numbers.
+    pub(super) keeper: Option<Rc<dyn Keeper>>,
+    pub(super) numbers: RefCell<Numbers>,
 }
 
 impl Core {
     /// A new core, needed by one.
-    pub(super) fn new(geometry: Geometry, source: Box<dyn ArenaSource>) -> NonNull<Self> {
+    pub(super) fn new(
+        geometry: Geometry,
+        source: Box<dyn ArenaSource>,
+        keeper: Option<Rc<dyn Keeper>>,
+    ) -> NonNull<Self> {
         NonNull::from(Box::leak(Box::new(Self {
             depth: Cell::new(0),
             live: Cell::new(1),
@@ -55,6 +66,8 @@ impl Core {
             types: RefCell::default(),
             later: RefCell::default(),
             heads: RefCell::default(),
+            keeper,
+            numbers: RefCell::default(),
         })))
     }
 
@@ -84,7 +97,7 @@ impl Core {
         // SAFETY: cores live as long as they are needed, which the caller does.
         let core = unsafe { this.as_ref() };
         // Of one type there may be several in memory, so the id decides.
-        let ty = *core.types.borrow_mut().entry(info.id).or_insert_with(|| {
+        let ty = *core.types.borrow_mut().entry((info.id, info.numbered)).or_insert_with(|| {
             let class = core.pool.class_of_layout(info.layout);
             let free = FreeList::new(if class.is_some() { ROOM } else { 0 });
             NonNull::from(Box::leak(Box::new(Type { core: this, info, class, free })))

@@ -73,6 +73,8 @@ impl<T: Trace> fmt::Debug for Slot<T> {
 }
 
 impl<T: Trace> Trace for Slot<T> {
+    const FINALIZES: bool = false;
+
     fn traverse(&self, visitor: &mut Visitor<'_>) {
         /// Puts a reference back where it was, unless something else has been put there.
         struct Back<'a, T: Trace>(&'a Slot<T>, Option<Ref<T>>);

@@ -47,6 +47,10 @@ pub trait Trace: 'static {
     /// Whether values of this type can refer to objects at all. Those that cannot are never traversed.
     const REFERS: bool = true;
 
+    /// Whether values of this type have a finalizer. Without one, say `false`: a collector that has run none need not look
+    /// again whom they may have brought back to life.
+    const FINALIZES: bool = true;
+
     /// Visits each reference that this value owns, once for each time that it owns it.
     fn traverse(&self, visitor: &mut Visitor<'_>);
 
@@ -58,7 +62,8 @@ pub trait Trace: 'static {
     /// Runs when the object dies, before anything of it is gone: once in its life. If there are more
     /// references afterwards (clones of `this`, or from weak references), it lives on.
     ///
-    /// Called for the value that is the object, not for those inside of it.
+    /// Called for the value that is the object, not for those inside of it; and not if it does not say that it
+    /// [finalizes](Self::FINALIZES).
     fn finalize(this: &Ref<Self>)
     where
         Self: Sized,
@@ -85,12 +90,16 @@ impl<'a> Visitor<'a> {
 }
 
 impl<T: Trace> Trace for Ref<T> {
+    const FINALIZES: bool = false;
+
     fn traverse(&self, visitor: &mut Visitor<'_>) {
         visitor.visit(Ref::as_any(self));
     }
 }
 
 impl Trace for AnyRef {
+    const FINALIZES: bool = false;
+
     fn traverse(&self, visitor: &mut Visitor<'_>) {
         visitor.visit(self);
     }
@@ -101,6 +110,7 @@ macro_rules! leaf {
     ($($type:ty),* $(,)?) => {$(
         impl Trace for $type {
             const REFERS: bool = false;
+            const FINALIZES: bool = false;
 
             #[inline]
             fn traverse(&self, _visitor: &mut Visitor<'_>) {}
@@ -113,18 +123,21 @@ leaf!(String, &'static str, Box<str>, Rc<str>, Cow<'static, str>);
 
 impl<T: Copy + 'static> Trace for Cell<T> {
     const REFERS: bool = false;
+    const FINALIZES: bool = false;
 
     fn traverse(&self, _visitor: &mut Visitor<'_>) {}
 }
 
 impl<T: Trace> Trace for Weak<T> {
     const REFERS: bool = false;
+    const FINALIZES: bool = false;
 
     fn traverse(&self, _visitor: &mut Visitor<'_>) {}
 }
 
 impl<T: 'static> Trace for Leaf<T> {
     const REFERS: bool = false;
+    const FINALIZES: bool = false;
 
     fn traverse(&self, _visitor: &mut Visitor<'_>) {}
 }
@@ -134,6 +147,7 @@ macro_rules! at_most_one {
     ($($type:ty),*) => {$(
         impl<T: Trace> Trace for $type {
             const REFERS: bool = T::REFERS;
+            const FINALIZES: bool = false;
 
             fn traverse(&self, visitor: &mut Visitor<'_>) {
                 if let Some(inner) = self.as_ref_() {
@@ -180,6 +194,7 @@ macro_rules! several {
     ($([$($parameter:tt)*] $type:ty),* $(,)?) => {$(
         impl<T: Trace, $($parameter)*> Trace for $type {
             const REFERS: bool = T::REFERS;
+            const FINALIZES: bool = false;
 
             fn traverse(&self, visitor: &mut Visitor<'_>) {
                 if T::REFERS {
@@ -200,6 +215,7 @@ several!([] Vec<T>, [] VecDeque<T>, [] Box<[T]>, [] BTreeSet<T>, [const N: usize
 
 impl<K: Trace, V: Trace> Trace for BTreeMap<K, V> {
     const REFERS: bool = K::REFERS || V::REFERS;
+    const FINALIZES: bool = false;
 
     fn traverse(&self, visitor: &mut Visitor<'_>) {
         for (key, value) in self {
@@ -220,6 +236,7 @@ impl<K: Trace, V: Trace> Trace for BTreeMap<K, V> {
 /// referred to from outside, and lets it live. Clearing takes the value out before it drops it.
 impl<T: Trace + Default> Trace for RefCell<T> {
     const REFERS: bool = T::REFERS;
+    const FINALIZES: bool = false;
 
     fn traverse(&self, visitor: &mut Visitor<'_>) {
         if let Ok(inner) = self.try_borrow() {
@@ -237,6 +254,7 @@ macro_rules! tuple {
     ($($name:ident $at:tt),*) => {
         impl<$($name: Trace),*> Trace for ($($name,)*) {
             const REFERS: bool = $($name::REFERS)||*;
+            const FINALIZES: bool = false;
 
             fn traverse(&self, visitor: &mut Visitor<'_>) {
                 $(self.$at.traverse(visitor);)*

@@ -11,7 +11,7 @@ use core::ptr::NonNull;
 use alloc::boxed::Box;
 use alloc::vec::{IntoIter, Vec};
 
-use super::object::{FINALIZED, Object};
+use super::object::Object;
 use super::pointer::Ref;
 use super::shared::{Core, release};
 use super::trace::Trace;
@@ -60,7 +60,7 @@ impl<T: Trace> Weak<T> {
     pub(super) fn plain(target: &Ref<T>) -> Self {
         let object = Ref::object(target);
         // SAFETY: the object is alive, and so are its core and the records on its list.
-        let head = unsafe { object.core().as_ref().heads.borrow().get(object.header().bits.get() >> 1) };
+        let head = unsafe { object.core().as_ref().heads.borrow().get(object.header().weak()) };
         let record = match head {
             // SAFETY: as above.
             Some(head) if !unsafe { head.as_ref() }.watches => Shared::again(head),
@@ -118,9 +118,9 @@ impl Shared {
     fn new(object: Object, callback: Option<Callback>) -> Self {
         // SAFETY: the object is alive by contract, so its core is; what is on its list is, too.
         unsafe {
-            let (core, bits) = (object.core(), &object.header().bits);
+            let (core, header) = (object.core(), object.header());
             let mut heads = core.as_ref().heads.borrow_mut();
-            let number = bits.get() >> 1;
+            let number = header.weak();
             let head = heads.get(number);
             // Behind the shared one, if there is one and this is another.
             let watches = callback.is_some();
@@ -141,7 +141,7 @@ impl Shared {
             match before {
                 Some(before) => before.as_ref().next.set(Some(record)),
                 None if head.is_some() => heads.set(number, record),
-                None => bits.set((heads.add(record) << 1) | (bits.get() & FINALIZED)),
+                None => header.set_weak(heads.add(record)),
             }
             core.as_ref().retain();
             Self(record)
@@ -189,25 +189,79 @@ unsafe fn forget(record: NonNull<Record>) {
     // SAFETY: a target is there, and what is on its list is; the core is needed by the record, until the end.
     unsafe {
         if let Some(object) = record.target.get() {
-            let (next, previous) = (record.next.get(), record.previous.get());
-            if let Some(next) = next {
-                next.as_ref().previous.set(previous);
-            }
-            let bits = &object.header().bits;
-            let heads = &record.core.as_ref().heads;
-            match (previous, next) {
-                (Some(previous), _) => previous.as_ref().next.set(next),
-                (None, Some(next)) => heads.borrow_mut().set(bits.get() >> 1, next),
-                (None, None) => {
-                    heads.borrow_mut().remove(bits.get() >> 1);
-                    bits.set(bits.get() & FINALIZED);
-                }
-            }
+            unlink(object, &record);
         }
     }
     let _release = Release(record.core);
     // Drops what the callback owns: foreign code, which finds everything in order.
     drop(record);
+}
+
+/// Takes a record off the list of its target.
+///
+/// # Safety
+///
+/// The target is there, and what is on its list is; the record is on it.
+unsafe fn unlink(object: Object, record: &Record) {
+    let (next, previous) = (record.next.take(), record.previous.take());
+    // SAFETY: by contract.
+    unsafe {
+        if let Some(next) = next {
+            next.as_ref().previous.set(previous);
+        }
+        let header = object.header();
+        let heads = &object.core().as_ref().heads;
+        match (previous, next) {
+            (Some(previous), _) => previous.as_ref().next.set(next),
+            (None, Some(next)) => heads.borrow_mut().set(header.weak(), next),
+            (None, None) => {
+                heads.borrow_mut().remove(header.weak());
+                header.set_weak(0);
+            }
+        }
+    }
+}
+
+/// A weak reference with a callback, cleared: to be [called](Self::call), or forgotten.
+pub struct Cleared {
+    record: Shared,
+}
+
+impl Cleared {
+    /// Runs the callback, if it has not run.
+    pub fn call(self) {
+        if let Some(callback) = self.record.get().callback.take() {
+            callback();
+        }
+    }
+}
+
+impl fmt::Debug for Cleared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("cleared weak reference")
+    }
+}
+
+/// Clears the first of an object's weak references, or of those with callbacks. `None` when there is none left; else that
+/// which is to be called, if there is something to call.
+///
+/// # Safety
+///
+/// The object is there.
+pub(super) unsafe fn clear_first(object: Object, calling_only: bool) -> Option<Option<Cleared>> {
+    // SAFETY: by contract the object is there, so its core and the records on its list are.
+    unsafe {
+        let head = object.core().as_ref().heads.borrow().get(object.header().weak());
+        let mut record = head?;
+        // Only the first can be without a callback.
+        if calling_only && !record.as_ref().watches {
+            record = record.as_ref().next.get()?;
+        }
+        let cleared = record.as_ref();
+        unlink(object, cleared);
+        cleared.target.set(None);
+        Some(cleared.watches.then(|| Cleared { record: Shared::again(record) }))
+    }
 }
 
 /// Needs a core no longer, whatever happens.
@@ -251,9 +305,9 @@ pub(super) unsafe fn clear(object: Object) {
     let mut calls = Vec::new();
     // SAFETY: by contract the object is there, so its core and the records on its list are.
     unsafe {
-        let bits = &object.header().bits;
-        let mut at = object.core().as_ref().heads.borrow_mut().remove(bits.get() >> 1);
-        bits.set(bits.get() & FINALIZED);
+        let header = object.header();
+        let mut at = object.core().as_ref().heads.borrow_mut().remove(header.weak());
+        header.set_weak(0);
         while let Some(record) = at {
             let cleared = record.as_ref();
             at = cleared.next.take();

@@ -1,0 +1,119 @@
+//! A collection, from its start to its end, also if something panics on the way.
+
+use bumpalo::Bump;
+use cycles::{Outcome, Step as Cycle, untrack};
+use rc::{Number, Registry};
+
+use super::Heap;
+use super::view::{as_call, call};
+use crate::policy::Policy;
+use crate::run::{Run, Started, Step};
+
+impl<P: Policy + 'static> Heap<P> {
+    /// Takes a collection that has begun through all of its steps.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn run(&self, started: Started) -> Outcome {
+        let mut over = Over { heap: self, scratch: self.state.scratch.take().unwrap_or_default() };
+        let scratch = &over.scratch;
+        let found = self
+            .state
+            .with(&self.registry, |generations, view| {
+                started.look(generations, view, scratch).ok()?.run.into()
+            })
+            .flatten();
+        let Some(run) = found else {
+            return Outcome::default();
+        };
+        self.state.catch_up(&self.registry);
+        over.scratch.reset();
+        Steps { heap: self, scratch: &over.scratch, run, outcome: None }.run()
+    }
+}
+
+/// When it is dropped, nothing is left of the collection.
+struct Over<'a, P: Policy + 'static> {
+    heap: &'a Heap<P>,
+    scratch: Bump,
+}
+
+impl<P: Policy + 'static> Drop for Over<'_, P> {
+    fn drop(&mut self) {
+        let state = &self.heap.state;
+        state.traverses.set(false);
+        if let Ok(mut generations) = state.generations.try_borrow_mut() {
+            generations.over();
+        }
+        state.catch_up(&self.heap.registry);
+        state.give_back(core::mem::take(&mut self.scratch));
+    }
+}
+
+/// Takes the steps that are left when it is dropped.
+struct Steps<'a, P: Policy + 'static> {
+    heap: &'a Heap<P>,
+    scratch: &'a Bump,
+    run: Run<Number>,
+    outcome: Option<Outcome>,
+}
+
+impl<P: Policy + 'static> Steps<'_, P> {
+    fn run(&mut self) -> Outcome {
+        loop {
+            if let Some(outcome) = self.outcome {
+                return outcome;
+            }
+            self.step();
+        }
+    }
+
+    fn step(&mut self) {
+        let Heap { registry, state } = self.heap;
+        let step = state.with(registry, |generations, view| self.run.next(generations, view, self.scratch));
+        match step {
+            Some(Ok(Step::Collector(Cycle::Clear(object)))) => {
+                if let Some(object) = registry.get(object) {
+                    object.clear_refs();
+                }
+            }
+            Some(Ok(Step::Collector(Cycle::Finalize(object)))) => {
+                if let Some(object) = registry.get(object) {
+                    Registry::finalize(&object);
+                }
+            }
+            Some(Ok(Step::Collector(Cycle::Callback(number)))) => {
+                let cleared = as_call(number)
+                    .and_then(|at| state.kept.try_borrow_mut().ok()?.calls.get_mut(at)?.cleared.take());
+                if let Some(cleared) = cleared {
+                    cleared.call();
+                }
+            }
+            Some(Ok(Step::Done(outcome))) => {
+                self.outcome = Some(outcome);
+                self.forget_calls();
+            }
+            // Nothing is counted, so nothing is given up; nothing can be counted wrongly.
+            Some(Ok(Step::Collector(_) | Step::FreeLists | Step::Callbacks(_)) | Err(_)) => {}
+            // Steps are taken where nothing is borrowed.
+            None => self.outcome = Some(Outcome::default()),
+        }
+    }
+
+    /// Those that were called stand among the old objects now; those that were not have been kept for nobody.
+    fn forget_calls(&self) {
+        let calls = self.heap.state.with(&self.heap.registry, |_, view| {
+            for at in 0..view.kept.calls.len() {
+                call(at).map(|number| untrack(view, number));
+            }
+            core::mem::take(&mut view.kept.calls)
+        });
+        // Drops what callbacks own.
+        drop(calls);
+    }
+}
+
+impl<P: Policy + 'static> Drop for Steps<'_, P> {
+    fn drop(&mut self) {
+        self.run();
+    }
+}

@@ -1,0 +1,167 @@
+//! The heap's objects, as a collection sees them.
+
+use core::cell::{Cell, OnceCell};
+
+use alloc::vec::Vec;
+
+use cycles::{Cleared, Containers, Lists, Place, Which};
+use rc::{Look, Number, Registry};
+
+/// What is kept of objects outside of them.
+#[derive(Default)]
+pub(super) struct Kept {
+    pub(super) lists: Lists<Number>,
+    /// Callbacks of weak references that a collection has cleared. They stand on lists, too, by numbers that no
+    /// object has.
+    pub(super) calls: Vec<Call>,
+}
+
+pub(super) struct Call {
+    place: Place,
+    pub(super) cleared: Option<rc::Cleared>,
+}
+
+const CALLS: u32 = 1 << 31;
+
+/// Which callback a number means, if it does not mean an object.
+pub(super) fn as_call(number: Number) -> Option<usize> {
+    number.get().checked_sub(CALLS).map(|call| call as usize)
+}
+
+/// The number of a callback; `None` if there are too many.
+pub(super) fn call(at: usize) -> Option<Number> {
+    u32::try_from(at).ok().filter(|&at| at < CALLS).and_then(|at| Number::new(CALLS | at))
+}
+
+pub(super) struct View<'v, 'r> {
+    pub(super) registry: &'r Registry,
+    pub(super) kept: &'v mut Kept,
+    /// From the first traversal on, until what is here borrowed is not any more, nothing dies.
+    pub(super) look: &'v OnceCell<Look<'r>>,
+    /// Whether a traversal is going on, or has panicked.
+    pub(super) traverses: &'v Cell<bool>,
+}
+
+impl View<'_, '_> {
+    #[inline]
+    fn look_at(&self, object: Number, traverse: impl FnOnce(&Look<'_>)) {
+        // After a panic nothing is told of any object, so that all seem to be in use.
+        if as_call(object).is_none() && !self.traverses.replace(true) {
+            traverse(self.look.get_or_init(|| self.registry.look()));
+            self.traverses.set(false);
+        }
+    }
+}
+
+/// The collector counts no references: the driver holds what it works on by references of its own. So nothing that is
+/// wrong here can free an object.
+impl rc::Heap for View<'_, '_> {
+    type Id = Number;
+
+    #[inline]
+    fn count(&self, object: Number) -> u64 {
+        // One whose death is put off owns still what it owns, until then.
+        self.registry.count(object).map_or(1, |count| count.max(1))
+    }
+
+    fn set_count(&mut self, _object: Number, _word: u64) {}
+
+    fn release_next(&mut self, _object: Number) -> Option<Number> {
+        None
+    }
+
+    #[inline]
+    fn take_finalizer(&mut self, object: Number) -> bool {
+        self.registry.take_finalizer(object)
+    }
+}
+
+impl Containers for View<'_, '_> {
+    fn traverse(&self, object: Number, visit: &mut impl FnMut(Number)) {
+        self.look_at(object, |look| look.numbers(object, visit));
+    }
+
+    #[inline]
+    fn traverse_places(&self, object: Number, visit: &mut impl FnMut(Place)) {
+        self.look_at(object, |look| look.words(object, |word| visit(Place::from_word(word))));
+    }
+
+    #[inline]
+    fn place(&self, object: Number) -> Place {
+        match as_call(object) {
+            None => Place::from_word(self.registry.word(object)),
+            Some(call) => self.kept.calls.get(call).map_or(Place::UNTRACKED, |call| call.place),
+        }
+    }
+
+    #[inline]
+    fn set_place(&mut self, object: Number, place: Place) {
+        match as_call(object) {
+            None => self.registry.set_word(object, place.to_word()),
+            Some(call) => {
+                if let Some(call) = self.kept.calls.get_mut(call) {
+                    call.place = place;
+                }
+            }
+        }
+    }
+
+    fn lists(&self) -> &Lists<Number> {
+        &self.kept.lists
+    }
+
+    fn lists_mut(&mut self) -> &mut Lists<Number> {
+        &mut self.kept.lists
+    }
+
+    fn clear_weak(&mut self, object: Number, which: Which) -> Option<Cleared<Number>> {
+        let cleared = self.registry.clear_weak(object, which == Which::Calling)?;
+        let reference = call(self.kept.calls.len()).filter(|_| cleared.is_some());
+        if reference.is_some() {
+            self.kept.calls.push(Call { place: Place::UNTRACKED, cleared });
+        }
+        Some(Cleared { reference: reference.unwrap_or(object), calls: reference.is_some() })
+    }
+}
+
+/// An object that goes: all that a list has to know to forget it.
+pub(super) struct Going<'v> {
+    pub(super) lists: &'v mut Lists<Number>,
+    pub(super) place: Place,
+}
+
+impl rc::Heap for Going<'_> {
+    type Id = Number;
+
+    fn count(&self, _object: Number) -> u64 {
+        0
+    }
+
+    fn set_count(&mut self, _object: Number, _word: u64) {}
+
+    fn release_next(&mut self, _object: Number) -> Option<Number> {
+        None
+    }
+}
+
+impl Containers for Going<'_> {
+    fn traverse(&self, _object: Number, _visit: &mut impl FnMut(Number)) {}
+
+    #[inline]
+    fn place(&self, _object: Number) -> Place {
+        self.place
+    }
+
+    #[inline]
+    fn set_place(&mut self, _object: Number, place: Place) {
+        self.place = place;
+    }
+
+    fn lists(&self) -> &Lists<Number> {
+        self.lists
+    }
+
+    fn lists_mut(&mut self) -> &mut Lists<Number> {
+        self.lists
+    }
+}

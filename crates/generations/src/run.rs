@@ -1,0 +1,165 @@
+//! One collection of a generation, from the callbacks that hear of its start to those that hear of its end.
+
+use bumpalo::Bump;
+use cycles::{Collection, Containers, Outcome, Partition, Snapshot, TooMany, append};
+use rc::CountError;
+
+use crate::policy::{Plan, Policy, Why};
+use crate::schedule::Generations;
+
+/// A collection has begun, and nothing has changed yet: neither counters nor lists.
+///
+/// If it [calls back](Self::calls_back), the driver runs the callbacks now; what these allocate counts, and is looked at.
+/// Then comes [`look`](Self::look).
+#[derive(Debug, PartialEq, Eq)]
+#[must_use = "a collection that is going on keeps others from beginning"]
+pub struct Started {
+    pub(crate) plan: Plan,
+    pub(crate) why: Why,
+    pub(crate) calls_back: bool,
+}
+
+impl Started {
+    /// What it looks at.
+    #[must_use]
+    pub fn plan(&self) -> Plan {
+        self.plan
+    }
+
+    /// Why it has begun.
+    #[must_use]
+    pub fn why(&self) -> Why {
+        self.why
+    }
+
+    /// Whether callbacks hear of it (`gc.callbacks`).
+    #[must_use]
+    pub fn calls_back(&self) -> bool {
+        self.calls_back
+    }
+
+    /// Changes the counters, puts the younger generations behind the one that is collected (youngest first), and finds the
+    /// garbage. Nothing of the program runs inside.
+    ///
+    /// # Errors
+    ///
+    /// [`TooMany`]: then the collection is over. Objects are one generation older, or where they were, and none is cleared.
+    pub fn look<'s, P: Policy, H: Containers>(
+        self,
+        generations: &mut Generations<P>,
+        heap: &mut H,
+        scratch: &'s Bump,
+    ) -> Result<Look<'s, H::Id>, TooMany> {
+        let Self { plan, calls_back, .. } = self;
+        let (collection, rules) = generations.begin(&plan);
+        for younger in plan.generation.younger() {
+            append(heap, younger.list(), collection.young);
+        }
+        match Collection::begin(heap, collection, rules, scratch) {
+            Ok((collection, snapshot, partition)) => {
+                generations.found(&plan, collection.outcome().survivors);
+                let run = Run { plan, calls_back, collection, phase: Phase::Collecting };
+                Ok(Look { run, snapshot, partition })
+            }
+            Err(error) => {
+                generations.over();
+                Err(error)
+            }
+        }
+    }
+}
+
+/// What a look at the objects has come to.
+#[derive(Debug)]
+#[must_use]
+pub struct Look<'s, I> {
+    /// The collection, of which the steps follow.
+    pub run: Run<I>,
+    /// The graph that was seen.
+    pub snapshot: Snapshot<'s, I>,
+    /// What was made of it.
+    pub partition: Partition<'s>,
+}
+
+/// What the driver is to do next. It may change the heap in any way meanwhile, and ask [`Generations`] for anything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Step<I> {
+    /// One of the collector's own; never [`Done`](cycles::Step::Done).
+    Collector(cycles::Step<I>),
+    /// Give the memory back that types' free lists keep. (After full collections.)
+    FreeLists,
+    /// Run the callbacks that hear of its end. Statistics tell of it already; it is going on still.
+    Callbacks(Outcome),
+    /// It is over.
+    Done(Outcome),
+}
+
+/// A collection that is going on, and has found its garbage.
+#[derive(Debug)]
+#[must_use = "the garbage waits for its steps"]
+pub struct Run<I> {
+    plan: Plan,
+    calls_back: bool,
+    collection: Collection<I>,
+    phase: Phase,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Collecting,
+    Finishing,
+    Ending,
+    Over,
+}
+
+impl<I: Copy + Eq> Run<I> {
+    /// What to do next.
+    ///
+    /// After [`Step::Done`] it says the same again.
+    ///
+    /// # Errors
+    ///
+    /// As [`Collection::next`] has it: the step that needed the count is left out.
+    pub fn next<P: Policy, H: Containers<Id = I>>(
+        &mut self,
+        generations: &mut Generations<P>,
+        heap: &mut H,
+        scratch: &Bump,
+    ) -> Result<Step<I>, CountError<I>> {
+        if self.phase == Phase::Collecting {
+            let step = self.collection.next(heap, scratch)?;
+            if !matches!(step, cycles::Step::Done(_)) {
+                return Ok(Step::Collector(step));
+            }
+            self.phase = Phase::Finishing;
+            if self.plan.is_full() {
+                return Ok(Step::FreeLists);
+            }
+        }
+        let outcome = *self.collection.outcome();
+        if self.phase == Phase::Finishing {
+            generations.finish(&self.plan, &outcome);
+            self.phase = Phase::Ending;
+            if self.calls_back {
+                return Ok(Step::Callbacks(outcome));
+            }
+        }
+        if self.phase == Phase::Ending {
+            generations.over();
+            self.phase = Phase::Over;
+        }
+        Ok(Step::Done(outcome))
+    }
+
+    /// What it looks at.
+    #[must_use]
+    pub fn plan(&self) -> Plan {
+        self.plan
+    }
+
+    /// The collection itself.
+    pub fn collection(&self) -> &Collection<I> {
+        &self.collection
+    }
+}
