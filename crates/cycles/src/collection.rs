@@ -81,7 +81,7 @@ impl<I: Copy + Eq> Collection<I> {
         rules: Rules,
         scratch: &'s Bump,
     ) -> Result<(Self, Snapshot<'s, I>, Partition<'s>), TooMany> {
-        // Objects are traversed before anything is opened: a traversal that panics leaves nothing behind.
+        // Before anything is opened: if a traversal panics, nothing has changed.
         let snapshot = Snapshot::take(heap, plan.young, rules.reading(), scratch)?;
         let mut open = [None; 3];
         for list in &mut open {
@@ -91,6 +91,8 @@ impl<I: Copy + Eq> Collection<I> {
             open.into_iter().flatten().for_each(|list| heap.lists_mut().close(list));
             return Err(TooMany::Collections);
         };
+        let guard = Undo { heap, lists: [calls, uncollectable, garbage], old: plan.old };
+        let heap = &mut *guard.heap;
         let partition = snapshot.partition(scratch);
         let mut this = Self {
             rules,
@@ -116,6 +118,7 @@ impl<I: Copy + Eq> Collection<I> {
         }
         let early = if rules.silent == Silent::Early { Which::All } else { Which::Calling };
         this.clear_weak(heap, early, rules.clears_own, true);
+        core::mem::forget(guard);
         Ok((this, snapshot, partition))
     }
 
@@ -270,5 +273,21 @@ impl<I: Copy + Eq> Collection<I> {
             heap.set_count(object, more);
         }
         Ok(())
+    }
+}
+
+/// Closes the lists of a collection that did not come about, because the heap panicked: nobody's place is lost.
+struct Undo<'h, H: Containers> {
+    heap: &'h mut H,
+    lists: [ListId; 3],
+    old: ListId,
+}
+
+impl<H: Containers> Drop for Undo<'_, H> {
+    fn drop(&mut self) {
+        for list in self.lists {
+            append(self.heap, list, self.old);
+            self.heap.lists_mut().close(list);
+        }
     }
 }

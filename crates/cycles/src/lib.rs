@@ -97,9 +97,11 @@
 //!
 //! # Panics
 //!
-//! None, whatever a heap answers, but those that are documented: of functions that take numbers of nodes. If the driver's
-//! own code panics while it does a step, the collection can go on with the next one: its state is that of its lists, and
-//! what it had counted is given up by the [`Step::Release`] that follows. To give a collection up, do nothing but its
+//! None, whatever a heap answers, but those that are documented: of functions that take numbers of nodes. If the heap
+//! panics, in its `traverse` for example, all of its objects are still on lists: if [`Collection::begin`] did not come to its
+//! end, on those of the plan; else the collection can go on, and asks again. If the driver's own code panics while it does
+//! a step, the collection can go on with the next one: its state is that of its lists, and what it had counted is
+//! given up by the [`Step::Release`] that follows. To give a collection up, do nothing but its
 //! releases until it is [done](Step::Done): then all of its objects are back on the driver's lists.
 //!
 //! # Features

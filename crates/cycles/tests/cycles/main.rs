@@ -9,6 +9,7 @@ mod lists;
 mod long;
 mod model;
 mod numbers;
+mod panics;
 mod property;
 mod setup;
 mod stepped;

@@ -73,6 +73,10 @@ impl Containers for Numbers {
         self.owned[object].iter().copied().for_each(visit);
     }
 
+    fn traverse_places(&self, object: usize, visit: &mut impl FnMut(Place)) {
+        self.owned[object].iter().for_each(|&member| visit(self.places[member]));
+    }
+
     fn place(&self, object: usize) -> Place {
         self.places[object]
     }

@@ -39,6 +39,8 @@ pub(crate) enum Action {
     Wreck(usize),
     /// A weak reference to an object, held; with a callback that is this program, if any.
     Watch(usize, Option<usize>),
+    /// It never dies, from here on.
+    Immortalize(usize),
     /// Hold a reference to the target of this object, if it is a weak reference that can still be used.
     Upgrade(usize),
     /// Collect a generation.
@@ -310,6 +312,11 @@ impl World {
                     let callback = callback.map(|program| program % self.programs.len().max(1));
                     let weak = self.watch(target, callback);
                     self.hold(weak);
+                }
+            }
+            Action::Immortalize(object) => {
+                if let Some(object) = self.alive(object).filter(|_| self.counting != Counting::PLAIN) {
+                    self.objects[object].count = self.counting.immortal;
                 }
             }
             Action::Upgrade(weak) => {
