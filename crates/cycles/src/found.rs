@@ -5,7 +5,7 @@ use bumpalo::collections::Vec as BumpVec;
 
 use crate::collection::Collection;
 use crate::containers::{Containers, Untracks, Which};
-use crate::lists::{append, close_up, give_back, move_to, push, take, untrack};
+use crate::lists::{append, give_back, move_to, push, take, untrack};
 use crate::partition::Partition;
 use crate::rules::{Immortals, SecondLook};
 use crate::snapshot::Snapshot;
@@ -167,7 +167,6 @@ impl<I: Copy + Eq> Collection<I> {
             // More references than can be numbered: nobody dies of that.
             append(heap, self.garbage, self.plan.old);
         }
-        close_up(heap, self.garbage);
         self.outcome.resurrected += before - heap.lists().len(self.garbage);
     }
 }
