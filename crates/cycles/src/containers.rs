@@ -39,6 +39,9 @@ pub enum Untracks {
 /// All functions are safe, and the collector frees nothing: who forgets a reference in
 /// [`traverse`](Self::traverse), or makes one up, lets the collector clear what is in use, or leave
 /// what is not, and no more.
+///
+/// None of them runs foreign code, so a heap of cells can lend its lists for each call of the collector: implement
+/// it for what has borrowed them, and give that back before doing what a step says.
 pub trait Containers: Heap {
     /// Calls `visit` with each object that this one refers to, once for each reference that it owns. Also with
     /// objects that are no containers, if that is easier; not with references that are not counted.
@@ -69,15 +72,16 @@ pub trait Containers: Heap {
         true
     }
 
-    /// When the object may be taken off the lists. Asked of those that survive; not if a part of it is
-    /// missing yet.
+    /// When the object may be taken off the lists: if nothing that it refers to can be part of a cycle. (Of what is
+    /// [`Untracks::Fixed`] and on no list, nothing can.) [`Untracks::Never`] as long as a part of it is missing. Asked of
+    /// candidates, and of what those refer to that survive.
     fn untracks(&self, object: Self::Id) -> Untracks {
         let _ = object;
         Untracks::Never
     }
 
     /// Clears one of the weak references to the object, and takes it off: `None` when there is none left of
-    /// these. In CPython the ones without callbacks that are shared come first, then the newest first.
+    /// these. A weak reference that is to be called is put on lists while it waits for that, and afterwards. In CPython the ones without callbacks that are shared come first, then the newest first.
     fn clear_weak(&mut self, object: Self::Id, which: Which) -> Option<Cleared<Self::Id>> {
         let _ = (object, which);
         None
