@@ -72,6 +72,13 @@ pub trait Containers: Heap {
         true
     }
 
+    /// Calls `visit` with each object that matters when this one is about to be taken off the lists: those that it refers to,
+    /// counted or not. (In CPython from 3.13 on, a dictionary's values may be in the object that it belongs to, which then owns
+    /// these references.)
+    fn traverse_to_untrack(&self, object: Self::Id, visit: &mut impl FnMut(Self::Id)) {
+        self.traverse(object, visit);
+    }
+
     /// When the object may be taken off the lists: if nothing that it refers to can be part of a cycle. (Of what is
     /// [`Untracks::Fixed`] and on no list, nothing can.) [`Untracks::Never`] as long as a part of it is missing. Asked of
     /// candidates, and of what those refer to that survive.
@@ -123,6 +130,10 @@ impl<H: Containers + ?Sized> Containers for &mut H {
 
     fn lists_mut(&mut self) -> &mut Lists<Self::Id> {
         (**self).lists_mut()
+    }
+
+    fn traverse_to_untrack(&self, object: Self::Id, visit: &mut impl FnMut(Self::Id)) {
+        (**self).traverse_to_untrack(object, visit);
     }
 
     fn is_container(&self, object: Self::Id) -> bool {

@@ -174,7 +174,7 @@ impl<I: Copy + Eq> Collection<I> {
 /// Whether nothing that an object refers to is on a list, or may come to be.
 fn refers_to_nothing_tracked<H: Containers>(heap: &H, object: H::Id) -> bool {
     let mut nothing = true;
-    heap.traverse(object, &mut |referent| {
+    heap.traverse_to_untrack(object, &mut |referent| {
         if nothing && heap.is_container(referent) {
             nothing = heap.untracks(referent) == Untracks::Fixed && !heap.place(referent).is_tracked();
         }

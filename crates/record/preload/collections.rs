@@ -13,12 +13,13 @@ use core::sync::atomic::{
 
 use super::collector::{self, Collector, HEADER};
 use super::interpreter::find;
-use super::layout::{BASIC_SIZE, FLAGS, IS_GC, Object, SIZE, TRAVERSE, VALUES, is_type, minor};
+use super::layout::{BASIC_SIZE, FLAGS, IS_GC, Object, SIZE, TRAVERSE, TYPE_OF, VALUES, is_type, minor};
+use super::methods;
 use super::objects::{self, put};
 use super::producer::Producer;
 use super::referents;
 use super::slot;
-use super::types::{forget, introduce};
+use super::types::{forget, introduce, is_described};
 
 type Visit = unsafe extern "C" fn(*mut c_void, *mut c_void) -> c_int;
 type Traverse = unsafe extern "C" fn(*mut c_void, Visit, *mut c_void) -> c_int;
@@ -27,9 +28,13 @@ type IsContainer = unsafe extern "C" fn(*mut c_void) -> c_int;
 /// What tells objects of a type that are containers from others, by offset in words.
 const IS_CONTAINER: usize = 41;
 
-/// The count of the youngest generation at the call before, and whether that allocated an object.
+/// The count of the youngest generation at the call before, how many bytes that asked for an object (none if for none), and the
+/// block.
 static COUNT: AtomicI32 = AtomicI32::new(0);
-static WAS_ALLOCATION: AtomicBool = AtomicBool::new(false);
+static SIZE_ASKED: AtomicUsize = AtomicUsize::new(0);
+static BLOCK: AtomicPtr<c_void> = AtomicPtr::new(null_mut());
+/// Bytes of the smallest object.
+const LEAST: usize = 16;
 /// What was told last of the collector's settings.
 static THRESHOLD: AtomicI32 = AtomicI32::new(-1);
 static ENABLED: AtomicI32 = AtomicI32::new(-1);
@@ -53,6 +58,9 @@ static TAILS: [AtomicPtr<c_void>; 3] = [const { AtomicPtr::new(null_mut()) }; 3]
 /// The generation that the program asks to be collected, and 1 more.
 static ASKED: AtomicUsize = AtomicUsize::new(0);
 
+/// Where the interpreter has its own types, from and to; and `PyType_Type`.
+static DATA: [AtomicUsize; 2] = [const { AtomicUsize::new(0) }; 2];
+static METATYPE: AtomicPtr<c_void> = AtomicPtr::new(null_mut());
 /// `PyTuple_Type`, and `PyDict_Type`.
 static TUPLE: AtomicPtr<c_void> = AtomicPtr::new(null_mut());
 static DICTIONARY: AtomicPtr<c_void> = AtomicPtr::new(null_mut());
@@ -64,6 +72,11 @@ pub fn install(version: &[u8]) -> bool {
     TUPLE.store(find(c"PyTuple_Type"), Relaxed);
     DICTIONARY.store(find(c"PyDict_Type"), Relaxed);
     HAS_INLINE_VALUES.store(minor(version) >= 13, Relaxed);
+    METATYPE.store(find(c"PyType_Type"), Relaxed);
+    if let Some((from, to)) = methods::data_around(find(c"PyType_Type")) {
+        DATA[0].store(from, Relaxed);
+        DATA[1].store(to, Relaxed);
+    }
     collector::know(version) && collector::is_there() && objects::know(version)
 }
 
@@ -73,28 +86,42 @@ pub fn ask(generation: Option<usize>) {
 }
 
 /// Looks what the collector has done since the call before. Called at the beginning of each call of an allocator,
-/// with how many bytes it is asked for an object.
+/// with how many bytes it is asked for an object, and the block that is released by it.
 #[inline(always)]
-pub fn attend(producer: &Producer, object_size: usize, is_release: bool) {
+pub fn attend(producer: &Producer, object_size: usize, released: *mut c_void) {
     if producer.records_collections() {
-        look(producer, object_size, is_release);
+        look(producer, object_size, released);
     }
 }
 
-fn look(producer: &Producer, object_size: usize, is_release: bool) {
+/// A block was allocated for an object.
+#[inline(always)]
+pub fn note(producer: &Producer, block: *mut c_void) {
+    if producer.records_collections() {
+        BLOCK.store(block, Relaxed);
+    }
+}
+
+fn look(producer: &Producer, object_size: usize, released: *mut c_void) {
     let Some(collector) = Collector::get() else { return };
     let count = collector.count(0);
-    if WAS_ALLOCATION.load(Relaxed) {
+    let size = SIZE_ASKED.load(Relaxed);
+    if size > 0 {
         let before = COUNT.load(Relaxed);
         if count > before {
             put(producer, slot::CONTAINER, 0);
-        } else if count == before && is_release {
+        } else if count == before && !released.is_null() {
             // The release of a container has lowered it already.
-            put(producer, slot::CONTAINER_IF, 0);
+            // SAFETY: the block is as large, and its own until it is released.
+            if released != BLOCK.load(Relaxed) {
+                put(producer, slot::CONTAINER_IF, 0);
+            } else if size >= HEADER + LEAST && unsafe { was_container(released) } {
+                put(producer, slot::CONTAINER, 0);
+            }
         }
     }
     COUNT.store(count, Relaxed);
-    WAS_ALLOCATION.store(object_size > 0, Relaxed);
+    SIZE_ASKED.store(object_size, Relaxed);
     let is_collecting = collector.is_collecting();
     let phase = PHASE.load(Relaxed);
     if !is_collecting
@@ -107,6 +134,25 @@ fn look(producer: &Producer, object_size: usize, is_release: bool) {
     if is_collecting || phase != NONE {
         go_on(producer, collector, is_collecting, object_size == START);
     }
+}
+
+/// Whether a block that is released, with what was in it, held a container: where a container has its type, one is found.
+///
+/// # Safety
+///
+/// The block is as large as a container.
+unsafe fn was_container(block: *mut c_void) -> bool {
+    // SAFETY: the caller's promise.
+    let of = unsafe { block.cast::<*mut c_void>().add(HEADER / size_of::<usize>() + TYPE_OF).read() };
+    if is_described(of.addr()) {
+        return true;
+    }
+    let [from, to] = [DATA[0].load(Relaxed), DATA[1].load(Relaxed)];
+    let is_there = of.addr() >= from && of.addr() < to.saturating_sub(size_of::<[usize; 64]>());
+    // SAFETY: what is read lies in the interpreter's own data: one of its types, or something else that says nothing.
+    is_there
+        && of.addr().is_multiple_of(size_of::<usize>())
+        && unsafe { Object(of).of().0 == METATYPE.load(Relaxed) && Object(of).word(FLAGS) & IS_GC != 0 }
 }
 
 #[cold]
@@ -237,42 +283,53 @@ unsafe fn tell_member(producer: &Producer, object: Object, generation: usize) {
         if let Some(traverse) = of.0.cast::<Option<Traverse>>().add(TRAVERSE).read() {
             traverse(object.0, visit, core::ptr::from_ref(producer).cast_mut().cast());
         }
-        if keeps_on_list(object, of) {
-            producer.put(slot::pack(slot::EDGE, 1, object.0 as u64));
+        if of.0 == TUPLE.load(Relaxed) && is_incomplete(object, of) {
+            producer.put(slot::pack(slot::EDGE, slot::UNTRACKED, object.0 as u64));
+        }
+        if of.0 == DICTIONARY.load(Relaxed) && HAS_INLINE_VALUES.load(Relaxed) {
+            tell_embedded(producer, object);
         }
     }
 }
 
-/// Whether an object that might be taken off the list, for what it tells of, cannot be: a tuple of which a part is missing; a
-/// dictionary whose values are in the object that it belongs to, which tells of them instead.
+/// Whether a part of a tuple is missing yet: it then stays on the list.
 ///
 /// # Safety
 ///
-/// The object is alive, and of this type.
-unsafe fn keeps_on_list(object: Object, of: Object) -> bool {
-    // SAFETY: the caller's promise: a tuple has so many items behind what all have; a dictionary without values has a null
-    // pointer there, or one to how many values there is room for, how many there are, whether they are elsewhere, and the
-    // values.
+/// The object is alive, and of this type, a tuple.
+unsafe fn is_incomplete(object: Object, of: Object) -> bool {
+    // SAFETY: the caller's promise: it has so many items behind what all tuples have.
     unsafe {
-        if of.0 == TUPLE.load(Relaxed) {
-            let first = of.word(BASIC_SIZE) / size_of::<usize>();
-            return (0..object.word(SIZE)).any(|at| object.word(first + at) == 0);
-        }
-        if of.0 != DICTIONARY.load(Relaxed) || !HAS_INLINE_VALUES.load(Relaxed) {
-            return false;
-        }
-        let values = object.word(VALUES) as *const u8;
+        let first = of.word(BASIC_SIZE) / size_of::<usize>();
+        (0..object.word(SIZE)).any(|at| object.word(first + at) == 0)
+    }
+}
+
+/// Tells of the values of a dictionary that are in the object which it belongs to: the dictionary's type does not.
+///
+/// # Safety
+///
+/// The object is a dictionary, and alive.
+unsafe fn tell_embedded(producer: &Producer, object: Object) {
+    // SAFETY: the caller's promise: there is a null pointer, or one to how many values there is room for, how many there are,
+    // whether they are elsewhere, and the values.
+    unsafe {
+        let values = object.0.cast::<*mut c_void>().add(VALUES).read();
         if values.is_null() {
-            return false;
+            return;
         }
         let [room, _, is_elsewhere, _] = values.cast::<[u8; 4]>().read();
-        is_elsewhere != 0
-            && (0..usize::from(room)).any(|at| {
-                let value = Object(values.cast::<*mut c_void>().add(1 + at).read());
-                !value.0.is_null()
-                    && is_container(value)
-                    && (value.of().0 != TUPLE.load(Relaxed) || header_of(value).read() != 0)
-            })
+        for at in 0..if is_elsewhere == 0 { 0 } else { usize::from(room) } {
+            let value = Object(values.cast::<*mut c_void>().add(1 + at).read());
+            if value.0.is_null() || !is_container(value) {
+                continue;
+            }
+            let is_tracked = header_of(value).read() != 0;
+            if is_tracked || value.of().0 != TUPLE.load(Relaxed) {
+                let how = if is_tracked { slot::EMBEDDED } else { slot::EMBEDDED_UNTRACKED };
+                producer.put(slot::pack(slot::EDGE, how, value.0 as u64));
+            }
+        }
     }
 }
 
@@ -290,7 +347,8 @@ unsafe extern "C" fn visit(referent: *mut c_void, producer: *mut c_void) -> c_in
             // A tuple that is on no list will never be on one.
             if is_tracked || referent.of().0 != TUPLE.load(Relaxed) {
                 let producer = &*producer.cast::<Producer>();
-                producer.put(slot::pack(slot::EDGE, u64::from(!is_tracked), referent.0 as u64));
+                let how = if is_tracked { slot::TRACKED } else { slot::UNTRACKED };
+                producer.put(slot::pack(slot::EDGE, how, referent.0 as u64));
             }
         }
     }

@@ -5,6 +5,7 @@
 
 use core::cell::UnsafeCell;
 use core::ffi::{c_int, c_void};
+use core::ptr::null_mut;
 
 use super::collections;
 use super::interpreter::{self, Interpreter};
@@ -211,9 +212,10 @@ pub unsafe extern "C" fn malloc<const DOMAIN: u8>(context: *mut c_void, size: us
     if !producer.enter() {
         return call();
     }
-    before::<DOMAIN>(producer, size, false);
+    before::<DOMAIN>(producer, size, null_mut());
     let block = call();
     producer.leave();
+    after::<DOMAIN>(producer, block);
     write(producer, op::<DOMAIN>(slot::ALLOCATE), size as u64, block);
     block
 }
@@ -231,9 +233,10 @@ unsafe extern "C" fn calloc<const DOMAIN: u8>(
     if !producer.enter() {
         return call();
     }
-    before::<DOMAIN>(producer, count.saturating_mul(size), false);
+    before::<DOMAIN>(producer, count.saturating_mul(size), null_mut());
     let block = call();
     producer.leave();
+    after::<DOMAIN>(producer, block);
     write(producer, op::<DOMAIN>(slot::ALLOCATE_ZEROED), count.saturating_mul(size) as u64, block);
     block
 }
@@ -251,10 +254,11 @@ pub unsafe extern "C" fn realloc<const DOMAIN: u8>(
     if !producer.enter() {
         return call();
     }
-    before::<DOMAIN>(producer, if old.is_null() { size } else { 0 }, false);
+    before::<DOMAIN>(producer, if old.is_null() { size } else { 0 }, null_mut());
     let block = call();
     producer.leave();
     if old.is_null() {
+        after::<DOMAIN>(producer, block);
         write(producer, op::<DOMAIN>(slot::ALLOCATE), size as u64, block);
     } else if slot::is_narrow(size as u64, block as u64) && slot::is_narrow(0, old as u64) {
         producer.put(slot::pack(op::<DOMAIN>(slot::RESIZE), size as u64, block as u64));
@@ -275,7 +279,7 @@ pub unsafe extern "C" fn free<const DOMAIN: u8>(context: *mut c_void, block: *mu
     if block.is_null() || !producer.enter() {
         return call();
     }
-    before::<DOMAIN>(producer, 0, true);
+    before::<DOMAIN>(producer, 0, block);
     write(producer, op::<DOMAIN>(slot::RELEASE), 0, block);
     call();
     producer.leave();
@@ -283,9 +287,17 @@ pub unsafe extern "C" fn free<const DOMAIN: u8>(context: *mut c_void, block: *mu
 
 /// What comes before each call that is recorded.
 #[inline(always)]
-fn before<const DOMAIN: u8>(producer: &Producer, size: usize, is_release: bool) {
+fn before<const DOMAIN: u8>(producer: &Producer, size: usize, released: *mut c_void) {
     nesting::settle(producer);
-    collections::attend(producer, if DOMAIN == OBJ { size } else { 0 }, is_release);
+    collections::attend(producer, if DOMAIN == OBJ { size } else { 0 }, released);
+}
+
+/// What follows an allocation.
+#[inline(always)]
+fn after<const DOMAIN: u8>(producer: &Producer, block: *mut c_void) {
+    if DOMAIN == OBJ {
+        collections::note(producer, block);
+    }
 }
 
 #[inline(always)]

@@ -139,12 +139,20 @@ unsafe fn find(symbol: *const c_void, name: &[u8], flags: c_int) -> Option<*mut 
 
 /// Where the code of the module lies that contains `symbol`: from, to.
 pub fn code_around(symbol: *const c_void) -> Option<(usize, usize)> {
+    piece_around(symbol).filter(|piece| piece.flags & EXECUTABLE != 0).map(|code| (code.start, code.end))
+}
+
+/// The same of data that is written, by a symbol in it.
+pub fn data_around(symbol: *const c_void) -> Option<(usize, usize)> {
+    piece_around(symbol).filter(|piece| piece.flags & WRITABLE != 0).map(|data| (data.start, data.end))
+}
+
+fn piece_around(symbol: *const c_void) -> Option<Piece> {
     let mut search = Search::new(symbol.addr());
     // SAFETY: `visit` takes a `Search`, which outlives the call.
     unsafe { sys::dl_iterate_phdr(visit, (&raw mut search).cast()) };
     let pieces = search.pieces.get(..search.count)?;
-    let code = pieces.iter().find(|piece| (piece.start..piece.end).contains(&symbol.addr()))?;
-    (code.flags & EXECUTABLE != 0).then_some((code.start, code.end))
+    pieces.iter().find(|piece| (piece.start..piece.end).contains(&symbol.addr())).copied()
 }
 
 impl Search {

@@ -128,6 +128,12 @@ pub const HAS_COLLECTED: u64 = 40;
 pub const NAME_BYTES: usize = 6;
 pub const NAME_PIECES: usize = 24;
 
+/// In an [`EDGE`] of a [`MEMBER`]: to a container that is on a list, or on none; the same of the values of a dictionary that are
+/// in the object which it belongs to.
+pub const TRACKED: u64 = 0;
+pub const UNTRACKED: u64 = 1;
+pub const EMBEDDED: u64 = 2;
+pub const EMBEDDED_UNTRACKED: u64 = 3;
 /// In an [`EDGE`]: at least so many references.
 pub const COUNT_MANY: u64 = 1021;
 /// In an [`EDGE`]: the object is immortal.

@@ -20,6 +20,11 @@ pub fn forget(of: Object) {
     }
 }
 
+/// Whether a type was described that is at this address.
+pub fn is_described(of: usize) -> bool {
+    of != 0 && DESCRIBED[(of >> 4) % DESCRIBED.len()].load(Relaxed) == of
+}
+
 /// Describes a type unless that was done.
 ///
 /// # Safety

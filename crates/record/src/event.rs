@@ -171,7 +171,8 @@ pub enum ObjectEvent {
     /// The members that follow are on the list of this generation.
     List(u64),
     /// An object on the list. Its type follows if it is on the youngest; weak references with callbacks to it; and to which
-    /// containers it refers: with a count of 1 if they are not tracked, else 0.
+    /// containers it refers: with a count of 1 if they are not tracked, else 0; and 2 more if they are the values of a dictionary
+    /// that are in the object which it belongs to.
     Member {
         /// Its address.
         address: u64,

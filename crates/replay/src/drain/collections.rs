@@ -39,6 +39,7 @@ struct Known {
     /// The collection that looked at it last.
     epoch: u64,
     count: u64,
+    is_embedded: bool,
     referents: Box<[Object]>,
 }
 
@@ -49,6 +50,7 @@ struct Member {
     list: u8,
     count: u64,
     is_finalized: bool,
+    is_embedded: bool,
     /// Where its references end, and its weak references.
     edges: usize,
     weak: usize,
@@ -195,7 +197,17 @@ impl Collections {
                     ReferentCount::Immortal => IMMORTAL,
                 };
                 let (list, edges, weak) = (self.list, self.edges.len(), self.weak.len());
-                self.members.push(Member { address, of: 0, list, count, is_finalized: false, edges, weak });
+                let (is_finalized, is_embedded) = (false, false);
+                self.members.push(Member {
+                    address,
+                    of: 0,
+                    list,
+                    count,
+                    is_finalized,
+                    is_embedded,
+                    edges,
+                    weak,
+                });
             }
             ObjectEvent::OfType(of) => {
                 if let Some(member) = self.members.last_mut() {
@@ -208,9 +220,11 @@ impl Collections {
                 }
             }
             ObjectEvent::Edge { referent, count } => {
-                self.edges.push((referent, count != ReferentCount::Exactly(0)));
+                let how = if let ReferentCount::Exactly(how) = count { how } else { 0 };
+                self.edges.push((referent, how & 1 != 0));
                 if let Some(member) = self.members.last_mut() {
                     member.edges = self.edges.len();
+                    member.is_embedded |= how & 2 != 0;
                 }
             }
             ObjectEvent::Weak(reference) => {
@@ -400,13 +414,15 @@ impl Collections {
             (edges, weak) = (member.edges.max(edges), member.weak.max(weak));
             let before = self.known.get(&object);
             let count = before.is_none_or(|known| known.count != member.count).then_some(member.count);
-            let is_new = before.is_none_or(|known| known.referents != referents);
+            let is_new = before
+                .is_none_or(|known| known.referents != referents || known.is_embedded != member.is_embedded);
             let told = Told {
                 object,
                 count,
                 referents: is_new.then(|| referents.to_vec()),
                 weak: weak_references,
                 is_finalized: member.is_finalized,
+                is_embedded: member.is_embedded,
             };
             let changed = count.is_some() || is_new || !told.weak.is_empty() || told.is_finalized;
             if before.is_none() || changed {
@@ -414,7 +430,13 @@ impl Collections {
             }
             self.known.insert(
                 object,
-                Known { list: member.list, epoch: self.epoch, count: member.count, referents },
+                Known {
+                    list: member.list,
+                    epoch: self.epoch,
+                    count: member.count,
+                    is_embedded: member.is_embedded,
+                    referents,
+                },
             );
         }
     }

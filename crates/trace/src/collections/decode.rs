@@ -3,8 +3,8 @@
 use std::ops::RangeInclusive;
 
 use crate::collections::encode::{
-    ASKS, ELSEWHERE, FINALIZED, HAS_COUNT, HAS_REFERENTS, HAS_WEAK, LOST, OFFSET, OVER, OVER_AFTER_CODE,
-    PLACES, SAFE_POINT, SETTINGS,
+    ASKS, ELSEWHERE, EMBEDDED, FINALIZED, HAS_COUNT, HAS_REFERENTS, HAS_WEAK, LOST, OFFSET, OVER,
+    OVER_AFTER_CODE, PLACES, SAFE_POINT, SETTINGS,
 };
 use crate::collections::{
     Arrival, Collection, CollectionFrame, CollectorAction, CollectorSettings, CollectorStep, Graph, IMMORTAL,
@@ -168,8 +168,9 @@ fn graph(numbers: &mut Numbers<'_>, blocks: u64, known: &mut Known) -> Result<Gr
 fn told(numbers: &mut Numbers<'_>, last: &mut Object, known: &mut Known) -> Result<Told, Malformed> {
     let number = numbers.number()?;
     *last = last.wrapping_add(1);
-    let object_ = relative(number >> 4, last, known.objects).ok_or(numbers.out_of_range())?;
-    let mut told = Told { object: object_, is_finalized: number & FINALIZED != 0, ..Told::default() };
+    let object_ = relative(number >> 5, last, known.objects).ok_or(numbers.out_of_range())?;
+    let (is_finalized, is_embedded) = (number & FINALIZED != 0, number & EMBEDDED != 0);
+    let mut told = Told { object: object_, is_finalized, is_embedded, ..Told::default() };
     if number & HAS_COUNT != 0 {
         told.count = Some(numbers.number()?.checked_sub(1).unwrap_or(IMMORTAL));
     }

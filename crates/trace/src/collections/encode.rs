@@ -20,6 +20,7 @@ pub(super) const HAS_COUNT: u64 = 1;
 pub(super) const HAS_REFERENTS: u64 = 2;
 pub(super) const HAS_WEAK: u64 = 4;
 pub(super) const FINALIZED: u64 = 8;
+pub(super) const EMBEDDED: u64 = 16;
 
 /// How far an object is behind the beginning of its block, beside that block: a fourth of so many bytes; or it has none.
 pub(super) const PLACES: u64 = 4;
@@ -165,14 +166,15 @@ impl Encoder {
         varint::write(out, told.len() as u64);
         let mut references = 0;
         last = first.wrapping_sub(1);
-        for Told { object, count, referents, weak, is_finalized } in told {
+        for Told { object, count, referents, is_embedded, weak, is_finalized } in told {
             let bits = u64::from(count.is_some()) * HAS_COUNT
                 + u64::from(referents.is_some()) * HAS_REFERENTS
                 + u64::from(!weak.is_empty()) * HAS_WEAK
-                + u64::from(*is_finalized) * FINALIZED;
+                + u64::from(*is_finalized) * FINALIZED
+                + u64::from(*is_embedded) * EMBEDDED;
             // Most come one behind the other.
             let distance = object.wrapping_sub(last).wrapping_sub(1).cast_signed();
-            varint::write(out, varint::fold(distance) << 4 | bits);
+            varint::write(out, varint::fold(distance) << 5 | bits);
             last = *object;
             if let Some(count) = count {
                 varint::write(out, if *count == IMMORTAL { 0 } else { count.saturating_add(1) });

@@ -43,6 +43,8 @@ struct Member {
     place: Place,
     count: u64,
     referents: Vec<Id>,
+    /// Whether the referents are told of by another one, and this one has none.
+    is_embedded: bool,
     weak: Vec<Id>,
     block: Option<Block>,
     is_finalized: bool,
@@ -69,6 +71,7 @@ impl Members {
             place: Place::UNTRACKED,
             count: immortal,
             referents: Vec::new(),
+            is_embedded: false,
             weak: Vec::new(),
             block: None,
             is_finalized: false,
@@ -96,6 +99,7 @@ impl Members {
             place: Place::UNTRACKED,
             count: 0,
             referents: Vec::new(),
+            is_embedded: false,
             weak: Vec::new(),
             block,
             is_finalized: false,
@@ -142,11 +146,12 @@ impl Members {
         self.table[id as usize].object
     }
 
-    pub(super) fn set_referents(&mut self, id: Id, referents: &[Object]) {
+    pub(super) fn set_referents(&mut self, id: Id, referents: &[Object], is_embedded: bool) {
         let mut ids = std::mem::take(&mut self.table[id as usize].referents);
         ids.clear();
         ids.extend(referents.iter().map(|object| self.id(*object).unwrap_or(STRANGER)));
         self.table[id as usize].referents = ids;
+        self.table[id as usize].is_embedded = is_embedded;
     }
 
     pub(super) fn set_weak(&mut self, id: Id, weak: &[Object]) {
@@ -201,6 +206,13 @@ impl rc::Heap for Members {
 
 impl Containers for Members {
     fn traverse(&self, object: Id, visit: &mut impl FnMut(Id)) {
+        let member = &self.table[object as usize];
+        if !member.is_embedded {
+            member.referents.iter().copied().for_each(visit);
+        }
+    }
+
+    fn traverse_to_untrack(&self, object: Id, visit: &mut impl FnMut(Id)) {
         self.table[object as usize].referents.iter().copied().for_each(visit);
     }
 
