@@ -35,6 +35,9 @@ mod interpose;
 #[path = "../preload/interpreter.rs"]
 mod interpreter;
 #[cfg(test)]
+#[path = "../preload/layout.rs"]
+mod layout;
+#[cfg(test)]
 #[path = "../preload/methods.rs"]
 pub(crate) mod methods;
 #[cfg(test)]
@@ -49,6 +52,9 @@ pub(crate) mod producer;
 #[cfg(test)]
 #[path = "../preload/reader.rs"]
 mod reader;
+#[cfg(test)]
+#[path = "../preload/referents.rs"]
+mod referents;
 #[cfg(test)]
 #[path = "../preload/reset.rs"]
 mod reset;
@@ -67,3 +73,6 @@ pub(crate) mod sys;
 #[cfg(test)]
 #[path = "../preload/text.rs"]
 mod text;
+#[cfg(test)]
+#[path = "../preload/types.rs"]
+mod types;
