@@ -9,7 +9,7 @@ use core::ptr::null_mut;
 use core::sync::atomic::{AtomicPtr, Ordering::Relaxed};
 
 use super::interpreter::find;
-use super::layout::{self, Object, SIZE, is_type, number};
+use super::layout::{self, Object, SIZE, is_type, minor, number};
 use super::nesting;
 use super::producer::Producer;
 use super::referents;
@@ -34,11 +34,15 @@ static PRODUCER: AtomicPtr<Producer> = AtomicPtr::new(null_mut());
 static IS_FINALIZING: AtomicPtr<c_void> = AtomicPtr::new(null_mut());
 
 /// Is this what an interpreter says of its version whose births and deaths can be recorded whole? Before 3.13.3 the tracer
-/// was not told of deaths in the bytecode loop; from 3.14 on the interpreter's stack holds references that are not
-/// counted, and deaths that were put off are not told.
+/// was not told of deaths in the bytecode loop; 3.14.0 to 3.14.4 have a collector of their own.
 fn is_known(version: &[u8]) -> bool {
-    let Some(patch) = version.strip_prefix(b"3.13.") else { return false };
-    number(patch) >= 3
+    let patch = |minor: &[u8]| version.strip_prefix(minor).map(number);
+    match minor(version) {
+        13 => patch(b"3.13.").is_some_and(|patch| patch >= 3),
+        14 => patch(b"3.14.").is_some_and(|patch| patch >= 5),
+        15 => true,
+        _ => false,
+    }
 }
 
 /// Begins to record births and deaths. False if this interpreter does not tell them, or has another build than is
@@ -53,7 +57,7 @@ pub unsafe fn install(version: &[u8], producer: *mut Producer) -> bool {
         return false;
     }
     let set = find(c"PyRefTracer_SetTracer");
-    let is_known = !set.is_null() && know(version) && nesting::begin(set);
+    let is_known = !set.is_null() && know(version) && nesting::begin(set, minor(version) >= 14);
     // SAFETY: the function of this name has this type; it may be called before the interpreter is initialised.
     let set = unsafe { core::mem::transmute::<*mut c_void, SetTracer>(set) };
     if !is_known {
@@ -85,12 +89,18 @@ pub fn is_installed() -> bool {
     tracer.is_some_and(|tracer| tracer as usize == nesting::entry() as usize)
 }
 
-/// What the tracer comes to. `stack` is where the return address into the interpreter lies.
+/// What the tracer comes to. `stack` is where the return address into the interpreter lies, `frame` what the frame pointer is.
 ///
 /// # Safety
 ///
 /// Called by the interpreter, by way of [`nesting::entry`].
-pub unsafe extern "C" fn trace(object: *mut c_void, event: c_int, _data: *mut c_void, stack: usize) -> c_int {
+pub unsafe extern "C" fn trace(
+    object: *mut c_void,
+    event: c_int,
+    _data: *mut c_void,
+    stack: usize,
+    frame: usize,
+) -> c_int {
     // SAFETY: null, or the page that was mapped for good.
     let Some(producer) = (unsafe { PRODUCER.load(Relaxed).as_ref() }) else { return 0 };
     if !producer.records_objects() {
@@ -103,7 +113,7 @@ pub unsafe extern "C" fn trace(object: *mut c_void, event: c_int, _data: *mut c_
                 nesting::settle(producer);
                 born(producer, object);
             }
-            DESTROY => dies(producer, Object(object), stack),
+            DESTROY => dies(producer, Object(object), stack, frame),
             _ => {}
         }
     }
@@ -134,7 +144,7 @@ pub unsafe fn born(producer: &Producer, object: *mut c_void) {
 /// # Safety
 ///
 /// The object is alive.
-unsafe fn dies(producer: &Producer, object: Object, stack: usize) {
+unsafe fn dies(producer: &Producer, object: Object, stack: usize, frame: usize) {
     // SAFETY: the caller's promise.
     if unsafe { object.count() } > 0 {
         // It does not die: it is about to be resized, and seems to be born again.
@@ -142,7 +152,7 @@ unsafe fn dies(producer: &Producer, object: Object, stack: usize) {
     }
     // SAFETY: the interpreter's frames are above; the caller's promise.
     unsafe {
-        nesting::enter(producer, object.0, stack);
+        nesting::enter(producer, object.0, stack, frame);
         begins_to_die(producer, object.0, slot::OBJECT_DIES);
     }
 }
