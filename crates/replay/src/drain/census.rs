@@ -68,6 +68,8 @@ pub(super) struct Census {
     pub(super) types: HashMap<u64, Type>,
     /// Of all types that were ever described, by number.
     kinds: Vec<Kind>,
+    /// The types that are told of by places, and their addresses.
+    placed: Vec<Option<(u64, TypeNumber)>>,
     places: Pages<Place>,
     known: Vec<Known>,
     free: Vec<Place>,
@@ -80,6 +82,7 @@ impl Default for Census {
         Self {
             types: HashMap::new(),
             kinds: Vec::new(),
+            placed: Vec::new(),
             // Objects are aligned so from 3.8 on.
             places: Pages::new(4),
             known: Vec::new(),
@@ -190,6 +193,19 @@ impl Census {
         None
     }
 
+    /// A type, which is known, is told of by this place from here on.
+    pub(super) fn put_in_place(&mut self, of: u64, place: u16) {
+        let place = usize::from(place);
+        self.placed.resize(self.placed.len().max(place + 1), None);
+        self.placed[place] = self.types.get(&of).map(|known| (of, known.number));
+    }
+
+    /// The type in a place: its address, and its number.
+    #[inline]
+    pub(super) fn in_place(&self, place: u16) -> Option<(u64, TypeNumber)> {
+        *self.placed.get(usize::from(place))?
+    }
+
     fn name(&mut self, piece: [u8; 6]) -> Option<(u64, TypeInfo)> {
         let describing = self.describing.as_mut()?;
         let end = piece.iter().position(|byte| *byte == 0);
@@ -269,26 +285,25 @@ impl Census {
     }
 
     /// An object is born at an address; `found` says in which block, and `kept` how many items it has if that was kept for
-    /// it. Nothing if its type is not known.
+    /// it.
     pub(super) fn born<W: Write>(
         &mut self,
         address: u64,
-        of: u64,
+        (of, number): (u64, TypeNumber),
         found: Option<(Block, u64)>,
         kept: Option<u64>,
         writer: &mut Writer<W>,
     ) -> Result<(), trace::Error> {
-        let Some(kind) = self.types.get(&of) else { return Ok(()) };
         let begins = match found {
             None => Begins::Elsewhere,
             Some(_) if let Some(items) = kept => Begins::Kept(items),
             Some((block, offset)) => Begins::InBlock(block, u32::try_from(offset).unwrap_or_default()),
         };
-        let object = writer.born(kind.number, begins)?;
+        let object = writer.born(number, begins)?;
         if let (Some((block, _)), Some(_)) = (found, kept) {
             writer.observed(Death::Reuses(object, block));
         }
-        let (number, block) = (kind.number, found.map(|(block, _)| block));
+        let block = found.map(|(block, _)| block);
         let place = self.add_known(address, Live { object, of, block });
         self.known(place).of = Some(number);
         self.settle_at(address, place);

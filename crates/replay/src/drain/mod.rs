@@ -389,8 +389,8 @@ mod tests {
             object(ObjectEvent::TypeFlags(0)),
             name(b"x\0\0\0\0\0"),
             name(b"x\0\0\0\0\0"),
-            object(ObjectEvent::Born(base + 48)),
-            object(ObjectEvent::OfType(16)),
+            object(ObjectEvent::TypePlace { of: 16, place: 1 }),
+            object(ObjectEvent::Born { object: base + 48, of: 1 }),
             Event::Release { domain: Obj, address: base + 96 },
             Event::ArenaReleased { base, size },
         ]);

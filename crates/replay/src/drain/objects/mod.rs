@@ -68,11 +68,12 @@ pub(super) struct Objects {
     /// Each inside of the one before.
     open: Vec<Open>,
     references: References,
-    born: Option<u64>,
     dying: Option<Dying>,
-    /// What that refers to.
-    edges: Vec<(u64, ReferentCount)>,
-    /// The same as it is written.
+    /// What that refers to: addresses and counts, or how many immortal ones.
+    edges: Vec<(u64, Option<ReferentCount>)>,
+    /// Which references to what dies are given up, the last first: kept for its room.
+    given_up: Vec<u32>,
+    /// What dies, as it is written.
     told: Beginning,
     /// Objects that are being resized.
     moving: Vec<Place>,
@@ -228,11 +229,16 @@ impl Objects {
         addresses: &mut Addresses,
         writer: &mut Writer<W>,
     ) -> Result<(), trace::Error> {
-        if !matches!(event, ObjectEvent::Dies(_) | ObjectEvent::Ended(_)) {
+        if let ObjectEvent::Edge { referent, count, is_last } = event {
+            self.edges.push((referent, Some(count)));
+            self.is_told(is_last);
+            return Ok(());
+        }
+        if !matches!(event, ObjectEvent::Dies { .. } | ObjectEvent::Ended(_)) {
             self.last = None;
         }
         match event {
-            ObjectEvent::Edge { .. } => {}
+            ObjectEvent::Immortals { .. } => {}
             // Nothing happened inside.
             ObjectEvent::Ended(address) => {
                 if let Some(dying) = self.dying.take_if(|dying| dying.is_told && dying.address == address) {
@@ -243,20 +249,15 @@ impl Objects {
             _ => self.go_on(writer)?,
         }
         match event {
-            ObjectEvent::Born(address) => self.born = Some(address),
-            ObjectEvent::OfType(of) => {
-                if let Some(address) = self.born.take() {
-                    self.born(address, of, addresses, writer)?;
-                }
+            ObjectEvent::Born { object, of } => self.born(object, of, addresses, writer)?,
+            ObjectEvent::TypePlace { of, place } => self.census.put_in_place(of, place),
+            ObjectEvent::Dies { object, is_last } => {
+                self.dies(object, writer)?;
+                self.is_told(is_last);
             }
-            ObjectEvent::Dies(address) => self.dies(address, writer)?,
-            ObjectEvent::Edge { referent, count } => {
-                self.edges.push((referent, count));
-            }
-            ObjectEvent::EdgesEnd => {
-                if let Some(dying) = &mut self.dying {
-                    dying.is_told = true;
-                }
+            ObjectEvent::Immortals { times, is_last } => {
+                self.edges.push((times.into(), None));
+                self.is_told(is_last);
             }
             ObjectEvent::Ended(address) => self.ended(address),
             ObjectEvent::Moves(address) => self.moving.extend(self.census.leave(address)),
@@ -273,10 +274,18 @@ impl Objects {
         Ok(())
     }
 
+    /// What the object refers to that dies is told, if that was the last of it.
+    #[inline]
+    fn is_told(&mut self, is_last: bool) {
+        if let Some(dying) = &mut self.dying {
+            dying.is_told |= is_last;
+        }
+    }
+
     fn born<W: Write>(
         &mut self,
         address: u64,
-        of: u64,
+        of: u16,
         addresses: &mut Addresses,
         writer: &mut Writer<W>,
     ) -> Result<(), trace::Error> {
@@ -290,9 +299,7 @@ impl Objects {
             self.census.settle_at(address, moving);
             return Ok(());
         }
-        if !self.census.types.contains_key(&of) {
-            return Ok(());
-        }
+        let Some(of) = self.census.in_place(of) else { return Ok(()) };
         // Whoever had this memory is dead, whatever is told.
         if let Some(owner) = self.open.iter().position(|open| block.is_some() && open.live.block == block) {
             self.finish_down_to(owner, writer);
@@ -340,9 +347,10 @@ impl Objects {
         }
         // All references to it are given up here.
         if let Some(open) = self.open.last().filter(|open| is_explained && !is_last && !open.has_order) {
-            for at in self.references.places(open.references.clone(), place) {
-                writer.gives(at);
-            }
+            let range = open.references.clone();
+            self.given_up.clear();
+            self.given_up.extend(self.references.places(range, place, &mut self.census));
+            self.given_up.iter().rev().for_each(|at| writer.gives(*at));
         }
         self.dying = Some(Dying { address, place, live, is_explained, is_told: false });
         Ok(())
@@ -379,9 +387,11 @@ impl Objects {
         let edges = &self.edges;
         let times = |address: u64| edges.iter().filter(|edge| edge.0 == address).count();
         // Somebody should have died.
-        let loses = |edge: &(u64, ReferentCount)| match edge.1 {
-            ReferentCount::Exactly(1) => true,
-            ReferentCount::Exactly(count) if edges.len() <= FEW && usize::from(count) <= edges.len() => {
+        let loses = |edge: &(u64, Option<ReferentCount>)| match edge.1 {
+            Some(ReferentCount::Exactly(1)) => true,
+            Some(ReferentCount::Exactly(count))
+                if edges.len() <= FEW && usize::from(count) <= edges.len() =>
+            {
                 times(edge.0) >= usize::from(count)
             }
             _ => false,
@@ -415,9 +425,18 @@ impl Objects {
         self.told.clear();
         let start = self.references.end();
         for at in 0..self.edges.len() {
-            let (address, count) = self.edges[at];
-            let edge = self.refers_to(address, count, writer);
-            self.told.edges.push(edge);
+            match self.edges[at] {
+                (times, None) => {
+                    for _ in 0..times {
+                        self.told.edges.push(Edge { referent: None, count: None });
+                        self.references.push(None, &mut self.census);
+                    }
+                }
+                (address, Some(count)) => {
+                    let edge = self.refers_to(address, count, writer);
+                    self.told.edges.push(edge);
+                }
+            }
         }
         let references = start..self.references.end();
         if is_put_off {
@@ -450,7 +469,7 @@ impl Objects {
     /// One more reference of the death that begins.
     #[inline]
     fn refers_to<W: Write>(&mut self, address: u64, count: ReferentCount, writer: &mut Writer<W>) -> Edge {
-        if count == ReferentCount::Immortal || self.is_reviving(address) {
+        if self.is_reviving(address) {
             self.references.push(None, &mut self.census);
             return Edge { referent: None, count: None };
         }

@@ -75,10 +75,15 @@ impl References {
         times - forgotten
     }
 
-    /// Where among a death's references those to something are.
-    pub(super) fn places(&self, range: Range<usize>, to: Place) -> impl Iterator<Item = u32> {
-        let all = self.all.get(range).unwrap_or_default();
-        (0..).zip(all).filter(move |(_, one)| one.to == Some(to) && !one.is_gone).map(|(at, _)| at)
+    /// Where among a death's references those to something are; the last first.
+    pub(super) fn places(
+        &self,
+        range: Range<usize>,
+        to: Place,
+        census: &mut Census,
+    ) -> impl Iterator<Item = u32> {
+        let start = range.start;
+        self.of(range, census.known(to).last).map(move |at| u32::try_from(at - start).unwrap_or(u32::MAX))
     }
 
     /// Takes out those from a place on, of the innermost death; `given_up` is told what each led to that was not given up
