@@ -8,6 +8,7 @@ mod allocator;
 mod census;
 mod counts;
 mod objects;
+mod pages;
 mod told;
 
 use std::fmt;
@@ -327,7 +328,7 @@ impl<W: Write> Recording<W> {
                 // What is told of objects may end a frame, and nothing of them happens inside of a call that gives an
                 // arena back.
                 self.settle_released(None);
-                self.objects.push(event, &self.addresses, &mut self.writer)?;
+                self.objects.push(event, &mut self.addresses, &mut self.writer)?;
             }
             Event::Mark { code } => {
                 self.settle_released(None);

@@ -21,7 +21,7 @@ use crate::free_lists::has_sizes;
 use open::{Context, Dying, GivenUp, Open};
 
 /// What is known of objects.
-#[derive(Clone, Debug, Default)]
+#[derive(Default)]
 pub(super) struct Counts {
     census: Census,
     /// Objects whose deaths are going on, in whichever thread.
@@ -96,7 +96,7 @@ impl Counts {
             return Ok(false);
         };
         // It was never deallocated.
-        let Some(live) = self.census.dies(object) else { return Ok(false) };
+        let Some(live) = self.census.is_gone(object) else { return Ok(false) };
         self.put(Step::Dies(live.object), writer)?;
         self.tell_steps(writer);
         writer.begins(live.object, &Beginning::default())?;
@@ -127,7 +127,7 @@ impl Counts {
         writer.ends(fate);
         writer.observed(Death::Ends(open.live.object, fate));
         let is_its = self.dying.get(&open.address) == Some(&open.live.object);
-        if is_its && fate == Fate::Released && self.census.live.contains_key(&open.address) {
+        if is_its && fate == Fate::Released && self.census.live(open.address).is_some() {
             self.dying.remove(&open.address);
         }
     }
@@ -197,7 +197,7 @@ impl Counts {
         if let Some(told) = self.told.take() {
             match (next, told.live) {
                 (Some(ObjectEvent::Deposited(address)), Some(live)) if address == told.address => {
-                    self.census.live.insert(address, live);
+                    self.census.settle(address, live);
                 }
                 // Whose count is written as not 0 when its finalizer has run lives on.
                 (Some(ObjectEvent::Set(address)), None) if address == told.address && self.value != 0 => {}
@@ -238,7 +238,7 @@ impl Counts {
     /// The object at this address, if changes of its count are to be told: static objects never die, and what a dealloc
     /// does to its own object means nothing.
     fn counted(&mut self, address: u64) -> Option<Object> {
-        if let Some(live) = self.census.live.get(&address) {
+        if let Some(live) = self.census.live(address) {
             return Some(live.object);
         }
         let object = self.dying.get(&address).copied()?;
@@ -249,7 +249,7 @@ impl Counts {
     pub(super) fn push<W: Write>(
         &mut self,
         event: ObjectEvent,
-        addresses: &Addresses,
+        addresses: &mut Addresses,
         writer: &mut Writer<W>,
     ) -> Result<(), trace::Error> {
         self.settle(Some(event), writer)?;
@@ -333,8 +333,8 @@ impl Counts {
                 self.contexts().pop();
             }
             ObjectEvent::Resized(address) => {
-                if let Some(live) = self.census.live.remove(&value) {
-                    self.census.live.insert(address, live);
+                if let Some(place) = self.census.leave(value) {
+                    self.census.settle_at(address, place);
                 }
             }
             ObjectEvent::Thread(thread) => self.switch(thread, writer)?,
@@ -380,9 +380,10 @@ impl Counts {
         let Some(mut dying) = self.being_told.take() else { return Ok(()) };
         dying.of = of;
         if dying.begins {
-            self.retype(self.census.live.get(&dying.address).copied(), of, writer)?;
+            let known = self.census.live(dying.address);
+            self.retype(known, of, writer)?;
             self.write(None, writer)?;
-            let live = self.census.dies(dying.address);
+            let live = self.census.is_gone(dying.address);
             // It is deallocated without having been born: nothing is known of it.
             let live = live.unwrap_or_else(|| Live { object: writer.stranger(), of: 0, block: None });
             dying.live = Some(Live { of, ..live });
@@ -492,8 +493,11 @@ impl Counts {
 
     fn named<W: Write>(&mut self, address: u64, writer: &mut Writer<W>) -> Object {
         match self.dying.get(&address) {
-            Some(&object) if !self.census.live.contains_key(&address) => object,
-            _ => self.census.referent(address, writer),
+            Some(&object) if self.census.live(address).is_none() => object,
+            _ => {
+                let place = self.census.referent(address, writer);
+                self.census.known(place).live.object
+            }
         }
     }
 
@@ -519,7 +523,7 @@ impl Counts {
                     self.dying.remove(&open.address);
                 }
                 if open.is_revived {
-                    self.census.live.insert(open.address, open.live);
+                    self.census.settle(open.address, open.live);
                 }
             }
             if found {
@@ -529,7 +533,7 @@ impl Counts {
     }
 
     fn deposited<W: Write>(&mut self, address: u64, writer: &mut Writer<W>) {
-        let Some(object) = self.census.live.get(&address).map(|live| live.object) else { return };
+        let Some(object) = self.census.live(address).map(|live| live.object) else { return };
         self.tell_steps(writer);
         if self.gives_deposits {
             writer.trashcan(false);

@@ -5,18 +5,21 @@
 //! run inside of a death (a finalizer, or an object was born there), the counts that are known are those no more, and
 //! what dies after that in any of the deaths that are going on is told.
 
-use std::io::Write;
+mod references;
 
-use hashbrown::HashMap;
+use std::io::Write;
+use std::ops::Range;
+
 use rc::Part;
 use record::{ObjectEvent, ReferentCount};
-use trace::{Beginning, Block, Death, Edge, Fate, Object, Step, Writer};
+use trace::{Beginning, Block, Death, Edge, Fate, Step, Writer};
 
 use super::addresses::Addresses;
-use super::census::{Census, Live};
+use super::census::{Census, Live, Place};
 use crate::kinds::{Finalizes, Order};
+use references::References;
 
-/// Up to so many references are looked through one by one.
+/// Of so many references it is looked whether they are all that there are to the same object.
 const FEW: usize = 16;
 /// From so many deaths inside of each other on, one in which nothing happens is taken for one that was put off.
 const DEEP: usize = 4096;
@@ -25,12 +28,11 @@ const DEEP: usize = 4096;
 #[derive(Clone, Debug)]
 struct Open {
     address: u64,
-    /// The address of its type.
-    of: u64,
-    object: Object,
-    block: Option<Block>,
-    /// Addresses of what it referred to, with how often, if those are many; else in order.
-    referents: Referents,
+    /// What is known of it, unless it dies again.
+    place: Option<Place>,
+    live: Live,
+    /// What it referred to, as far as that is counted.
+    references: Range<usize>,
     /// Steps of the program inside of it, since anything else happened to it.
     steps: u64,
     /// Its end was told, or will not be: it lasts until something happens that cannot be inside.
@@ -47,61 +49,12 @@ struct Open {
     is_put_off: bool,
 }
 
-#[derive(Clone, Debug)]
-struct Referents {
-    addresses: Vec<u64>,
-    /// How often each comes, if they are not few.
-    times: HashMap<u64, u32>,
-}
-
-impl Referents {
-    fn new(addresses: Vec<u64>) -> Self {
-        let mut times = HashMap::new();
-        if addresses.len() > FEW {
-            for address in &addresses {
-                *times.entry(*address).or_insert(0) += 1;
-            }
-        }
-        Self { addresses, times }
-    }
-
-    fn all(&self) -> &[u64] {
-        &self.addresses
-    }
-
-    /// Forgets up to so many references to an address; how many are left to be forgotten elsewhere.
-    fn forget(&mut self, address: u64, times: u32) -> u32 {
-        let before = times.min(self.times(address));
-        let mut left = before;
-        for one in self.addresses.iter_mut().filter(|one| **one == address) {
-            if left == 0 {
-                break;
-            }
-            *one = 0;
-            left -= 1;
-        }
-        if let Some(known) = self.times.get_mut(&address) {
-            *known -= before.min(*known);
-        }
-        times - before
-    }
-
-    /// How often an address comes.
-    fn times(&self, address: u64) -> u32 {
-        if self.addresses.len() <= FEW {
-            let times = self.addresses.iter().filter(|one| **one == address).count();
-            return u32::try_from(times).unwrap_or(u32::MAX);
-        }
-        self.times.get(&address).copied().unwrap_or(0)
-    }
-}
-
 /// A death of which it is being told what it refers to.
 #[derive(Clone, Debug)]
 struct Dying {
     address: u64,
+    place: Place,
     live: Live,
-    edges: Vec<(u64, ReferentCount)>,
     /// By the death on top.
     is_explained: bool,
     /// That is complete.
@@ -109,17 +62,20 @@ struct Dying {
 }
 
 /// What is known of objects.
-#[derive(Clone, Debug, Default)]
+#[derive(Default)]
 pub(super) struct Objects {
     census: Census,
     /// Each inside of the one before.
     open: Vec<Open>,
-    /// Of what the deaths that are going on refer to: how many references there are, as far as can be known.
-    counts: HashMap<u64, u32>,
+    references: References,
     born: Option<u64>,
     dying: Option<Dying>,
+    /// What that refers to.
+    edges: Vec<(u64, ReferentCount)>,
+    /// The same as it is written.
+    told: Beginning,
     /// Objects that are being resized.
-    moving: Vec<Live>,
+    moving: Vec<Place>,
     /// The type of the object whose memory was released just now, if that gave up the last reference to it.
     last: Option<u64>,
     is_unnested: bool,
@@ -158,7 +114,7 @@ impl Objects {
         writer: &mut Writer<W>,
     ) -> Result<bool, trace::Error> {
         self.go_on(writer)?;
-        if self.open.iter().rev().any(|open| open.block == Some(block)) {
+        if self.open.iter().rev().any(|open| open.live.block == Some(block)) {
             return Ok(true);
         }
         let Some(object) = self.census.in_block(block, address) else {
@@ -175,7 +131,7 @@ impl Objects {
     /// The block of an object that has just died was released.
     pub(super) fn released<W: Write>(&mut self, block: Block, writer: &mut Writer<W>) {
         while let Some(open) = self.open.pop() {
-            let is_it = open.block == Some(block);
+            let is_it = open.live.block == Some(block);
             self.finish(open, if is_it { Fate::Released } else { Fate::Kept }, writer);
             if is_it {
                 break;
@@ -220,27 +176,28 @@ impl Objects {
         let open = Open { is_stale: open.is_stale || is_left, ..open };
         self.reviving -= usize::from(open.revives);
         writer.ends(fate);
-        writer.observed(Death::Ends(open.object, fate));
+        writer.observed(Death::Ends(open.live.object, fate));
         // Whose memory is neither released nor kept for others lives on.
-        if (open.revives || open.is_put_off) && fate == Fate::Kept {
-            let Open { address, object, of, block, .. } = open;
-            self.census.live.insert(address, Live { object, of, block });
+        let lives_on = (open.revives || open.is_put_off) && fate == Fate::Kept;
+        match open.place {
+            Some(place) if lives_on => self.census.settle_at(open.address, place),
+            Some(place) => self.census.is_over(place),
+            None => {}
         }
-        if open.is_put_off {
-            return;
-        }
-        if !open.has_order {
-            for address in open.referents.all() {
-                self.counts.remove(address);
-            }
-        } else if !open.is_stale {
-            for address in open.referents.all() {
-                if let Some(count) = self.counts.get_mut(address) {
-                    *count = count.saturating_sub(1);
+        let start = open.references.start;
+        if open.is_put_off || (open.has_order && open.is_stale) {
+            self.references.end_at(start, &mut self.census, |_| {});
+        } else if open.has_order {
+            let mut left = None;
+            self.references.end_at(start, &mut self.census, |known| {
+                known.count = known.count.map(|count| count.saturating_sub(1));
+                if known.address == open.live.of {
+                    left = known.count;
                 }
-            }
-            let is_last = open.referents.times(open.of) > 0 && self.counts.get(&open.of) == Some(&0);
-            self.last = is_last.then_some(open.of);
+            });
+            self.last = (left == Some(0)).then_some(open.live.of);
+        } else {
+            self.references.end_at(start, &mut self.census, |known| known.count = None);
         }
     }
 
@@ -268,7 +225,7 @@ impl Objects {
     pub(super) fn push<W: Write>(
         &mut self,
         event: ObjectEvent,
-        addresses: &Addresses,
+        addresses: &mut Addresses,
         writer: &mut Writer<W>,
     ) -> Result<(), trace::Error> {
         if !matches!(event, ObjectEvent::Dies(_) | ObjectEvent::Ended(_)) {
@@ -294,9 +251,7 @@ impl Objects {
             }
             ObjectEvent::Dies(address) => self.dies(address, writer)?,
             ObjectEvent::Edge { referent, count } => {
-                if let Some(dying) = &mut self.dying {
-                    dying.edges.push((referent, count));
-                }
+                self.edges.push((referent, count));
             }
             ObjectEvent::EdgesEnd => {
                 if let Some(dying) = &mut self.dying {
@@ -304,7 +259,7 @@ impl Objects {
                 }
             }
             ObjectEvent::Ended(address) => self.ended(address),
-            ObjectEvent::Moves(address) => self.moving.extend(self.census.live.remove(&address)),
+            ObjectEvent::Moves(address) => self.moving.extend(self.census.leave(address)),
             ObjectEvent::Unnested => self.is_unnested = true,
             ObjectEvent::Lost => self.is_lost = true,
             event => {
@@ -322,25 +277,29 @@ impl Objects {
         &mut self,
         address: u64,
         of: u64,
-        addresses: &Addresses,
+        addresses: &mut Addresses,
         writer: &mut Writer<W>,
     ) -> Result<(), trace::Error> {
         let found = Census::block_at(address, addresses);
         let block = found.map(|(block, _)| block);
-        if let Some(moved) = self.moving.pop_if(|moving| block.is_some() && moving.block == block) {
-            self.census.live.insert(address, moved);
+        if let Some(moving) = self.moving.last().copied()
+            && block.is_some()
+            && self.census.known(moving).live.block == block
+        {
+            self.moving.pop();
+            self.census.settle_at(address, moving);
             return Ok(());
         }
         if !self.census.types.contains_key(&of) {
             return Ok(());
         }
         // Whoever had this memory is dead, whatever is told.
-        if let Some(owner) = self.open.iter().position(|open| block.is_some() && open.block == block) {
+        if let Some(owner) = self.open.iter().position(|open| block.is_some() && open.live.block == block) {
             self.finish_down_to(owner, writer);
         }
         self.leave(writer);
         // One whose death was put off is over, too, and its memory was kept.
-        if self.census.live.get(&address).is_some_and(|live| live.block == block) {
+        if self.census.live(address).is_some_and(|live| live.block == block) {
             self.dies(address, writer)?;
             if let Some(dying) = self.dying.take() {
                 self.begins(dying, false, writer)?;
@@ -353,9 +312,11 @@ impl Objects {
     }
 
     fn dies<W: Write>(&mut self, address: u64, writer: &mut Writer<W>) -> Result<(), trace::Error> {
+        self.edges.clear();
         let again = self.dies_again(address);
         let is_again = again.is_some();
-        let Some(live) = again.or_else(|| self.census.dies(address)) else { return Ok(()) };
+        let Some(place) = again.or_else(|| self.census.dies(address)) else { return Ok(()) };
+        let live = self.census.known(place).live;
         // The innermost death that explains it, if everything inside of that is over.
         let mut inner = self.open.len();
         let is_last = self.last.take_if(|last| *last == address).is_some();
@@ -363,7 +324,7 @@ impl Objects {
         while let Some(open) =
             inner.checked_sub(1).and_then(|inner| self.open.get(inner)).filter(|_| !is_explained)
         {
-            is_explained = !is_again && self.explains(open, address);
+            is_explained = !is_again && explains(open, place, &self.references, &mut self.census);
             if is_explained || !open.is_over || open.is_released {
                 break;
             }
@@ -379,26 +340,28 @@ impl Objects {
         }
         // All references to it are given up here.
         if let Some(open) = self.open.last().filter(|open| is_explained && !is_last && !open.has_order) {
-            for (at, _) in (0..).zip(open.referents.all()).filter(|(_, one)| **one == address) {
+            for at in self.references.places(open.references.clone(), place) {
                 writer.gives(at);
             }
         }
-        self.dying = Some(Dying { address, live, edges: Vec::new(), is_explained, is_told: false });
+        self.dying = Some(Dying { address, place, live, is_explained, is_told: false });
         Ok(())
     }
 
     /// If a death of what is at this address is going on: it was brought back to life in that, and now dies for good, inside
     /// of something that died inside.
-    fn dies_again(&mut self, address: u64) -> Option<Live> {
+    fn dies_again(&mut self, address: u64) -> Option<Place> {
         if self.reviving == 0 {
             return None;
         }
         let open = self.open.iter_mut().rev().find(|open| open.address == address && open.revives)?;
+        let place = open.place.take()?;
         open.revives = false;
         open.is_over = true;
         open.is_released = false;
         self.reviving -= 1;
-        Some(Live { object: open.object, of: open.of, block: open.block.take() })
+        self.census.known(place).live.block = open.live.block.take();
+        Some(place)
     }
 
     /// Is it going on, and may be brought back to life?
@@ -407,19 +370,23 @@ impl Objects {
     }
 
     /// Nothing happened between the beginning and the end of a death: was it put off?
-    fn is_put_off(&self, dying: &Dying) -> bool {
-        let kind = self.census.kind_of(dying.live.of);
+    fn is_put_off(&mut self, dying: &Dying) -> bool {
+        let of = self.census.known(dying.place).of;
+        let kind = self.census.kind(of);
         if kind.part == Part::None || kind.order == Order::Given {
             return false;
         }
-        let times = |address: u64| dying.edges.iter().filter(|edge| edge.0 == address).count();
+        let edges = &self.edges;
+        let times = |address: u64| edges.iter().filter(|edge| edge.0 == address).count();
         // Somebody should have died.
         let loses = |edge: &(u64, ReferentCount)| match edge.1 {
             ReferentCount::Exactly(1) => true,
-            ReferentCount::Exactly(count) if dying.edges.len() <= FEW => times(edge.0) >= usize::from(count),
+            ReferentCount::Exactly(count) if edges.len() <= FEW && usize::from(count) <= edges.len() => {
+                times(edge.0) >= usize::from(count)
+            }
             _ => false,
         };
-        self.open.len() >= DEEP || dying.edges.iter().any(loses)
+        self.open.len() >= DEEP || edges.iter().any(loses)
     }
 
     /// The death of which it was told begins.
@@ -430,75 +397,87 @@ impl Objects {
         }
     }
 
-    /// Whether a death says that what is at this address loses its last reference by it.
-    fn explains(&self, open: &Open, address: u64) -> bool {
-        let times = if open.is_stale || open.is_put_off { 0 } else { open.referents.times(address) };
-        times > 0 && self.counts.get(&address).is_some_and(|count| *count <= times)
-    }
-
     fn begins<W: Write>(
         &mut self,
         dying: Dying,
         is_put_off: bool,
         writer: &mut Writer<W>,
     ) -> Result<(), trace::Error> {
-        let Dying { address: own, live, edges, is_explained, .. } = dying;
-        let kind = self.census.kind_of(live.of);
-        let edges = if kind.borrows { Vec::new() } else { edges };
-        if self.open.is_empty() {
-            self.counts.clear();
+        let Dying { address: own, place, live, is_explained, .. } = dying;
+        let of = self.census.known(place).of;
+        let kind = self.census.kind(of);
+        let (keeps, revives, has_order) =
+            (kind.keeps, kind.revives && !is_put_off, kind.order == Order::Same);
+        let finalizes = kind.finalizes != Finalizes::Never;
+        if kind.borrows {
+            self.edges.clear();
         }
-        let mut told = Vec::with_capacity(edges.len());
-        for (address, count) in &edges {
-            told.push(match count {
-                ReferentCount::Immortal => Edge { referent: None, count: None },
-                _ if self.is_reviving(*address) => Edge { referent: None, count: None },
-                ReferentCount::Many => {
-                    Edge { referent: Some(self.census.referent(*address, writer)), count: None }
-                }
-                ReferentCount::Exactly(count) => {
-                    let before = self.counts.insert(*address, u32::from(*count));
-                    // Fewer than were known: the deaths around this one have given up as many already.
-                    let mut gone = before.unwrap_or(0).saturating_sub(u32::from(*count));
-                    for open in self.open.iter_mut().rev() {
-                        if gone == 0 {
-                            break;
-                        }
-                        gone = open.referents.forget(*address, gone);
-                    }
-                    Edge {
-                        referent: Some(self.census.referent(*address, writer)),
-                        count: Some(u32::from(*count)),
-                    }
-                }
-            });
+        self.told.clear();
+        let start = self.references.end();
+        for at in 0..self.edges.len() {
+            let (address, count) = self.edges[at];
+            let edge = self.refers_to(address, count, writer);
+            self.told.edges.push(edge);
         }
+        let references = start..self.references.end();
         if is_put_off {
             writer.trashcan(false);
         }
-        writer.begins(live.object, &Beginning { edges: told, weak: Vec::new() })?;
+        writer.begins(live.object, &self.told)?;
         if is_explained {
             writer.observed(Death::Begins(live.object));
         }
         self.open.push(Open {
             address: own,
-            of: live.of,
-            object: live.object,
-            block: live.block,
-            referents: Referents::new(edges.into_iter().map(|(address, _)| address).collect()),
+            place: Some(place),
+            live,
+            references,
             steps: 0,
             is_over: std::mem::take(&mut self.is_unnested),
-            is_released: live.block.is_some() && !kind.keeps && !kind.revives && !is_put_off,
+            is_released: live.block.is_some() && !keeps && !revives && !is_put_off,
             is_stale: false,
-            has_order: kind.order == Order::Same,
-            revives: kind.revives && !is_put_off,
+            has_order,
+            revives,
             is_put_off,
         });
-        self.reviving += usize::from(kind.revives && !is_put_off);
-        if kind.finalizes != Finalizes::Never && !is_put_off {
+        self.reviving += usize::from(revives);
+        if finalizes && !is_put_off {
             self.make_stale();
         }
         Ok(())
+    }
+
+    /// One more reference of the death that begins.
+    #[inline]
+    fn refers_to<W: Write>(&mut self, address: u64, count: ReferentCount, writer: &mut Writer<W>) -> Edge {
+        if count == ReferentCount::Immortal || self.is_reviving(address) {
+            self.references.push(None, &mut self.census);
+            return Edge { referent: None, count: None };
+        }
+        let place = self.census.referent(address, writer);
+        let known = self.census.known(place);
+        let referent = Some(known.live.object);
+        let ReferentCount::Exactly(count) = count else {
+            self.references.push(Some(place), &mut self.census);
+            return Edge { referent, count: None };
+        };
+        let count = u32::from(count);
+        let before = known.count.replace(count);
+        if before > Some(count) {
+            self.forget(place, before.unwrap_or(0) - count);
+        }
+        self.references.push(Some(place), &mut self.census);
+        Edge { referent, count: Some(count) }
+    }
+
+    /// Fewer references than were known: the deaths that are going on have given up as many already.
+    fn forget(&mut self, place: Place, mut gone: u32) {
+        for open in self.open.iter().rev() {
+            if gone == 0 {
+                break;
+            }
+            gone = self.references.forget(open.references.clone(), place, gone, &mut self.census);
+        }
     }
 
     /// The end of a death was told. (It may be known already, by the release of the object's block.)
@@ -507,4 +486,13 @@ impl Objects {
             open.is_over = true;
         }
     }
+}
+
+/// Whether a death says that something loses its last reference by it.
+fn explains(open: &Open, place: Place, references: &References, census: &mut Census) -> bool {
+    if open.is_stale || open.is_put_off {
+        return false;
+    }
+    let times = references.times(open.references.clone(), place, census);
+    times > 0 && census.known(place).count.is_some_and(|count| count <= times)
 }
