@@ -14,6 +14,7 @@ use core::ffi::{c_int, c_void};
 use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 
 use super::counts;
+use super::deposits;
 use super::methods;
 use super::objects;
 use super::producer::Producer;
@@ -140,9 +141,9 @@ fn below() -> usize {
     core::ptr::from_ref(&here).addr()
 }
 
-/// A word of the stack, which is not ours.
+/// A word of the interpreter's, which is not ours.
 #[inline(always)]
-fn word(address: usize) -> *const usize {
+pub fn word(address: usize) -> *const usize {
     core::ptr::with_exposed_provenance(address)
 }
 
@@ -153,6 +154,7 @@ pub fn settle(producer: &Producer) {
         return counts::attend(producer);
     }
     if producer.open.load(Relaxed) != 0 {
+        deposits::look(producer, 0);
         close(producer, below(), thread());
     }
 }
@@ -187,7 +189,10 @@ fn close(producer: &Producer, stack: usize, thread: usize) {
 /// The tracer was called just now, so that its caller's frame is there.
 pub unsafe fn enter(producer: &Producer, object: *mut c_void, stack: usize, frame: usize) {
     // SAFETY: the caller's promise.
-    let (place, returns) = match follows(unsafe { word(stack).read() }) {
+    let follows = follows(unsafe { word(stack).read() });
+    let is_taken = matches!(follows, Return::To(address) if deposits::is_taking(address));
+    deposits::look(producer, if is_taken { object.addr() } else { 0 });
+    let (place, returns) = match follows {
         // The stack pointer is above the tracer's return address.
         Return::To(address) => (stack, address),
         Return::Above(bytes) => {
