@@ -10,6 +10,7 @@
 mod arena;
 mod board;
 mod counts;
+mod deposits;
 mod environment;
 mod exec;
 mod family;

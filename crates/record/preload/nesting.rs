@@ -14,6 +14,7 @@ use core::ffi::{c_int, c_void};
 use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 
 use super::counts;
+use super::deposits;
 use super::layout::Object;
 use super::methods;
 use super::objects;
@@ -144,9 +145,9 @@ fn below() -> usize {
     core::ptr::from_ref(&here).addr()
 }
 
-/// A word of the stack, which is not ours.
+/// A word of the interpreter's, which is not ours.
 #[inline(always)]
-fn word(address: usize) -> *const usize {
+pub fn word(address: usize) -> *const usize {
     core::ptr::with_exposed_provenance(address)
 }
 
@@ -157,6 +158,7 @@ pub fn settle(producer: &Producer) {
         return counts::attend(producer);
     }
     if producer.open.load(Relaxed) != 0 {
+        deposits::look(producer, 0);
         close(producer, below(), thread());
     }
 }
@@ -203,7 +205,10 @@ pub fn release(producer: &Producer, block: usize) {
 /// The tracer was called just now, so that its caller's frame is there.
 pub unsafe fn enter(producer: &Producer, object: Object, offset: usize, stack: usize, frame: usize) {
     // SAFETY: the caller's promise.
-    let (place, returns) = match follows(unsafe { word(stack).read() }) {
+    let follows = follows(unsafe { word(stack).read() });
+    let is_taken = matches!(follows, Return::To(address) if deposits::is_taking(address));
+    deposits::look(producer, if is_taken { object.0.addr() } else { 0 });
+    let (place, returns) = match follows {
         // The stack pointer is above the tracer's return address.
         Return::To(address) => (stack, address),
         Return::Above(bytes) => {

@@ -8,6 +8,7 @@ use core::ffi::{c_int, c_void};
 use core::ptr::null_mut;
 use core::sync::atomic::{AtomicPtr, Ordering::Relaxed};
 
+use super::deposits;
 use super::interpreter::find;
 use super::layout::{self, Object, SIZE, is_type, minor, number};
 use super::nesting;
@@ -57,7 +58,10 @@ pub unsafe fn install(version: &[u8], producer: *mut Producer) -> bool {
         return false;
     }
     let set = find(c"PyRefTracer_SetTracer");
-    let is_known = !set.is_null() && know(version) && nesting::begin(set, minor(version) >= 14);
+    let is_known = !set.is_null()
+        && know(version)
+        && nesting::begin(set, minor(version) >= 14)
+        && deposits::begin(minor(version));
     // SAFETY: the function of this name has this type; it may be called before the interpreter is initialised.
     let set = unsafe { core::mem::transmute::<*mut c_void, SetTracer>(set) };
     if !is_known {

@@ -101,10 +101,15 @@ pub unsafe fn tell(telling: &mut Telling<'_>, object: Object, of: Object) {
         {
             match inline(object, of) {
                 Some((dictionary, values)) => {
-                    let mut seen = 0_usize;
+                    let mut seen = Seen { referents: 0, dictionary, is_told: false };
                     traverse(object.0, count_one, (&raw mut seen).cast());
+                    // From 3.14 on it tells of the dictionary.
+                    if seen.is_told {
+                        traverse(object.0, visit, owner);
+                        return;
+                    }
                     // The values are the last that are told, but for the type.
-                    let end = seen.saturating_sub(1);
+                    let end = seen.referents.saturating_sub(1);
                     let values = end.saturating_sub(values)..end;
                     let mut without = Without { owner, values, at: 0, dictionary };
                     traverse(object.0, visit_without, (&raw mut without).cast());
@@ -152,9 +157,18 @@ struct Without {
     dictionary: *mut c_void,
 }
 
-unsafe extern "C" fn count_one(_referent: *mut c_void, seen: *mut c_void) -> c_int {
+/// How much is told of an object, and whether its dictionary is.
+struct Seen {
+    referents: usize,
+    dictionary: *mut c_void,
+    is_told: bool,
+}
+
+unsafe extern "C" fn count_one(referent: *mut c_void, seen: *mut c_void) -> c_int {
     // SAFETY: what `tell` passed on.
-    unsafe { *seen.cast::<usize>() += 1 };
+    let seen = unsafe { &mut *seen.cast::<Seen>() };
+    seen.referents += 1;
+    seen.is_told |= referent == seen.dictionary;
     0
 }
 

@@ -88,7 +88,8 @@ pub const VALUE: u64 = 15;
 pub const COUNT_SET: u64 = 16;
 /// A weak reference with a callback, to the object that dies. In the order in which the object has them.
 pub const WEAK: u64 = 17;
-/// The object's death is put off.
+/// The object's death is put off. (This is told of stock interpreters, too, from 3.14 on: when the next event comes, the
+/// last one first.)
 pub const DEPOSITED: u64 = 18;
 /// It is taken out of the trashcan, and dies now.
 pub const TAKEN_UP: u64 = 19;

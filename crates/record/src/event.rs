@@ -153,7 +153,8 @@ pub enum ObjectEvent {
     Set(u64),
     /// A weak reference with a callback to the object that dies, in the order in which that has them.
     Weak(u64),
-    /// The object's deallocation is put off.
+    /// The object's deallocation is put off. (This is told of stock interpreters, too, from 3.14 on: when the next event comes,
+    /// the last one first.)
     Deposited(u64),
     /// It is taken out of the trashcan: its deallocation follows.
     TakenUp(u64),

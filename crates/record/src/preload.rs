@@ -14,6 +14,9 @@ mod arena;
 #[path = "../preload/counts.rs"]
 mod counts;
 #[cfg(test)]
+#[path = "../preload/deposits.rs"]
+mod deposits;
+#[cfg(test)]
 #[path = "../preload/environment.rs"]
 mod environment;
 #[cfg(test)]

@@ -5,6 +5,7 @@
 //! run inside of a death (a finalizer, or an object was born there), the counts that are known are those no more, and
 //! what dies after that in any of the deaths that are going on is told.
 
+mod deposits;
 mod references;
 
 use std::io::Write;
@@ -16,7 +17,7 @@ use trace::{Beginning, Block, Death, Edge, Fate, Step, Writer};
 
 use super::addresses::Addresses;
 use super::census::{Census, Live, Place};
-use crate::kinds::{Finalizes, Order};
+use crate::kinds::{Finalizes, Order, minor_version};
 use references::References;
 
 /// Of so many references it is looked whether they are all that there are to the same object.
@@ -80,6 +81,10 @@ pub(super) struct Objects {
     /// The type of the object whose memory was released just now, if that gave up the last reference to it.
     last: Option<u64>,
     is_unnested: bool,
+    /// Objects whose death was put off, as it is told, the last one first.
+    deposited: Vec<u64>,
+    /// Whether that is told.
+    tells_deposits: bool,
     /// How many of the deaths that are going on may bring their objects back to life.
     reviving: usize,
     /// The tracer tells no more.
@@ -89,7 +94,8 @@ pub(super) struct Objects {
 impl Objects {
     /// Of an interpreter of this version.
     pub(super) fn new(version: &str) -> Self {
-        Self { census: Census::new(version), ..Self::default() }
+        let tells_deposits = minor_version(version) >= Some((3, 14));
+        Self { census: Census::new(version), tells_deposits, ..Self::default() }
     }
 
     /// The program made a call of the memory manager, other than to release a block.
@@ -97,6 +103,7 @@ impl Objects {
     /// # Errors
     /// If the trace cannot be written.
     pub(super) fn call<W: Write>(&mut self, writer: &mut Writer<W>) -> Result<(), trace::Error> {
+        self.put_off(writer)?;
         self.go_on(writer)?;
         self.leave(writer);
         self.step();
@@ -114,6 +121,7 @@ impl Objects {
         address: u64,
         writer: &mut Writer<W>,
     ) -> Result<bool, trace::Error> {
+        self.put_off(writer)?;
         self.go_on(writer)?;
         if self.open.iter().rev().any(|open| open.live.block == Some(block)) {
             return Ok(true);
@@ -214,6 +222,7 @@ impl Objects {
     /// # Errors
     /// If the trace cannot be written.
     pub(super) fn end<W: Write>(&mut self, writer: &mut Writer<W>) -> Result<(), trace::Error> {
+        self.put_off(writer)?;
         self.go_on(writer)?;
         self.leave(writer);
         if let Some(open) = self.open.last().filter(|open| open.steps > 0) {
@@ -234,6 +243,11 @@ impl Objects {
             self.is_told(is_last);
             return Ok(());
         }
+        if let ObjectEvent::Deposited(address) = event {
+            self.deposited.push(address);
+            return Ok(());
+        }
+        self.put_off(writer)?;
         if !matches!(event, ObjectEvent::Dies { .. } | ObjectEvent::Ended(_)) {
             self.last = None;
         }
@@ -379,6 +393,9 @@ impl Objects {
 
     /// Nothing happened between the beginning and the end of a death: was it put off?
     fn is_put_off(&mut self, dying: &Dying) -> bool {
+        if self.tells_deposits {
+            return false;
+        }
         let of = self.census.known(dying.place).of;
         let kind = self.census.kind(of);
         if kind.part == Part::None || kind.order == Order::Given {
