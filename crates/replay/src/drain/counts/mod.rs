@@ -278,7 +278,7 @@ impl Counts {
                 let was_kept = found.is_some_and(|(block, _)| self.kept.remove(&block));
                 let Some(of) = self.census.in_place(of) else { return Ok(()) };
                 // Of other types it is not known which block is used again.
-                let list = self.census.kind(Some(of.1)).free_list.filter(|_| was_kept);
+                let list = self.census.kind(Some(of)).free_list.filter(|_| was_kept);
                 let items = list.map(|list| if has_sizes(list) { value } else { 0 });
                 self.census.born(address, of, found, items, writer)?;
             }
@@ -500,7 +500,7 @@ impl Counts {
             Some(&object) if self.census.live(address).is_none() => object,
             _ => {
                 let place = self.census.referent(address, writer);
-                self.census.known(place).live.object
+                self.census.known(place).object
             }
         }
     }

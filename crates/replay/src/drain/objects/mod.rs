@@ -13,10 +13,10 @@ use std::ops::Range;
 
 use rc::Part;
 use record::{ObjectEvent, ReferentCount};
-use trace::{Beginning, Block, Death, Edge, Fate, Step, Writer};
+use trace::{Beginning, Block, Death, Edge, Fate, Object, Step, Writer};
 
 use super::addresses::Addresses;
-use super::census::{Census, Live, Place};
+use super::census::{Census, Place};
 use crate::kinds::{Finalizes, Order, minor_version};
 use references::References;
 
@@ -31,7 +31,10 @@ struct Open {
     address: u64,
     /// What is known of it, unless it dies again.
     place: Option<Place>,
-    live: Live,
+    object: Object,
+    block: Option<Block>,
+    /// Its type, as an object.
+    of: Option<Place>,
     /// What it referred to, as far as that is counted.
     references: Range<usize>,
     /// Steps of the program inside of it, since anything else happened to it.
@@ -55,7 +58,8 @@ struct Open {
 struct Dying {
     address: u64,
     place: Place,
-    live: Live,
+    object: Object,
+    block: Option<Block>,
     /// By the death on top.
     is_explained: bool,
     /// That is complete.
@@ -76,10 +80,12 @@ pub(super) struct Objects {
     given_up: Vec<u32>,
     /// What dies, as it is written.
     told: Beginning,
+    /// An object that refers to nothing and has died with its block.
+    plain: Option<(Object, Place)>,
     /// Objects that are being resized.
     moving: Vec<Place>,
     /// The type of the object whose memory was released just now, if that gave up the last reference to it.
-    last: Option<u64>,
+    last: Option<Place>,
     is_unnested: bool,
     /// Objects whose death was put off, as it is told, the last one first.
     deposited: Vec<u64>,
@@ -122,8 +128,11 @@ impl Objects {
         writer: &mut Writer<W>,
     ) -> Result<bool, trace::Error> {
         self.put_off(writer)?;
+        if self.edges.is_empty() && self.dies_with(block, writer)? {
+            return Ok(true);
+        }
         self.go_on(writer)?;
-        if self.open.iter().rev().any(|open| open.live.block == Some(block)) {
+        if self.open.iter().rev().any(|open| open.block == Some(block)) {
             return Ok(true);
         }
         let Some(object) = self.census.in_block(block, address) else {
@@ -137,10 +146,44 @@ impl Objects {
         Ok(true)
     }
 
+    /// Most deaths are of objects that refer to nothing, and in which nothing happens but that their block is released: if
+    /// the one of which it was told is such, it begins, and is [told to end](Self::released) without being looked at
+    /// in between.
+    #[inline]
+    fn dies_with<W: Write>(&mut self, block: Block, writer: &mut Writer<W>) -> Result<bool, trace::Error> {
+        let Some(Dying { address, place, object, is_explained, .. }) =
+            self.dying.take_if(|dying| dying.is_told && dying.block == Some(block))
+        else {
+            return Ok(false);
+        };
+        let of = self.census.known(place).of();
+        let kind = self.census.kind(of);
+        if kind.order != Order::Same || kind.revives || kind.finalizes != Finalizes::Never {
+            let dying = Dying { address, place, object, block: Some(block), is_explained, is_told: true };
+            self.begins(dying, false, writer)?;
+            return Ok(true);
+        }
+        self.is_unnested = false;
+        self.told.clear();
+        writer.begins(object, &self.told)?;
+        if is_explained {
+            writer.observed(Death::Begins(object));
+        }
+        self.plain = Some((object, place));
+        Ok(true)
+    }
+
     /// The block of an object that has just died was released.
     pub(super) fn released<W: Write>(&mut self, block: Block, writer: &mut Writer<W>) {
+        if let Some((object, place)) = self.plain.take() {
+            writer.ends(Fate::Released);
+            writer.observed(Death::Ends(object, Fate::Released));
+            self.census.is_over(place);
+            self.last = None;
+            return;
+        }
         while let Some(open) = self.open.pop() {
-            let is_it = open.live.block == Some(block);
+            let is_it = open.block == Some(block);
             self.finish(open, if is_it { Fate::Released } else { Fate::Kept }, writer);
             if is_it {
                 break;
@@ -185,7 +228,7 @@ impl Objects {
         let open = Open { is_stale: open.is_stale || is_left, ..open };
         self.reviving -= usize::from(open.revives);
         writer.ends(fate);
-        writer.observed(Death::Ends(open.live.object, fate));
+        writer.observed(Death::Ends(open.object, fate));
         // Whose memory is neither released nor kept for others lives on.
         let lives_on = (open.revives || open.is_put_off) && fate == Fate::Kept;
         match open.place {
@@ -195,18 +238,19 @@ impl Objects {
         }
         let start = open.references.start;
         if open.is_put_off || (open.has_order && open.is_stale) {
-            self.references.end_at(start, &mut self.census, |_| {});
+            self.references.end_at(start, &mut self.census, |_, _| {});
         } else if open.has_order {
             let mut left = None;
-            self.references.end_at(start, &mut self.census, |known| {
-                known.count = known.count.map(|count| count.saturating_sub(1));
-                if known.address == open.live.of {
-                    left = known.count;
+            self.references.end_at(start, &mut self.census, |to, known| {
+                let count = known.count().map(|count| count.saturating_sub(1));
+                known.set_count(count);
+                if open.of == Some(to) {
+                    left = count;
                 }
             });
-            self.last = (left == Some(0)).then_some(open.live.of);
+            self.last = open.of.filter(|_| left == Some(0));
         } else {
-            self.references.end_at(start, &mut self.census, |known| known.count = None);
+            self.references.end_at(start, &mut self.census, |_, known| known.set_count(None));
         }
     }
 
@@ -231,6 +275,41 @@ impl Objects {
         Ok(())
     }
 
+    /// One that the dying object refers to.
+    #[inline]
+    pub(super) fn edge(&mut self, referent: u64, count: ReferentCount, is_last: bool) {
+        self.edges.push((referent, Some(count)));
+        self.is_told(is_last);
+    }
+
+    /// An object is born.
+    pub(super) fn is_born<W: Write>(
+        &mut self,
+        object: u64,
+        of: u16,
+        addresses: &mut Addresses,
+        writer: &mut Writer<W>,
+    ) -> Result<(), trace::Error> {
+        self.put_off(writer)?;
+        self.last = None;
+        self.go_on(writer)?;
+        self.born(object, of, addresses, writer)
+    }
+
+    /// The death of an object begins; that it refers to something is told by what follows, unless this is the last of it.
+    pub(super) fn begins_to_die<W: Write>(
+        &mut self,
+        object: u64,
+        is_last: bool,
+        writer: &mut Writer<W>,
+    ) -> Result<(), trace::Error> {
+        self.put_off(writer)?;
+        self.go_on(writer)?;
+        self.dies(object, writer)?;
+        self.is_told(is_last);
+        Ok(())
+    }
+
     /// Takes what the tracer tells.
     pub(super) fn push<W: Write>(
         &mut self,
@@ -238,11 +317,6 @@ impl Objects {
         addresses: &mut Addresses,
         writer: &mut Writer<W>,
     ) -> Result<(), trace::Error> {
-        if let ObjectEvent::Edge { referent, count, is_last } = event {
-            self.edges.push((referent, Some(count)));
-            self.is_told(is_last);
-            return Ok(());
-        }
         if let ObjectEvent::Deposited(address) = event {
             self.deposited.push(address);
             return Ok(());
@@ -252,7 +326,7 @@ impl Objects {
             self.last = None;
         }
         match event {
-            ObjectEvent::Immortals { .. } => {}
+            ObjectEvent::Edge { .. } | ObjectEvent::Immortals { .. } => {}
             // Nothing happened inside.
             ObjectEvent::Ended(address) => {
                 if let Some(dying) = self.dying.take_if(|dying| dying.is_told && dying.address == address) {
@@ -264,6 +338,7 @@ impl Objects {
         }
         match event {
             ObjectEvent::Born { object, of } => self.born(object, of, addresses, writer)?,
+            ObjectEvent::Edge { referent, count, is_last } => self.edge(referent, count, is_last),
             ObjectEvent::TypePlace { of, place } => self.census.put_in_place(of, place),
             ObjectEvent::Dies { object, is_last } => {
                 self.dies(object, writer)?;
@@ -307,7 +382,7 @@ impl Objects {
         let block = found.map(|(block, _)| block);
         if let Some(moving) = self.moving.last().copied()
             && block.is_some()
-            && self.census.known(moving).live.block == block
+            && self.census.known(moving).block() == block
         {
             self.moving.pop();
             self.census.settle_at(address, moving);
@@ -315,7 +390,7 @@ impl Objects {
         }
         let Some(of) = self.census.in_place(of) else { return Ok(()) };
         // Whoever had this memory is dead, whatever is told.
-        if let Some(owner) = self.open.iter().position(|open| block.is_some() && open.live.block == block) {
+        if let Some(owner) = self.open.iter().position(|open| block.is_some() && open.block == block) {
             self.finish_down_to(owner, writer);
         }
         self.leave(writer);
@@ -337,10 +412,11 @@ impl Objects {
         let again = self.dies_again(address);
         let is_again = again.is_some();
         let Some(place) = again.or_else(|| self.census.dies(address)) else { return Ok(()) };
-        let live = self.census.known(place).live;
+        let known = self.census.known(place);
+        let (object, block) = (known.object, known.block());
         // The innermost death that explains it, if everything inside of that is over.
         let mut inner = self.open.len();
-        let is_last = self.last.take_if(|last| *last == address).is_some();
+        let is_last = self.last.take_if(|last| *last == place).is_some();
         let mut is_explained = is_last;
         while let Some(open) =
             inner.checked_sub(1).and_then(|inner| self.open.get(inner)).filter(|_| !is_explained)
@@ -354,7 +430,7 @@ impl Objects {
         self.finish_down_to(inner, writer);
         if !is_explained {
             self.step();
-            writer.step(Step::Dies(live.object))?;
+            writer.step(Step::Dies(object))?;
         }
         if let Some(open) = self.open.last_mut().filter(|open| open.steps > 0) {
             writer.steps(std::mem::take(&mut open.steps), None);
@@ -366,7 +442,7 @@ impl Objects {
             self.given_up.extend(self.references.places(range, place, &mut self.census));
             self.given_up.iter().rev().for_each(|at| writer.gives(*at));
         }
-        self.dying = Some(Dying { address, place, live, is_explained, is_told: false });
+        self.dying = Some(Dying { address, place, object, block, is_explained, is_told: false });
         Ok(())
     }
 
@@ -382,7 +458,8 @@ impl Objects {
         open.is_over = true;
         open.is_released = false;
         self.reviving -= 1;
-        self.census.known(place).live.block = open.live.block.take();
+        let block = open.block.take();
+        self.census.known(place).set_block(block);
         Some(place)
     }
 
@@ -396,7 +473,7 @@ impl Objects {
         if self.tells_deposits {
             return false;
         }
-        let of = self.census.known(dying.place).of;
+        let of = self.census.known(dying.place).of();
         let kind = self.census.kind(of);
         if kind.part == Part::None || kind.order == Order::Given {
             return false;
@@ -430,8 +507,8 @@ impl Objects {
         is_put_off: bool,
         writer: &mut Writer<W>,
     ) -> Result<(), trace::Error> {
-        let Dying { address: own, place, live, is_explained, .. } = dying;
-        let of = self.census.known(place).of;
+        let Dying { address: own, place, object, block, is_explained, .. } = dying;
+        let of = self.census.known(place).of();
         let kind = self.census.kind(of);
         let (keeps, revives, has_order) =
             (kind.keeps, kind.revives && !is_put_off, kind.order == Order::Same);
@@ -459,18 +536,20 @@ impl Objects {
         if is_put_off {
             writer.trashcan(false);
         }
-        writer.begins(live.object, &self.told)?;
+        writer.begins(object, &self.told)?;
         if is_explained {
-            writer.observed(Death::Begins(live.object));
+            writer.observed(Death::Begins(object));
         }
         self.open.push(Open {
             address: own,
             place: Some(place),
-            live,
+            object,
+            block,
+            of: self.census.place_of_type(of),
             references,
             steps: 0,
             is_over: std::mem::take(&mut self.is_unnested),
-            is_released: live.block.is_some() && !keeps && !revives && !is_put_off,
+            is_released: block.is_some() && !keeps && !revives && !is_put_off,
             is_stale: false,
             has_order,
             revives,
@@ -492,15 +571,16 @@ impl Objects {
         }
         let place = self.census.referent(address, writer);
         let known = self.census.known(place);
-        let referent = Some(known.live.object);
+        let referent = Some(known.object);
         let ReferentCount::Exactly(count) = count else {
             self.references.push(Some(place), &mut self.census);
             return Edge { referent, count: None };
         };
         let count = u32::from(count);
-        let before = known.count.replace(count);
-        if before > Some(count) {
-            self.forget(place, before.unwrap_or(0) - count);
+        let before = known.count().unwrap_or(0);
+        known.set_count(Some(count));
+        if before > count {
+            self.forget(place, before - count);
         }
         self.references.push(Some(place), &mut self.census);
         Edge { referent, count: Some(count) }
@@ -530,5 +610,5 @@ fn explains(open: &Open, place: Place, references: &References, census: &mut Cen
         return false;
     }
     let times = references.times(open.references.clone(), place, census);
-    times > 0 && census.known(place).count.is_some_and(|count| count <= times)
+    times > 0 && census.known(place).count().is_some_and(|count| count <= times)
 }

@@ -89,14 +89,19 @@ impl References {
     /// Takes out those from a place on, of the innermost death; `given_up` is told what each led to that was not given up
     /// before.
     #[inline]
-    pub(super) fn end_at(&mut self, start: usize, census: &mut Census, mut given_up: impl FnMut(&mut Known)) {
+    pub(super) fn end_at(
+        &mut self,
+        start: usize,
+        census: &mut Census,
+        mut given_up: impl FnMut(Place, &mut Known),
+    ) {
         while self.all.len() > start
             && let Some(Reference { to, before, is_gone }) = self.all.pop()
         {
             let Some(to) = to else { continue };
             let known = census.known(to);
             if !is_gone {
-                given_up(known);
+                given_up(to, known);
             }
             known.last = before;
             if before.is_none() {
