@@ -27,6 +27,7 @@ pub const IS_LIST: usize = 1 << 25;
 pub const IS_HEAP_TYPE: usize = 1 << 9;
 pub const HAS_INLINE_VALUES: usize = 1 << 2;
 pub const HAS_MANAGED_DICTIONARY: usize = 1 << 4;
+pub const HAS_MANAGED_WEAK_REFERENCES: usize = 1 << 3;
 /// Where a `PyWeakReference` has its callback, and the next one to the same object.
 pub const CALLBACK: usize = 3;
 pub const NEXT: usize = 6;
@@ -125,6 +126,20 @@ unsafe fn is_called(of: Object, name: &CStr) -> bool {
     let found = unsafe { of.name() };
     // SAFETY: as above; the names of the interpreter's own types are terminated strings.
     !found.is_null() && unsafe { CStr::from_ptr(found) } == name
+}
+
+/// How far behind the beginning of its memory an object of this type lies: behind what the collector has there, and two
+/// pointers in front of that (CPython 3.13 and later).
+///
+/// # Safety
+///
+/// It is a type, and alive.
+pub unsafe fn offset(of: Object) -> usize {
+    const HAS_POINTERS: usize = HAS_MANAGED_DICTIONARY | HAS_MANAGED_WEAK_REFERENCES;
+    // SAFETY: the caller's promise.
+    let flags = unsafe { of.word(FLAGS) };
+    let pieces = usize::from(flags & IS_GC != 0) + usize::from(flags & HAS_POINTERS != 0);
+    pieces * 2 * size_of::<usize>()
 }
 
 pub fn is_type(of: Object) -> bool {

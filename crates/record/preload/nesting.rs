@@ -15,6 +15,7 @@ use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 
 use super::counts;
 use super::deposits;
+use super::layout::Object;
 use super::methods;
 use super::objects;
 use super::producer::Producer;
@@ -29,6 +30,8 @@ const CALLS: usize = 1 << 10;
 /// A deallocation that is going on.
 struct Open {
     object: AtomicUsize,
+    /// Where the memory begins that the object is in: when that is released, the deallocation is over.
+    block: AtomicUsize,
     /// Where on the stack the return address lies.
     place: AtomicUsize,
     returns: AtomicUsize,
@@ -42,6 +45,7 @@ struct Open {
 static OPEN: [Open; DEEPEST] = [const {
     Open {
         object: AtomicUsize::new(0),
+        block: AtomicUsize::new(0),
         place: AtomicUsize::new(0),
         returns: AtomicUsize::new(0),
         frame: AtomicUsize::new(0),
@@ -182,16 +186,28 @@ fn close(producer: &Producer, stack: usize, thread: usize) {
     }
 }
 
-/// A deallocation begins. `stack` is where the tracer's return address lies, `frame` what the frame pointer was.
+/// A block is about to be released, which ends the deallocation of the object in it: nothing else has to tell that.
+#[inline(always)]
+pub fn release(producer: &Producer, block: usize) {
+    let depth = producer.open.load(Relaxed);
+    if let Some(open) = depth.checked_sub(1).and_then(|top| OPEN.get(top))
+        && open.block.load(Relaxed) == block
+    {
+        producer.open.store(depth - 1, Relaxed);
+    }
+}
+
+/// The deallocation of an object begins, which lies `offset` bytes behind the beginning of its memory. `stack` is where the
+/// tracer's return address lies, `frame` what the frame pointer was.
 ///
 /// # Safety
 ///
 /// The tracer was called just now, so that its caller's frame is there.
-pub unsafe fn enter(producer: &Producer, object: *mut c_void, stack: usize, frame: usize) {
+pub unsafe fn enter(producer: &Producer, object: Object, offset: usize, stack: usize, frame: usize) {
     // SAFETY: the caller's promise.
     let follows = follows(unsafe { word(stack).read() });
     let is_taken = matches!(follows, Return::To(address) if deposits::is_taking(address));
-    deposits::look(producer, if is_taken { object.addr() } else { 0 });
+    deposits::look(producer, if is_taken { object.0.addr() } else { 0 });
     let (place, returns) = match follows {
         // The stack pointer is above the tracer's return address.
         Return::To(address) => (stack, address),
@@ -210,7 +226,8 @@ pub unsafe fn enter(producer: &Producer, object: *mut c_void, stack: usize, fram
     close(producer, place, thread);
     let depth = producer.open.load(Relaxed);
     let Some(open) = OPEN.get(depth) else { return objects::put(producer, slot::OBJECT_UNNESTED, 0) };
-    open.object.store(object.addr(), Relaxed);
+    open.object.store(object.0.addr(), Relaxed);
+    open.block.store(object.0.addr().wrapping_sub(offset), Relaxed);
     open.place.store(place, Relaxed);
     open.returns.store(returns, Relaxed);
     // A register that is used for something else does not point into the caller's frame.

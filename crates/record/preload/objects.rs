@@ -13,9 +13,9 @@ use super::interpreter::find;
 use super::layout::{self, Object, SIZE, is_type, minor, number};
 use super::nesting;
 use super::producer::Producer;
-use super::referents;
+use super::referents::{self, Telling};
 use super::slot;
-use super::types::{forget, introduce};
+use super::types::{self, forget, introduce};
 
 /// `PyRefTracer`.
 type Tracer = unsafe extern "C" fn(*mut c_void, c_int, *mut c_void) -> c_int;
@@ -132,14 +132,13 @@ pub unsafe fn born(producer: &Producer, object: *mut c_void) {
     // SAFETY: the caller's promise.
     let of = unsafe { object.of() };
     // SAFETY: an object's type is alive.
-    unsafe { introduce(producer, of) };
+    let place = unsafe { types::place(producer, of) };
     if of.0 == TUPLE.load(Relaxed) && producer.follows_counts() {
         // Of one that is born in memory that was kept; else it is not set yet.
         // SAFETY: the caller's promise.
         put(producer, slot::VALUE, unsafe { object.word(SIZE) });
     }
-    put(producer, slot::OBJECT_BORN, object.0.addr());
-    put(producer, slot::OBJECT_TYPE, of.0.addr());
+    producer.put(slot::pack(slot::BORN, place, object.0.addr() as u64 & slot::ADDRESS_MASK));
     if is_type(of) {
         forget(object);
     }
@@ -156,12 +155,20 @@ unsafe fn dies(producer: &Producer, object: Object, stack: usize, frame: usize) 
     }
     // SAFETY: the interpreter's frames are above; the caller's promise.
     unsafe {
-        nesting::enter(producer, object.0, stack, frame);
-        begins_to_die(producer, object.0, slot::OBJECT_DIES);
+        let of = object.of();
+        nesting::enter(producer, object, layout::offset(of), stack, frame);
+        ask_for_the_end(producer);
+        if is_type(of) {
+            forget(object);
+        }
+        let dies = slot::pack(slot::DIES, 0, object.0.addr() as u64 & slot::ADDRESS_MASK & !slot::LAST);
+        let mut telling = Telling::behind(producer, dies);
+        referents::tell(&mut telling, object, of);
+        telling.end();
     }
 }
 
-/// Tells that an object dies, or goes on to, and what it refers to.
+/// Tells that an object dies, or goes on to, and what it refers to, with what is told of it where counts are.
 ///
 /// # Safety
 ///
@@ -172,18 +179,16 @@ pub unsafe fn begins_to_die(producer: &Producer, object: *mut c_void, what: u64)
     // SAFETY: the caller's promise.
     unsafe {
         let of = object.of();
-        if producer.follows_counts() {
-            introduce(producer, of);
-        }
+        introduce(producer, of);
         put(producer, what, object.0.addr());
-        if producer.follows_counts() {
-            put(producer, slot::OBJECT_TYPE, of.0.addr());
-            referents::tell_weak(producer, object, of);
-        }
+        put(producer, slot::OBJECT_TYPE, of.0.addr());
+        referents::tell_weak(producer, object, of);
         if is_type(of) {
             forget(object);
         }
-        referents::tell(producer, object, of);
+        let mut telling = Telling::new(producer);
+        referents::tell(&mut telling, object, of);
+        telling.break_off();
     }
     put(producer, slot::OBJECT_EDGES, 0);
 }
@@ -203,5 +208,5 @@ fn ask_for_the_end(producer: &Producer) {
 
 /// Writes an event with nothing but an address. (Linux gives programs none beyond 48 bits unless they ask for it.)
 pub fn put(producer: &Producer, what: u64, address: usize) {
-    producer.put(slot::pack(slot::OBJECT, what, address as u64 & ((1 << slot::ADDRESS_BITS) - 1)));
+    producer.put(slot::pack(slot::OBJECT, what, address as u64 & slot::ADDRESS_MASK));
 }

@@ -15,10 +15,18 @@
 //! Slots that follow (*extensions*) hold a phase bit and 63 bits of payload. Their order: the size, if it does not
 //! fit; the upper 16 bits of the address and, above them, those of the old address, if *wide*; the lower 48 bits of
 //! the old address, for a resize.
+//!
+//! Births, deaths and what dying objects refer to are most of what is told where objects are recorded, and take one slot
+//! each.
 
 /// The phase bit, in every slot.
 pub const PHASE: u64 = 1;
 
+/// An object was born: its address, and in the size field its type, by the place that it has at that time: see
+/// [`TYPE_PLACE`].
+pub const BORN: u8 = 0;
+/// The deallocation of an object begins: its address, which is even, and [`LAST`]. What it refers to follows.
+pub const DIES: u8 = 1;
 /// Address and size of an allocation of domain MEM; the domain's number minus one is added for OBJ.
 pub const ALLOCATE: u8 = 2;
 /// The same for zeroed memory.
@@ -40,12 +48,15 @@ pub const FORK: u8 = 13;
 /// Something about objects: what is in the size field, see below; the address is the object's unless that says
 /// otherwise.
 pub const OBJECT: u8 = 14;
-/// One that a dying object refers to: its address, and in the size field its count.
+/// One that a dying object refers to: its address, which is even, and [`LAST`], and in the size field its count. If that is
+/// [`COUNT_IMMORTAL`], so many in a row: twice how many, and [`LAST`].
 pub const EDGE: u8 = 15;
+/// In the address field of what is told of a dying object: that was all.
+pub const LAST: u64 = 1;
 
-/// In an [`OBJECT`] event: an object was born; its type follows.
-pub const OBJECT_BORN: u64 = 1;
-/// The address of its type.
+/// In an [`OBJECT`] event: births tell of this type by its [place](type_place) from here on.
+pub const TYPE_PLACE: u64 = 1;
+/// The address of the type of what dies. (This and the next two only where counts are told.)
 pub const OBJECT_TYPE: u64 = 2;
 /// Its deallocation begins. What it refers to follows.
 pub const OBJECT_DIES: u64 = 3;
@@ -108,7 +119,7 @@ pub const NAME_PIECES: usize = 24;
 
 /// In an [`EDGE`]: at least so many references.
 pub const COUNT_MANY: u64 = 1021;
-/// In an [`EDGE`]: the object is immortal.
+/// In an [`EDGE`]: these are immortal.
 pub const COUNT_IMMORTAL: u64 = 1022;
 
 const OP_SHIFT: u32 = 1;
@@ -119,12 +130,26 @@ const ADDRESS_SHIFT: u32 = 15;
 pub const SIZE_FOLLOWS: u64 = 1023;
 /// Bits of an address that the first slot holds.
 pub const ADDRESS_BITS: u32 = 48;
-const ADDRESS_MASK: u64 = (1 << ADDRESS_BITS) - 1;
+pub const ADDRESS_MASK: u64 = (1 << ADDRESS_BITS) - 1;
 const WIDE: u64 = 1 << 63;
 /// The most that an extension can hold.
 pub const MAX_PAYLOAD: u64 = u64::MAX >> 1;
 /// The most slots that one event takes.
 pub const MAX_SLOTS: usize = 4;
+
+/// How many immortal ones are told at once.
+pub const MOST_IMMORTALS: u32 = 1 << 24;
+
+/// How many places types have.
+pub const TYPE_PLACES: usize = 1023;
+
+/// The place of a type, by its address: it has that until another one does.
+#[inline(always)]
+pub const fn type_place(address: u64) -> u16 {
+    let mixed = (address >> 4 ^ address >> 13) & 1023;
+    // (So that none is the number that says that another follows.)
+    ((mixed * TYPE_PLACES as u64) >> 10 & 1023) as u16
+}
 
 /// Does an event with these values fit into one slot?
 #[inline(always)]

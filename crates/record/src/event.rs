@@ -82,23 +82,52 @@ pub enum Event {
 /// What is told of objects, if that is recorded: see [`SessionOptions::objects`](crate::SessionOptions::objects).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ObjectEvent {
-    /// An object was born at this address; its type follows. Where counts are told, the value is how many items a tuple has
-    /// that was born in memory of another one.
-    Born(u64),
-    /// The type of the object that was born, by its address.
+    /// An object was born. Where counts are told, the value is how many items a tuple has that was born in memory of another
+    /// one.
+    Born {
+        /// Its address.
+        object: u64,
+        /// Its type, by the place that it has at that time.
+        of: u16,
+    },
+    /// Births tell of this type by this place from here on. It was described before.
+    TypePlace {
+        /// The type's address.
+        of: u64,
+        /// Its place, below 1023.
+        place: u16,
+    },
+    /// The deallocation of an object begins.
+    Dies {
+        /// Its address.
+        object: u64,
+        /// It refers to nothing. Else what it refers to follows, as its type tells it.
+        is_last: bool,
+    },
+    /// The same where counts are told: its type follows, and then what it refers to, up to [`Self::EdgesEnd`].
+    BeginsToDie(u64),
+    /// The type of the object that is dying there, by its address.
     OfType(u64),
-    /// The deallocation of this object begins. What it refers to follows, as its type tells it.
-    Dies(u64),
     /// One that the dying object refers to.
     Edge {
         /// Its address.
         referent: u64,
         /// How many references to it there are.
         count: ReferentCount,
+        /// The dying object refers to nothing else.
+        is_last: bool,
+    },
+    /// Immortal ones that it refers to.
+    Immortals {
+        /// How many there are in a row.
+        times: u32,
+        /// The dying object refers to nothing else.
+        is_last: bool,
     },
     /// The dying object refers to nothing else.
     EdgesEnd,
-    /// The deallocation of this object, and with it all that happened inside, is over.
+    /// The deallocation of this object, and with it all that happened inside, is over. Not told if the memory of the object was
+    /// released in it.
     Ended(u64),
     /// This object is about to be resized: what is told next of a birth is where it goes on.
     Moves(u64),
@@ -162,6 +191,4 @@ pub enum ReferentCount {
     Exactly(u16),
     /// More than are told.
     Many,
-    /// The object is immortal.
-    Immortal,
 }

@@ -10,17 +10,26 @@ use super::pages::Pages;
 #[derive(Clone)]
 pub(super) struct Addresses {
     blocks: Pages<LiveBlock>,
+    /// The one that was added last, if it is still there: the next object is mostly born in it.
+    last: Option<(u64, LiveBlock)>,
 }
 
 impl Addresses {
     pub(super) fn new(alignment: u32) -> Self {
-        Self { blocks: Pages::new(alignment.trailing_zeros().clamp(3, 4)) }
+        Self { blocks: Pages::new(alignment.trailing_zeros().clamp(3, 4)), last: None }
     }
 
     /// Adds a block; returns the one that is already there instead.
     #[inline]
     pub(super) fn insert(&mut self, address: u64, live: LiveBlock) -> Option<LiveBlock> {
+        self.last = Some((address, live));
         self.blocks.insert(address, live)
+    }
+
+    /// The block that was added last, and where it lies.
+    #[inline]
+    pub(super) fn last(&self) -> Option<(u64, LiveBlock)> {
+        self.last
     }
 
     /// The block at an address.
@@ -32,6 +41,7 @@ impl Addresses {
     /// Takes a block out.
     #[inline]
     pub(super) fn remove(&mut self, address: u64) -> Option<LiveBlock> {
+        self.last.take_if(|(last, _)| *last == address);
         self.blocks.remove(address)
     }
 }

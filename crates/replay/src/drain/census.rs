@@ -36,21 +36,62 @@ pub(super) struct Live {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Place(NonZeroU32);
 
-/// What is known of an object, or of one whose birth was not seen.
+/// What is known of an object, or of one whose birth was not seen. Half a line of the processor's cache.
 #[derive(Clone, Copy, Debug)]
+#[repr(align(32))]
 pub(super) struct Known {
-    pub(super) live: Live,
-    pub(super) address: u64,
-    /// How many references to it there are, while it is known; and where the last one stands of those that deaths which
-    /// are going on may give up. For who follows deaths.
-    pub(super) count: Option<u32>,
+    pub(super) object: Object,
+    /// [`NO_BLOCK`] if it is in none.
+    block: Block,
+    /// Its type, or [`NO_TYPE`].
+    of: TypeNumber,
+    /// How many references to it there are, or [`NO_COUNT`] while that is not known; and where the last one stands of those
+    /// that deaths which are going on may give up. For who follows deaths.
+    count: u32,
     pub(super) last: Option<NonZeroU32>,
-    /// Its type, if that is known.
-    pub(super) of: Option<TypeNumber>,
     /// It is dead, and nobody will tell more of it.
     is_over: bool,
     /// It is a type, or may be one.
     is_type: bool,
+}
+
+const NO_BLOCK: Block = Block::MAX;
+const NO_TYPE: TypeNumber = TypeNumber::MAX;
+const NO_COUNT: u32 = u32::MAX;
+
+impl Known {
+    #[inline]
+    pub(super) fn block(&self) -> Option<Block> {
+        (self.block != NO_BLOCK).then_some(self.block)
+    }
+
+    pub(super) fn set_block(&mut self, block: Option<Block>) {
+        self.block = block.unwrap_or(NO_BLOCK);
+    }
+
+    #[inline]
+    pub(super) fn of(&self) -> Option<TypeNumber> {
+        (self.of != NO_TYPE).then_some(self.of)
+    }
+
+    #[inline]
+    pub(super) fn count(&self) -> Option<u32> {
+        (self.count != NO_COUNT).then_some(self.count)
+    }
+
+    #[inline]
+    pub(super) fn set_count(&mut self, count: Option<u32>) {
+        self.count = count.unwrap_or(NO_COUNT);
+    }
+}
+
+/// A type that was described at some time.
+#[derive(Clone, Copy, Debug)]
+struct Described {
+    kind: Kind,
+    address: u64,
+    /// Where what is known of it as an object stands.
+    place: Option<Place>,
 }
 
 /// A type that is being described.
@@ -67,7 +108,9 @@ struct Description {
 pub(super) struct Census {
     pub(super) types: HashMap<u64, Type>,
     /// Of all types that were ever described, by number.
-    kinds: Vec<Kind>,
+    described: Vec<Described>,
+    /// The types that are told of by places.
+    placed: Vec<Option<TypeNumber>>,
     places: Pages<Place>,
     known: Vec<Known>,
     free: Vec<Place>,
@@ -79,7 +122,8 @@ impl Default for Census {
     fn default() -> Self {
         Self {
             types: HashMap::new(),
-            kinds: Vec::new(),
+            described: Vec::new(),
+            placed: Vec::new(),
             // Objects are aligned so from 3.8 on.
             places: Pages::new(4),
             known: Vec::new(),
@@ -101,9 +145,16 @@ impl Census {
         &mut self.known[place.0.get() as usize - 1]
     }
 
-    fn add_known(&mut self, address: u64, live: Live) -> Place {
-        let is_type = live.object & STRANGER != 0;
-        let known = Known { live, address, count: None, last: None, of: None, is_over: false, is_type };
+    fn add_known(&mut self, object: Object, of: Option<TypeNumber>, block: Option<Block>) -> Place {
+        let known = Known {
+            object,
+            block: block.unwrap_or(NO_BLOCK),
+            of: of.unwrap_or(NO_TYPE),
+            count: NO_COUNT,
+            last: None,
+            is_over: false,
+            is_type: object & STRANGER != 0,
+        };
         if let Some(place) = self.free.pop() {
             *self.known(place) = known;
             return place;
@@ -124,23 +175,32 @@ impl Census {
     #[inline]
     fn place_of_live(&mut self, address: u64) -> Option<Place> {
         let place = self.places.get(address)?;
-        (self.known(place).live.object & STRANGER == 0).then_some(place)
+        (self.known(place).object & STRANGER == 0).then_some(place)
     }
 
     /// Who lives at an address.
     pub(super) fn live(&mut self, address: u64) -> Option<Live> {
-        self.place_of_live(address).map(|place| self.known(place).live)
+        self.place_of_live(address).map(|place| self.what_lives(place))
+    }
+
+    fn what_lives(&mut self, place: Place) -> Live {
+        let known = *self.known(place);
+        Live { object: known.object, of: self.address_of_type(known.of()), block: known.block() }
+    }
+
+    fn address_of_type(&self, of: Option<TypeNumber>) -> u64 {
+        of.and_then(|of| self.described.get(of as usize)).map_or(0, |of| of.address)
     }
 
     /// Somebody lives at an address from here on, of whom nothing else was known.
     pub(super) fn settle(&mut self, address: u64, live: Live) {
-        let place = self.add_known(address, live);
+        let of = self.types.get(&live.of).map(|of| of.number);
+        let place = self.add_known(live.object, of, live.block);
         self.settle_at(address, place);
     }
 
     /// The same, if something was.
     pub(super) fn settle_at(&mut self, address: u64, place: Place) {
-        self.known(place).address = address;
         if let Some(before) = self.places.insert(address, place).filter(|before| *before != place) {
             self.is_over(before);
         }
@@ -153,6 +213,7 @@ impl Census {
     }
 
     /// Nobody will tell any more of who was here.
+    #[inline]
     pub(super) fn is_over(&mut self, place: Place) {
         let known = self.known(place);
         known.is_over = true;
@@ -165,7 +226,7 @@ impl Census {
     #[inline]
     pub(super) fn is_unreferred(&mut self, place: Place) {
         let known = self.known(place);
-        known.count = None;
+        known.count = NO_COUNT;
         if known.is_over {
             self.free.push(place);
         }
@@ -188,6 +249,19 @@ impl Census {
             _ => {}
         }
         None
+    }
+
+    /// A type, which is known, is told of by this place from here on.
+    pub(super) fn put_in_place(&mut self, of: u64, place: u16) {
+        let place = usize::from(place);
+        self.placed.resize(self.placed.len().max(place + 1), None);
+        self.placed[place] = self.types.get(&of).map(|known| known.number);
+    }
+
+    /// The type in a place.
+    #[inline]
+    pub(super) fn in_place(&self, place: u16) -> Option<TypeNumber> {
+        *self.placed.get(usize::from(place))?
     }
 
     fn name(&mut self, piece: [u8; 6]) -> Option<(u64, TypeInfo)> {
@@ -234,9 +308,10 @@ impl Census {
     ) -> Result<(), trace::Error> {
         let number = writer.described(info)?;
         let (kind, is_object) = (Kind::of(info, self.version), info.object.is_some());
-        self.kinds.push(kind);
+        let place = self.place(address);
+        self.described.push(Described { kind, address, place });
         self.types.insert(address, Type { number, kind, is_object });
-        if let Some(place) = self.place(address) {
+        if let Some(place) = place {
             self.known(place).is_type = true;
         }
         Ok(())
@@ -245,16 +320,29 @@ impl Census {
     /// What is to be known of a type.
     #[inline]
     pub(super) fn kind(&self, of: Option<TypeNumber>) -> &Kind {
-        of.and_then(|of| self.kinds.get(of as usize)).unwrap_or(&Kind::UNKNOWN)
+        of.and_then(|of| self.described.get(of as usize)).map_or(&Kind::UNKNOWN, |of| &of.kind)
     }
 
-    /// The same, by the type's address.
+    /// Where what is known of a type as an object stands.
+    #[inline]
+    pub(super) fn place_of_type(&self, of: Option<TypeNumber>) -> Option<Place> {
+        self.described.get(of? as usize)?.place
+    }
+
+    /// What is to be known of a type, by its address.
     pub(super) fn kind_of(&self, of: u64) -> Kind {
         self.types.get(&of).map_or(Kind::UNKNOWN, |of| of.kind)
     }
 
     /// The block in which an object at this address lies, and how far behind its beginning.
     pub(super) fn block_at(address: u64, addresses: &mut Addresses) -> Option<(Block, u64)> {
+        if let Some((begin, live)) = addresses.last()
+            && let Some(offset) = address.checked_sub(begin)
+            && OFFSETS.contains(&offset)
+            && (offset == 0 || live.is_longer_than(offset))
+        {
+            return Some((live.block(), offset));
+        }
         OFFSETS.iter().find_map(|&offset| {
             addresses.get(address.checked_sub(offset)?).map(|live| (live.block(), offset))
         })
@@ -265,32 +353,30 @@ impl Census {
         OFFSETS
             .map(|offset| address.wrapping_add(offset))
             .into_iter()
-            .find(|&address| self.live(address).is_some_and(|live| live.block == Some(block)))
+            .find(|&address| self.places.get(address).is_some_and(|place| self.known(place).block == block))
     }
 
     /// An object is born at an address; `found` says in which block, and `kept` how many items it has if that was kept for
-    /// it. Nothing if its type is not known.
+    /// it.
     pub(super) fn born<W: Write>(
         &mut self,
         address: u64,
-        of: u64,
+        of: TypeNumber,
         found: Option<(Block, u64)>,
         kept: Option<u64>,
         writer: &mut Writer<W>,
     ) -> Result<(), trace::Error> {
-        let Some(kind) = self.types.get(&of) else { return Ok(()) };
         let begins = match found {
             None => Begins::Elsewhere,
             Some(_) if let Some(items) = kept => Begins::Kept(items),
             Some((block, offset)) => Begins::InBlock(block, u32::try_from(offset).unwrap_or_default()),
         };
-        let object = writer.born(kind.number, begins)?;
+        let object = writer.born(of, begins)?;
         if let (Some((block, _)), Some(_)) = (found, kept) {
             writer.observed(Death::Reuses(object, block));
         }
-        let (number, block) = (kind.number, found.map(|(block, _)| block));
-        let place = self.add_known(address, Live { object, of, block });
-        self.known(place).of = Some(number);
+        let block = found.map(|(block, _)| block);
+        let place = self.add_known(object, Some(of), block);
         self.settle_at(address, place);
         Ok(())
     }
@@ -308,7 +394,7 @@ impl Census {
     pub(super) fn is_gone(&mut self, address: u64) -> Option<Live> {
         let place = self.dies(address)?;
         self.is_over(place);
-        Some(self.known(place).live)
+        Some(self.what_lives(place))
     }
 
     /// What is known of what is at this address; a new stranger if its birth was not seen.
@@ -322,8 +408,7 @@ impl Census {
 
     #[cold]
     fn stranger<W: Write>(&mut self, address: u64, writer: &mut Writer<W>) -> Place {
-        let live = Live { object: writer.stranger(), of: 0, block: None };
-        let place = self.add_known(address, live);
+        let place = self.add_known(writer.stranger(), None, None);
         self.settle_at(address, place);
         place
     }

@@ -92,7 +92,11 @@ pub(super) fn drain_all<W: Write>(
             if failed.is_some() {
                 return;
             }
-            failed = drain.push(event).err();
+            // (Nothing is copied unless it fails: this is done some ten million times a second.)
+            if let Err(error) = drain.push(event) {
+                failed = Some(error);
+                return;
+            }
             if let Event::Forked { fork } = event {
                 match drain.fork() {
                     Ok(past) => past.into_iter().for_each(|past| forked(fork, past)),

@@ -30,8 +30,6 @@ pub(super) struct Counts {
     /// The threads by what tells them apart.
     known_threads: HashMap<u64, usize>,
     thread: usize,
-    /// An object that is born, and how many items it may have.
-    born: Option<(u64, u64)>,
     /// Blocks in which objects died, and which were not released.
     kept: HashSet<Block>,
     /// The number that belongs to the next event.
@@ -183,8 +181,8 @@ impl Counts {
         }
         // These belong to the one that follows.
         let is_part = |event| {
-            use ObjectEvent::{Type, TypeFlags, TypeName, Value};
-            matches!(event, Value(_) | Type(_) | TypeFlags(_) | TypeName(_))
+            use ObjectEvent::{Type, TypeFlags, TypeName, TypePlace, Value};
+            matches!(event, Value(_) | Type(_) | TypeFlags(_) | TypeName(_) | TypePlace { .. })
         };
         if next.is_some_and(is_part) {
             return Ok(());
@@ -207,7 +205,7 @@ impl Counts {
         // Until its type is told.
         let written = self.lowered.or(self.set.map(|(address, _)| address));
         match (next, &self.being_told) {
-            (Some(ObjectEvent::Dies(address)), _) if written == Some(address) => Ok(()),
+            (Some(ObjectEvent::BeginsToDie(address)), _) if written == Some(address) => Ok(()),
             (Some(ObjectEvent::OfType(_)), Some(dying)) if written == Some(dying.address) => Ok(()),
             _ => self.write(next, writer),
         }
@@ -224,7 +222,7 @@ impl Counts {
         }
         if let Some((address, value)) = self.set.take() {
             let is_ours = match next {
-                Some(ObjectEvent::Born(born)) => born == address,
+                Some(ObjectEvent::Born { object, .. }) => object == address,
                 Some(ObjectEvent::Finalizer(finalized)) => finalized == address,
                 _ => false,
             };
@@ -267,32 +265,35 @@ impl Counts {
             }
             ObjectEvent::Down(address) => self.lowered = Some(address),
             ObjectEvent::Set(address) => self.set(address, value),
-            ObjectEvent::Born(address) => self.born = Some((address, value)),
-            ObjectEvent::OfType(of) => {
-                if let Some((address, items)) = self.born.take() {
-                    // It is brought back to life by a finalizer of the older kind.
-                    if let [.., Context::Death(open), Context::Code] = self.contexts().as_slice()
-                        && open.address == address
-                    {
-                        return Ok(());
-                    }
-                    self.step();
-                    self.dying.remove(&address);
-                    let found = Census::block_at(address, addresses);
-                    let was_kept = found.is_some_and(|(block, _)| self.kept.remove(&block));
-                    // Of other types it is not known which block is used again.
-                    let list = self.census.kind_of(of).free_list.filter(|_| was_kept);
-                    let items = list.map(|list| if has_sizes(list) { items } else { 0 });
-                    self.census.born(address, of, found, items, writer)?;
-                } else {
-                    self.of_type(of, writer)?;
+            ObjectEvent::Born { object: address, of } => {
+                // It is brought back to life by a finalizer of the older kind.
+                if let [.., Context::Death(open), Context::Code] = self.contexts().as_slice()
+                    && open.address == address
+                {
+                    return Ok(());
+                }
+                self.step();
+                self.dying.remove(&address);
+                let found = Census::block_at(address, addresses);
+                let was_kept = found.is_some_and(|(block, _)| self.kept.remove(&block));
+                let Some(of) = self.census.in_place(of) else { return Ok(()) };
+                // Of other types it is not known which block is used again.
+                let list = self.census.kind(Some(of)).free_list.filter(|_| was_kept);
+                let items = list.map(|list| if has_sizes(list) { value } else { 0 });
+                self.census.born(address, of, found, items, writer)?;
+            }
+            ObjectEvent::TypePlace { of, place } => self.census.put_in_place(of, place),
+            ObjectEvent::OfType(of) => self.of_type(of, writer)?,
+            ObjectEvent::BeginsToDie(address) => self.being_told = Some(Dying::new(address, true)),
+            ObjectEvent::GoesOn(address) => self.being_told = Some(Dying::new(address, false)),
+            ObjectEvent::Edge { referent, count, .. } => {
+                if let Some(dying) = &mut self.being_told {
+                    dying.edges.push((referent, Some(count)));
                 }
             }
-            ObjectEvent::Dies(address) => self.being_told = Some(Dying::new(address, true)),
-            ObjectEvent::GoesOn(address) => self.being_told = Some(Dying::new(address, false)),
-            ObjectEvent::Edge { referent, count } => {
+            ObjectEvent::Immortals { times, .. } => {
                 if let Some(dying) = &mut self.being_told {
-                    dying.edges.push((referent, count));
+                    dying.edges.extend((0..times).map(|_| (0, None)));
                 }
             }
             ObjectEvent::Weak(address) => {
@@ -341,6 +342,7 @@ impl Counts {
             ObjectEvent::Lost => self.is_lost = true,
             // Of the tracer, or told elsewhere.
             ObjectEvent::Moves(_)
+            | ObjectEvent::Dies { .. }
             | ObjectEvent::Unnested
             | ObjectEvent::Finalizing
             | ObjectEvent::Value(_) => {}
@@ -463,9 +465,11 @@ impl Counts {
         let mut referents = Vec::with_capacity(edges.len());
         for (address, count) in edges {
             let (referent, count) = match count {
-                ReferentCount::Immortal => (None, None),
-                ReferentCount::Many => (Some(self.named(address, writer)), Some(COUNT_LIMIT)),
-                ReferentCount::Exactly(count) => (Some(self.named(address, writer)), Some(u32::from(count))),
+                None => (None, None),
+                Some(ReferentCount::Many) => (Some(self.named(address, writer)), Some(COUNT_LIMIT)),
+                Some(ReferentCount::Exactly(count)) => {
+                    (Some(self.named(address, writer)), Some(u32::from(count)))
+                }
             };
             referents.push(if referent.is_some() { address } else { 0 });
             told.edges.push(Edge { referent, count });
@@ -496,7 +500,7 @@ impl Counts {
             Some(&object) if self.census.live(address).is_none() => object,
             _ => {
                 let place = self.census.referent(address, writer);
-                self.census.known(place).live.object
+                self.census.known(place).object
             }
         }
     }

@@ -24,7 +24,7 @@ impl Objects {
                 let place = dying.place;
                 self.begins(dying, true, writer)?;
                 // Nobody refers to it any more.
-                self.census.known(place).count = None;
+                self.census.known(place).set_count(None);
                 if let Some(open) = self.pop() {
                     self.finish(open, Fate::Kept, writer);
                 }
@@ -37,7 +37,7 @@ impl Objects {
     /// their ends it may not be told yet.
     fn is_to_die<W: Write>(&mut self, address: u64, writer: &mut Writer<W>) -> bool {
         let Some(place) = self.census.place(address) else { return false };
-        if self.last == Some(address) {
+        if self.last == Some(place) {
             return true;
         }
         for inner in (1..=self.open.len()).rev() {

@@ -14,10 +14,10 @@ use std::ops::Range;
 use hashbrown::HashSet;
 use rc::Part;
 use record::{ObjectEvent, ReferentCount};
-use trace::{Beginning, Block, Death, Edge, Fate, Step, Writer};
+use trace::{Beginning, Block, Death, Edge, Fate, Object, Step, Writer};
 
 use super::addresses::Addresses;
-use super::census::{Census, Live, Place};
+use super::census::{Census, Place};
 use crate::kinds::{Finalizes, Order, minor_version};
 use references::References;
 
@@ -34,7 +34,10 @@ struct Open {
     address: u64,
     /// What is known of it, unless it dies again.
     place: Option<Place>,
-    live: Live,
+    object: Object,
+    block: Option<Block>,
+    /// Its type, as an object.
+    of: Option<Place>,
     /// What it referred to, as far as that is counted.
     references: Range<usize>,
     /// Steps of the program inside of it, since anything else happened to it.
@@ -58,7 +61,8 @@ struct Open {
 struct Dying {
     address: u64,
     place: Place,
-    live: Live,
+    object: Object,
+    block: Option<Block>,
     /// By the death on top.
     is_explained: bool,
     /// That is complete.
@@ -76,16 +80,19 @@ pub(super) struct Objects {
     /// The blocks of those that are behind the first [`SHALLOW`] ones.
     deep: HashSet<Block>,
     references: References,
-    born: Option<u64>,
     dying: Option<Dying>,
-    /// What that refers to.
-    edges: Vec<(u64, ReferentCount)>,
-    /// The same as it is written.
+    /// What that refers to: addresses and counts, or how many immortal ones.
+    edges: Vec<(u64, Option<ReferentCount>)>,
+    /// Which references to what dies are given up, the last first: kept for its room.
+    given_up: Vec<u32>,
+    /// What dies, as it is written.
     told: Beginning,
+    /// An object that refers to nothing and has died with its block.
+    plain: Option<(Object, Place)>,
     /// Objects that are being resized.
     moving: Vec<Place>,
     /// The type of the object whose memory was released just now, if that gave up the last reference to it.
-    last: Option<u64>,
+    last: Option<Place>,
     is_unnested: bool,
     /// Objects whose death was put off, as it is told, the last one first.
     deposited: Vec<u64>,
@@ -128,6 +135,9 @@ impl Objects {
         writer: &mut Writer<W>,
     ) -> Result<bool, trace::Error> {
         self.put_off(writer)?;
+        if self.edges.is_empty() && self.dies_with(block, writer)? {
+            return Ok(true);
+        }
         self.go_on(writer)?;
         if self.is_open(block) {
             return Ok(true);
@@ -143,10 +153,44 @@ impl Objects {
         Ok(true)
     }
 
+    /// Most deaths are of objects that refer to nothing, and in which nothing happens but that their block is released: if
+    /// the one of which it was told is such, it begins, and is [told to end](Self::released) without being looked at
+    /// in between.
+    #[inline]
+    fn dies_with<W: Write>(&mut self, block: Block, writer: &mut Writer<W>) -> Result<bool, trace::Error> {
+        let Some(Dying { address, place, object, is_explained, .. }) =
+            self.dying.take_if(|dying| dying.is_told && dying.block == Some(block))
+        else {
+            return Ok(false);
+        };
+        let of = self.census.known(place).of();
+        let kind = self.census.kind(of);
+        if kind.order != Order::Same || kind.revives || kind.finalizes != Finalizes::Never {
+            let dying = Dying { address, place, object, block: Some(block), is_explained, is_told: true };
+            self.begins(dying, false, writer)?;
+            return Ok(true);
+        }
+        self.is_unnested = false;
+        self.told.clear();
+        writer.begins(object, &self.told)?;
+        if is_explained {
+            writer.observed(Death::Begins(object));
+        }
+        self.plain = Some((object, place));
+        Ok(true)
+    }
+
     /// The block of an object that has just died was released.
     pub(super) fn released<W: Write>(&mut self, block: Block, writer: &mut Writer<W>) {
+        if let Some((object, place)) = self.plain.take() {
+            writer.ends(Fate::Released);
+            writer.observed(Death::Ends(object, Fate::Released));
+            self.census.is_over(place);
+            self.last = None;
+            return;
+        }
         while let Some(open) = self.pop() {
-            let is_it = open.live.block == Some(block);
+            let is_it = open.block == Some(block);
             self.finish(open, if is_it { Fate::Released } else { Fate::Kept }, writer);
             if is_it {
                 break;
@@ -195,7 +239,7 @@ impl Objects {
             self.reviving.remove(&open.address);
         }
         writer.ends(fate);
-        writer.observed(Death::Ends(open.live.object, fate));
+        writer.observed(Death::Ends(open.object, fate));
         // Whose memory is neither released nor kept for others lives on.
         let lives_on = (open.revives || open.is_put_off) && fate == Fate::Kept;
         match open.place {
@@ -205,18 +249,19 @@ impl Objects {
         }
         let start = open.references.start;
         if open.is_put_off || (open.has_order && open.is_stale) {
-            self.references.end_at(start, &mut self.census, |_| {});
+            self.references.end_at(start, &mut self.census, |_, _| {});
         } else if open.has_order {
             let mut left = None;
-            self.references.end_at(start, &mut self.census, |known| {
-                known.count = known.count.map(|count| count.saturating_sub(1));
-                if known.address == open.live.of {
-                    left = known.count;
+            self.references.end_at(start, &mut self.census, |to, known| {
+                let count = known.count().map(|count| count.saturating_sub(1));
+                known.set_count(count);
+                if open.of == Some(to) {
+                    left = count;
                 }
             });
-            self.last = (left == Some(0)).then_some(open.live.of);
+            self.last = open.of.filter(|_| left == Some(0));
         } else {
-            self.references.end_at(start, &mut self.census, |known| known.count = None);
+            self.references.end_at(start, &mut self.census, |_, known| known.set_count(None));
         }
     }
 
@@ -241,6 +286,41 @@ impl Objects {
         Ok(())
     }
 
+    /// One that the dying object refers to.
+    #[inline]
+    pub(super) fn edge(&mut self, referent: u64, count: ReferentCount, is_last: bool) {
+        self.edges.push((referent, Some(count)));
+        self.is_told(is_last);
+    }
+
+    /// An object is born.
+    pub(super) fn is_born<W: Write>(
+        &mut self,
+        object: u64,
+        of: u16,
+        addresses: &mut Addresses,
+        writer: &mut Writer<W>,
+    ) -> Result<(), trace::Error> {
+        self.put_off(writer)?;
+        self.last = None;
+        self.go_on(writer)?;
+        self.born(object, of, addresses, writer)
+    }
+
+    /// The death of an object begins; that it refers to something is told by what follows, unless this is the last of it.
+    pub(super) fn begins_to_die<W: Write>(
+        &mut self,
+        object: u64,
+        is_last: bool,
+        writer: &mut Writer<W>,
+    ) -> Result<(), trace::Error> {
+        self.put_off(writer)?;
+        self.go_on(writer)?;
+        self.dies(object, writer)?;
+        self.is_told(is_last);
+        Ok(())
+    }
+
     /// Takes what the tracer tells.
     pub(super) fn push<W: Write>(
         &mut self,
@@ -253,11 +333,11 @@ impl Objects {
             return Ok(());
         }
         self.put_off(writer)?;
-        if !matches!(event, ObjectEvent::Dies(_) | ObjectEvent::Ended(_)) {
+        if !matches!(event, ObjectEvent::Dies { .. } | ObjectEvent::Ended(_)) {
             self.last = None;
         }
         match event {
-            ObjectEvent::Edge { .. } => {}
+            ObjectEvent::Edge { .. } | ObjectEvent::Immortals { .. } => {}
             // Nothing happened inside.
             ObjectEvent::Ended(address) => {
                 if let Some(dying) = self.dying.take_if(|dying| dying.is_told && dying.address == address) {
@@ -268,20 +348,16 @@ impl Objects {
             _ => self.go_on(writer)?,
         }
         match event {
-            ObjectEvent::Born(address) => self.born = Some(address),
-            ObjectEvent::OfType(of) => {
-                if let Some(address) = self.born.take() {
-                    self.born(address, of, addresses, writer)?;
-                }
+            ObjectEvent::Born { object, of } => self.born(object, of, addresses, writer)?,
+            ObjectEvent::Edge { referent, count, is_last } => self.edge(referent, count, is_last),
+            ObjectEvent::TypePlace { of, place } => self.census.put_in_place(of, place),
+            ObjectEvent::Dies { object, is_last } => {
+                self.dies(object, writer)?;
+                self.is_told(is_last);
             }
-            ObjectEvent::Dies(address) => self.dies(address, writer)?,
-            ObjectEvent::Edge { referent, count } => {
-                self.edges.push((referent, count));
-            }
-            ObjectEvent::EdgesEnd => {
-                if let Some(dying) = &mut self.dying {
-                    dying.is_told = true;
-                }
+            ObjectEvent::Immortals { times, is_last } => {
+                self.edges.push((times.into(), None));
+                self.is_told(is_last);
             }
             ObjectEvent::Ended(address) => self.ended(address),
             ObjectEvent::Moves(address) => self.moving.extend(self.census.leave(address)),
@@ -298,10 +374,18 @@ impl Objects {
         Ok(())
     }
 
+    /// What the object refers to that dies is told, if that was the last of it.
+    #[inline]
+    fn is_told(&mut self, is_last: bool) {
+        if let Some(dying) = &mut self.dying {
+            dying.is_told |= is_last;
+        }
+    }
+
     fn born<W: Write>(
         &mut self,
         address: u64,
-        of: u64,
+        of: u16,
         addresses: &mut Addresses,
         writer: &mut Writer<W>,
     ) -> Result<(), trace::Error> {
@@ -309,18 +393,16 @@ impl Objects {
         let block = found.map(|(block, _)| block);
         if let Some(moving) = self.moving.last().copied()
             && block.is_some()
-            && self.census.known(moving).live.block == block
+            && self.census.known(moving).block() == block
         {
             self.moving.pop();
             self.census.settle_at(address, moving);
             return Ok(());
         }
-        if !self.census.types.contains_key(&of) {
-            return Ok(());
-        }
+        let Some(of) = self.census.in_place(of) else { return Ok(()) };
         // Whoever had this memory is dead, whatever is told.
         if let Some(block) = block.filter(|block| self.is_open(*block))
-            && let Some(owner) = self.open.iter().position(|open| open.live.block == Some(block))
+            && let Some(owner) = self.open.iter().position(|open| open.block == Some(block))
         {
             self.finish_down_to(owner, writer);
         }
@@ -343,10 +425,11 @@ impl Objects {
         let again = self.dies_again(address);
         let is_again = again.is_some();
         let Some(place) = again.or_else(|| self.census.dies(address)) else { return Ok(()) };
-        let live = self.census.known(place).live;
+        let known = self.census.known(place);
+        let (object, block) = (known.object, known.block());
         // The innermost death that explains it, if everything inside of that is over.
         let mut inner = self.open.len();
-        let is_last = self.last.take_if(|last| *last == address).is_some();
+        let is_last = self.last.take_if(|last| *last == place).is_some();
         let mut is_explained = is_last;
         while let Some(open) =
             inner.checked_sub(1).and_then(|inner| self.open.get(inner)).filter(|_| !is_explained)
@@ -360,18 +443,19 @@ impl Objects {
         self.finish_down_to(inner, writer);
         if !is_explained {
             self.step();
-            writer.step(Step::Dies(live.object))?;
+            writer.step(Step::Dies(object))?;
         }
         if let Some(open) = self.open.last_mut().filter(|open| open.steps > 0) {
             writer.steps(std::mem::take(&mut open.steps), None);
         }
         // All references to it are given up here.
         if let Some(open) = self.open.last().filter(|open| is_explained && !is_last && !open.has_order) {
-            for at in self.references.places(open.references.clone(), place) {
-                writer.gives(at);
-            }
+            let range = open.references.clone();
+            self.given_up.clear();
+            self.given_up.extend(self.references.places(range, place, &mut self.census));
+            self.given_up.iter().rev().for_each(|at| writer.gives(*at));
         }
-        self.dying = Some(Dying { address, place, live, is_explained, is_told: false });
+        self.dying = Some(Dying { address, place, object, block, is_explained, is_told: false });
         Ok(())
     }
 
@@ -387,7 +471,8 @@ impl Objects {
         open.is_over = true;
         open.is_released = false;
         self.reviving.remove(&address);
-        self.census.known(place).live.block = open.live.block.take();
+        let block = open.block.take();
+        self.census.known(place).set_block(block);
         Some(place)
     }
 
@@ -401,7 +486,7 @@ impl Objects {
         if self.tells_deposits {
             return false;
         }
-        let of = self.census.known(dying.place).of;
+        let of = self.census.known(dying.place).of();
         let kind = self.census.kind(of);
         if kind.part == Part::None || kind.order == Order::Given {
             return false;
@@ -409,9 +494,11 @@ impl Objects {
         let edges = &self.edges;
         let times = |address: u64| edges.iter().filter(|edge| edge.0 == address).count();
         // Somebody should have died.
-        let loses = |edge: &(u64, ReferentCount)| match edge.1 {
-            ReferentCount::Exactly(1) => true,
-            ReferentCount::Exactly(count) if edges.len() <= FEW && usize::from(count) <= edges.len() => {
+        let loses = |edge: &(u64, Option<ReferentCount>)| match edge.1 {
+            Some(ReferentCount::Exactly(1)) => true,
+            Some(ReferentCount::Exactly(count))
+                if edges.len() <= FEW && usize::from(count) <= edges.len() =>
+            {
                 times(edge.0) >= usize::from(count)
             }
             _ => false,
@@ -433,8 +520,8 @@ impl Objects {
         is_put_off: bool,
         writer: &mut Writer<W>,
     ) -> Result<(), trace::Error> {
-        let Dying { address: own, place, live, is_explained, .. } = dying;
-        let of = self.census.known(place).of;
+        let Dying { address: own, place, object, block, is_explained, .. } = dying;
+        let of = self.census.known(place).of();
         let kind = self.census.kind(of);
         let (keeps, revives, has_order) =
             (kind.keeps, kind.revives && !is_put_off, kind.order == Order::Same);
@@ -445,32 +532,43 @@ impl Objects {
         self.told.clear();
         let start = self.references.end();
         for at in 0..self.edges.len() {
-            let (address, count) = self.edges[at];
-            let edge = self.refers_to(address, count, writer);
-            self.told.edges.push(edge);
+            match self.edges[at] {
+                (times, None) => {
+                    for _ in 0..times {
+                        self.told.edges.push(Edge { referent: None, count: None });
+                        self.references.push(None, &mut self.census);
+                    }
+                }
+                (address, Some(count)) => {
+                    let edge = self.refers_to(address, count, writer);
+                    self.told.edges.push(edge);
+                }
+            }
         }
         let references = start..self.references.end();
         if is_put_off {
             writer.trashcan(false);
         }
-        writer.begins(live.object, &self.told)?;
+        writer.begins(object, &self.told)?;
         if is_explained {
-            writer.observed(Death::Begins(live.object));
+            writer.observed(Death::Begins(object));
         }
         self.open.push(Open {
             address: own,
             place: Some(place),
-            live,
+            object,
+            block,
+            of: self.census.place_of_type(of),
             references,
             steps: 0,
             is_over: std::mem::take(&mut self.is_unnested),
-            is_released: live.block.is_some() && !keeps && !revives && !is_put_off,
+            is_released: block.is_some() && !keeps && !revives && !is_put_off,
             is_stale: false,
             has_order,
             revives,
             is_put_off,
         });
-        if let Some(block) = live.block.filter(|_| self.open.len() > SHALLOW) {
+        if let Some(block) = block.filter(|_| self.open.len() > SHALLOW) {
             self.deep.insert(block);
         }
         self.is_over_from = self.open.len();
@@ -486,21 +584,22 @@ impl Objects {
     /// One more reference of the death that begins.
     #[inline]
     fn refers_to<W: Write>(&mut self, address: u64, count: ReferentCount, writer: &mut Writer<W>) -> Edge {
-        if count == ReferentCount::Immortal || self.is_reviving(address) {
+        if self.is_reviving(address) {
             self.references.push(None, &mut self.census);
             return Edge { referent: None, count: None };
         }
         let place = self.census.referent(address, writer);
         let known = self.census.known(place);
-        let referent = Some(known.live.object);
+        let referent = Some(known.object);
         let ReferentCount::Exactly(count) = count else {
             self.references.push(Some(place), &mut self.census);
             return Edge { referent, count: None };
         };
         let count = u32::from(count);
-        let before = known.count.replace(count);
-        if before > Some(count) {
-            self.forget(place, before.unwrap_or(0) - count);
+        let before = known.count().unwrap_or(0);
+        known.set_count(Some(count));
+        if before > count {
+            self.forget(place, before - count);
         }
         self.references.push(Some(place), &mut self.census);
         Edge { referent, count: Some(count) }
@@ -519,7 +618,7 @@ impl Objects {
     /// Takes the innermost death out.
     fn pop(&mut self) -> Option<Open> {
         if self.open.len() > SHALLOW
-            && let Some(block) = self.open.last().and_then(|open| open.live.block)
+            && let Some(block) = self.open.last().and_then(|open| open.block)
         {
             self.deep.remove(&block);
         }
@@ -529,7 +628,7 @@ impl Objects {
     /// Whether the death of an object in this block is going on.
     fn is_open(&self, block: Block) -> bool {
         let shallow = self.open.get(..SHALLOW).unwrap_or(&self.open);
-        shallow.iter().rev().any(|open| open.live.block == Some(block)) || self.deep.contains(&block)
+        shallow.iter().rev().any(|open| open.block == Some(block)) || self.deep.contains(&block)
     }
 
     /// The end of a death was told. (It may be known already, by the release of the object's block.) They end from the
@@ -538,6 +637,10 @@ impl Objects {
         let mut from = self.is_over_from.min(self.open.len());
         while let Some(open) = from.checked_sub(1).and_then(|at| self.open.get_mut(at)) {
             if !open.is_over && open.address != address {
+                let mut near = self.open.iter_mut().rev().take(SHALLOW);
+                if let Some(open) = near.find(|open| open.address == address && !open.is_over) {
+                    open.is_over = true;
+                }
                 break;
             }
             from -= 1;
@@ -555,5 +658,5 @@ fn explains(open: &Open, place: Place, references: &References, census: &mut Cen
         return false;
     }
     let times = references.times(open.references.clone(), place, census);
-    times > 0 && census.known(place).count.is_some_and(|count| count <= times)
+    times > 0 && census.known(place).count().is_some_and(|count| count <= times)
 }

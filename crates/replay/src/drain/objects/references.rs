@@ -75,23 +75,33 @@ impl References {
         times - forgotten
     }
 
-    /// Where among a death's references those to something are.
-    pub(super) fn places(&self, range: Range<usize>, to: Place) -> impl Iterator<Item = u32> {
-        let all = self.all.get(range).unwrap_or_default();
-        (0..).zip(all).filter(move |(_, one)| one.to == Some(to) && !one.is_gone).map(|(at, _)| at)
+    /// Where among a death's references those to something are; the last first.
+    pub(super) fn places(
+        &self,
+        range: Range<usize>,
+        to: Place,
+        census: &mut Census,
+    ) -> impl Iterator<Item = u32> {
+        let start = range.start;
+        self.of(range, census.known(to).last).map(move |at| u32::try_from(at - start).unwrap_or(u32::MAX))
     }
 
     /// Takes out those from a place on, of the innermost death; `given_up` is told what each led to that was not given up
     /// before.
     #[inline]
-    pub(super) fn end_at(&mut self, start: usize, census: &mut Census, mut given_up: impl FnMut(&mut Known)) {
+    pub(super) fn end_at(
+        &mut self,
+        start: usize,
+        census: &mut Census,
+        mut given_up: impl FnMut(Place, &mut Known),
+    ) {
         while self.all.len() > start
             && let Some(Reference { to, before, is_gone }) = self.all.pop()
         {
             let Some(to) = to else { continue };
             let known = census.known(to);
             if !is_gone {
-                given_up(known);
+                given_up(to, known);
             }
             known.last = before;
             if before.is_none() {
