@@ -1,8 +1,8 @@
 //! Deaths that are put off, from CPython 3.14 on.
 //!
 //! Where little of the machine's stack is left, an object that the collector knows is not deallocated but deposited, and
-//! nobody is told. (When there is more of the stack again its deallocation is told as any other.) What is deposited is a
-//! chain: the state of the thread has the object that came last, whose collector's header has the one before. Whenever
+//! nobody is told. When there is more of the stack again its deallocation is told as any other (in 3.14.10 and 3.15.2; the
+//! first patches of 3.14 are read not to tell of that either). What is deposited is a chain: the state of the thread has the object that came last, whose collector's header has the one before. Whenever
 //! something is recorded inside of a deallocation the chain is looked at, and what is new in it is told.
 
 use core::ffi::c_void;
@@ -30,9 +30,10 @@ static CURRENT: AtomicPtr<c_void> = AtomicPtr::new(core::ptr::null_mut());
 static OFFSET: AtomicUsize = AtomicUsize::new(0);
 /// The code that deals with the chain: from here on, [`LENGTH`] bytes.
 static DESTROY: AtomicUsize = AtomicUsize::new(0);
-/// The thread whose chain was looked at last, and what was deposited there last.
+/// The thread whose chain was looked at last, what was deposited there last, and what before that.
 static STATE: AtomicUsize = AtomicUsize::new(0);
 static LAST: AtomicUsize = AtomicUsize::new(0);
+static BEFORE: AtomicUsize = AtomicUsize::new(0);
 
 /// Gets ready, if this version puts deaths off without telling. False if it is not known how.
 ///
@@ -90,7 +91,14 @@ pub fn look(producer: &Producer, taken: usize) {
 fn tell(producer: &Producer, state: usize, head: usize, taken: usize) {
     // Of another thread's it is not remembered what was told: whoever hears it twice notices.
     let is_same = STATE.swap(state, Relaxed) == state;
+    // SAFETY: what is in the chain lives, with the collector's header in front of it.
+    let next = |object: usize| unsafe { word(object - LINK).read() } & !WAS_TRACKED;
     let last = LAST.swap(head, Relaxed);
+    let before = BEFORE.swap(if head == 0 { 0 } else { next(head) }, Relaxed);
+    // The last one may have been taken out, in versions that do not tell of that.
+    if is_same && taken == 0 && head == before {
+        return;
+    }
     let known = if is_same { last } else { 0 };
     if taken != 0 {
         if taken == known {
@@ -101,7 +109,6 @@ fn tell(producer: &Producer, state: usize, head: usize, taken: usize) {
     let mut at = head;
     while at != 0 && at != known {
         put(producer, slot::DEPOSITED, at);
-        // SAFETY: what is in the chain lives, with the collector's header in front of it.
-        at = unsafe { word(at - LINK).read() } & !WAS_TRACKED;
+        at = next(at);
     }
 }

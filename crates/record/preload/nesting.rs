@@ -22,8 +22,8 @@ use super::producer::Producer;
 use super::returns::{self, Return};
 use super::slot;
 
-/// As many as fit into a stack of 8 MiB, each of them in 128 bytes.
-const DEEPEST: usize = 1 << 16;
+/// As many as fit into a stack of 8 MiB, each of them in 64 bytes.
+const DEEPEST: usize = 1 << 17;
 /// Of how many calls it is remembered where what follows returns to.
 const CALLS: usize = 1 << 10;
 

@@ -21,8 +21,8 @@ pub struct SessionOptions {
 pub enum Objects {
     /// Nothing.
     Nothing,
-    /// Births and deaths, and what dying objects refer to (CPython 3.13.3 and later patches of 3.13, on x86-64): see
-    /// [`ObjectEvent`](crate::ObjectEvent).
+    /// Births and deaths, and what dying objects refer to (CPython 3.13.3 and later, but for 3.14.0 to 3.14.4, on x86-64):
+    /// see [`ObjectEvent`](crate::ObjectEvent).
     Deaths,
     /// Every change of a reference count as well, of interpreters that were built to report them.
     Counts,

@@ -25,7 +25,7 @@ impl Objects {
                 self.begins(dying, true, writer)?;
                 // Nobody refers to it any more.
                 self.census.known(place).set_count(None);
-                if let Some(open) = self.open.pop() {
+                if let Some(open) = self.pop() {
                     self.finish(open, Fate::Kept, writer);
                 }
             }

@@ -11,6 +11,7 @@ mod references;
 use std::io::Write;
 use std::ops::Range;
 
+use hashbrown::HashSet;
 use rc::Part;
 use record::{ObjectEvent, ReferentCount};
 use trace::{Beginning, Block, Death, Edge, Fate, Object, Step, Writer};
@@ -24,6 +25,8 @@ use references::References;
 const FEW: usize = 16;
 /// From so many deaths inside of each other on, one in which nothing happens is taken for one that was put off.
 const DEEP: usize = 4096;
+/// So many deaths inside of each other are looked through one by one.
+const SHALLOW: usize = 64;
 
 /// A death that is going on.
 #[derive(Clone, Debug)]
@@ -72,6 +75,10 @@ pub(super) struct Objects {
     census: Census,
     /// Each inside of the one before.
     open: Vec<Open>,
+    /// From this one on, all are over.
+    is_over_from: usize,
+    /// The blocks of those that are behind the first [`SHALLOW`] ones.
+    deep: HashSet<Block>,
     references: References,
     dying: Option<Dying>,
     /// What that refers to: addresses and counts, or how many immortal ones.
@@ -91,8 +98,8 @@ pub(super) struct Objects {
     deposited: Vec<u64>,
     /// Whether that is told.
     tells_deposits: bool,
-    /// How many of the deaths that are going on may bring their objects back to life.
-    reviving: usize,
+    /// Whose objects, of the deaths that are going on, may be brought back to life.
+    reviving: HashSet<u64>,
     /// The tracer tells no more.
     pub(super) is_lost: bool,
 }
@@ -132,7 +139,7 @@ impl Objects {
             return Ok(true);
         }
         self.go_on(writer)?;
-        if self.open.iter().rev().any(|open| open.block == Some(block)) {
+        if self.is_open(block) {
             return Ok(true);
         }
         let Some(object) = self.census.in_block(block, address) else {
@@ -182,7 +189,7 @@ impl Objects {
             self.last = None;
             return;
         }
-        while let Some(open) = self.open.pop() {
+        while let Some(open) = self.pop() {
             let is_it = open.block == Some(block);
             self.finish(open, if is_it { Fate::Released } else { Fate::Kept }, writer);
             if is_it {
@@ -201,7 +208,9 @@ impl Objects {
 
     /// Ends deaths of which it was told that they are over.
     fn leave<W: Write>(&mut self, writer: &mut Writer<W>) {
-        while let Some(open) = self.open.pop_if(|open| open.is_over && !open.is_released) {
+        while self.open.last().is_some_and(|open| open.is_over && !open.is_released)
+            && let Some(open) = self.pop()
+        {
             self.finish(open, Fate::Kept, writer);
         }
     }
@@ -209,7 +218,7 @@ impl Objects {
     /// Ends all deaths but so many, which are around them.
     fn finish_down_to<W: Write>(&mut self, depth: usize, writer: &mut Writer<W>) {
         while self.open.len() > depth
-            && let Some(open) = self.open.pop()
+            && let Some(open) = self.pop()
         {
             self.finish(open, Fate::Kept, writer);
         }
@@ -226,7 +235,9 @@ impl Objects {
             self.make_stale();
         }
         let open = Open { is_stale: open.is_stale || is_left, ..open };
-        self.reviving -= usize::from(open.revives);
+        if open.revives {
+            self.reviving.remove(&open.address);
+        }
         writer.ends(fate);
         writer.observed(Death::Ends(open.object, fate));
         // Whose memory is neither released nor kept for others lives on.
@@ -390,7 +401,9 @@ impl Objects {
         }
         let Some(of) = self.census.in_place(of) else { return Ok(()) };
         // Whoever had this memory is dead, whatever is told.
-        if let Some(owner) = self.open.iter().position(|open| block.is_some() && open.block == block) {
+        if let Some(block) = block.filter(|block| self.is_open(*block))
+            && let Some(owner) = self.open.iter().position(|open| open.block == Some(block))
+        {
             self.finish_down_to(owner, writer);
         }
         self.leave(writer);
@@ -449,7 +462,7 @@ impl Objects {
     /// If a death of what is at this address is going on: it was brought back to life in that, and now dies for good, inside
     /// of something that died inside.
     fn dies_again(&mut self, address: u64) -> Option<Place> {
-        if self.reviving == 0 {
+        if !self.is_reviving(address) {
             return None;
         }
         let open = self.open.iter_mut().rev().find(|open| open.address == address && open.revives)?;
@@ -457,7 +470,7 @@ impl Objects {
         open.revives = false;
         open.is_over = true;
         open.is_released = false;
-        self.reviving -= 1;
+        self.reviving.remove(&address);
         let block = open.block.take();
         self.census.known(place).set_block(block);
         Some(place)
@@ -465,7 +478,7 @@ impl Objects {
 
     /// Is it going on, and may be brought back to life?
     fn is_reviving(&self, address: u64) -> bool {
-        self.reviving > 0 && self.open.iter().any(|open| open.address == address && open.revives)
+        !self.reviving.is_empty() && self.reviving.contains(&address)
     }
 
     /// Nothing happened between the beginning and the end of a death: was it put off?
@@ -553,7 +566,13 @@ impl Objects {
             revives,
             is_put_off,
         });
-        self.reviving += usize::from(revives);
+        if let Some(block) = block.filter(|_| self.open.len() > SHALLOW) {
+            self.deep.insert(block);
+        }
+        self.is_over_from = self.open.len();
+        if revives {
+            self.reviving.insert(own);
+        }
         if finalizes && !is_put_off {
             self.make_stale();
         }
@@ -594,11 +613,40 @@ impl Objects {
         }
     }
 
-    /// The end of a death was told. (It may be known already, by the release of the object's block.)
-    fn ended(&mut self, address: u64) {
-        if let Some(open) = self.open.iter_mut().rev().find(|open| open.address == address && !open.is_over) {
-            open.is_over = true;
+    /// Takes the innermost death out.
+    fn pop(&mut self) -> Option<Open> {
+        if self.open.len() > SHALLOW
+            && let Some(block) = self.open.last().and_then(|open| open.block)
+        {
+            self.deep.remove(&block);
         }
+        self.open.pop()
+    }
+
+    /// Whether the death of an object in this block is going on.
+    fn is_open(&self, block: Block) -> bool {
+        let shallow = self.open.get(..SHALLOW).unwrap_or(&self.open);
+        shallow.iter().rev().any(|open| open.block == Some(block)) || self.deep.contains(&block)
+    }
+
+    /// The end of a death was told. (It may be known already, by the release of the object's block.) They end from the
+    /// inside out.
+    fn ended(&mut self, address: u64) {
+        let mut from = self.is_over_from.min(self.open.len());
+        while let Some(open) = from.checked_sub(1).and_then(|at| self.open.get_mut(at)) {
+            if !open.is_over && open.address != address {
+                let mut near = self.open.iter_mut().rev().take(SHALLOW);
+                if let Some(open) = near.find(|open| open.address == address && !open.is_over) {
+                    open.is_over = true;
+                }
+                break;
+            }
+            from -= 1;
+            if !std::mem::replace(&mut open.is_over, true) {
+                break;
+            }
+        }
+        self.is_over_from = from;
     }
 }
 
