@@ -95,11 +95,15 @@ pub(crate) fn recordable_from(first: (u32, u32, u32), test: &str) -> Vec<Python>
 
 /// Interpreters that tell of births and deaths of objects. If there is none, says so.
 pub(crate) fn tellers(test: &str) -> Vec<Python> {
-    let tells = |python: &Python| ((3, 13, 3)..(3, 14, 0)).contains(&python.version);
+    let tells = |python: &Python| {
+        let version = python.version;
+        ((3, 13, 3)..(3, 14, 0)).contains(&version) || version >= (3, 14, 5)
+    };
     let found: Vec<_> = recordable(test).into_iter().filter(tells).collect();
     if found.is_empty() {
         eprintln!(
-            "skipped: {test}: there is no CPython 3.13.3 or later of 3.13 (cargo xtask interpreters --fetch)"
+            "skipped: {test}: there is no CPython 3.13.3 or later, or 3.14.5 or later (cargo xtask interpreters \
+             --fetch)"
         );
     }
     found

@@ -64,14 +64,15 @@ static METATYPE: AtomicPtr<c_void> = AtomicPtr::new(null_mut());
 /// `PyTuple_Type`, and `PyDict_Type`.
 static TUPLE: AtomicPtr<c_void> = AtomicPtr::new(null_mut());
 static DICTIONARY: AtomicPtr<c_void> = AtomicPtr::new(null_mut());
-/// Whether a dictionary's values may be in the object that it belongs to: from CPython 3.13 on.
-static HAS_INLINE_VALUES: AtomicBool = AtomicBool::new(false);
+/// Whether a dictionary's values may be in the object that it belongs to, which then tells of them: in CPython 3.13. (From 3.14
+/// on the dictionary does.)
+static HAS_EMBEDDED_VALUES: AtomicBool = AtomicBool::new(false);
 
 /// Begins to record collections. False if this is an interpreter whose collector is not known.
 pub fn install(version: &[u8]) -> bool {
     TUPLE.store(find(c"PyTuple_Type"), Relaxed);
     DICTIONARY.store(find(c"PyDict_Type"), Relaxed);
-    HAS_INLINE_VALUES.store(minor(version) >= 13, Relaxed);
+    HAS_EMBEDDED_VALUES.store(minor(version) == 13, Relaxed);
     METATYPE.store(find(c"PyType_Type"), Relaxed);
     if let Some((from, to)) = methods::data_around(find(c"PyType_Type")) {
         DATA[0].store(from, Relaxed);
@@ -286,7 +287,7 @@ unsafe fn tell_member(producer: &Producer, object: Object, generation: usize) {
         if of.0 == TUPLE.load(Relaxed) && is_incomplete(object, of) {
             producer.put(slot::pack(slot::EDGE, slot::UNTRACKED, object.0 as u64));
         }
-        if of.0 == DICTIONARY.load(Relaxed) && HAS_INLINE_VALUES.load(Relaxed) {
+        if of.0 == DICTIONARY.load(Relaxed) && HAS_EMBEDDED_VALUES.load(Relaxed) {
             tell_embedded(producer, object);
         }
     }

@@ -72,7 +72,7 @@ pub unsafe fn install(version: &[u8], producer: *mut Producer) -> bool {
         return false;
     }
     PRODUCER.store(producer, Relaxed);
-    if !nesting::begin(find(c"PyObject_Free")) {
+    if !nesting::begin(find(c"PyObject_Free"), false) {
         return false;
     }
     let hook = find(c"_Vivarium_Hook").cast::<Hook>();

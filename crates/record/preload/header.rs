@@ -9,7 +9,7 @@ use core::sync::atomic::{AtomicU8, AtomicU32, AtomicU64};
 pub const MAGIC: u64 = u64::from_le_bytes(*b"vivring\0");
 /// Raised with every change of the header or the slots; library and reader come from one build, but a file left in
 /// a cache folder might not.
-pub const LAYOUT: u32 = 5;
+pub const LAYOUT: u32 = 6;
 /// Offset of the first slot from the start of the file, in bytes.
 pub const HEADER_BYTES: usize = 4096;
 

@@ -280,6 +280,7 @@ pub unsafe extern "C" fn free<const DOMAIN: u8>(context: *mut c_void, block: *mu
         return call();
     }
     before::<DOMAIN>(producer, 0, block);
+    nesting::release(producer, block.addr());
     write(producer, op::<DOMAIN>(slot::RELEASE), 0, block);
     call();
     producer.leave();

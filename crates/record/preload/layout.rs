@@ -27,6 +27,7 @@ pub const IS_LIST: usize = 1 << 25;
 pub const IS_HEAP_TYPE: usize = 1 << 9;
 pub const HAS_INLINE_VALUES: usize = 1 << 2;
 pub const HAS_MANAGED_DICTIONARY: usize = 1 << 4;
+pub const HAS_MANAGED_WEAK_REFERENCES: usize = 1 << 3;
 /// Where a `PyWeakReference` has its callback, and the next one to the same object.
 pub const CALLBACK: usize = 3;
 pub const NEXT: usize = 6;
@@ -69,6 +70,18 @@ impl Object {
         Self(unsafe { self.0.cast::<*mut c_void>().add(TYPE_OF).read() })
     }
 
+    /// How many references there are to an object that is not immortal, however many.
+    ///
+    /// # Safety
+    ///
+    /// The object is alive.
+    pub unsafe fn full_count(self) -> usize {
+        // SAFETY: the caller's promise.
+        unsafe {
+            if HAS_IMMORTALS.load(Relaxed) { self.0.cast::<u32>().read() as usize } else { self.word(0) }
+        }
+    }
+
     /// How many references there are to it.
     ///
     /// # Safety
@@ -83,20 +96,6 @@ impl Object {
         // SAFETY: the caller's promise.
         let count = unsafe { self.0.cast::<u32>().read() };
         if count >= 1 << 31 { slot::COUNT_IMMORTAL } else { u64::from(count).min(slot::COUNT_MANY) }
-    }
-}
-
-impl Object {
-    /// How many references there are to an object that is not immortal.
-    ///
-    /// # Safety
-    ///
-    /// The object is alive.
-    pub unsafe fn full_count(self) -> usize {
-        // SAFETY: the caller's promise.
-        unsafe {
-            if HAS_IMMORTALS.load(Relaxed) { self.0.cast::<u32>().read() as usize } else { self.word(0) }
-        }
     }
 }
 
@@ -139,6 +138,20 @@ unsafe fn is_called(of: Object, name: &CStr) -> bool {
     let found = unsafe { of.name() };
     // SAFETY: as above; the names of the interpreter's own types are terminated strings.
     !found.is_null() && unsafe { CStr::from_ptr(found) } == name
+}
+
+/// How far behind the beginning of its memory an object of this type lies: behind what the collector has there, and two
+/// pointers in front of that (CPython 3.13 and later).
+///
+/// # Safety
+///
+/// It is a type, and alive.
+pub unsafe fn offset(of: Object) -> usize {
+    const HAS_POINTERS: usize = HAS_MANAGED_DICTIONARY | HAS_MANAGED_WEAK_REFERENCES;
+    // SAFETY: the caller's promise.
+    let flags = unsafe { of.word(FLAGS) };
+    let pieces = usize::from(flags & IS_GC != 0) + usize::from(flags & HAS_POINTERS != 0);
+    pieces * 2 * size_of::<usize>()
 }
 
 pub fn is_type(of: Object) -> bool {

@@ -12,6 +12,7 @@ mod board;
 mod collections;
 mod collector;
 mod counts;
+mod deposits;
 mod environment;
 mod exec;
 mod family;

@@ -6,29 +6,38 @@
 //! is no longer below what is in use, or holds something else.
 //!
 //! A word that lies in an unused gap of a later frame may survive: then a deallocation seems to last a little
-//! longer than it did.
+//! longer than it did. From 3.14 on `_Py_Dealloc` measures the stack by the address of its frame, and so has one, of which
+//! the tracer gets to know: then the address that this frame returns to is watched, too, which whatever its caller calls
+//! next writes over.
 
 use core::ffi::{c_int, c_void};
-use core::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 
 use super::counts;
+use super::deposits;
+use super::layout::Object;
 use super::methods;
 use super::objects;
 use super::producer::Producer;
 use super::returns::{self, Return};
 use super::slot;
 
-/// As many as fit into a stack of 8 MiB, each of them in 128 bytes.
-const DEEPEST: usize = 1 << 16;
+/// As many as fit into a stack of 8 MiB, each of them in 64 bytes.
+const DEEPEST: usize = 1 << 17;
 /// Of how many calls it is remembered where what follows returns to.
 const CALLS: usize = 1 << 10;
 
 /// A deallocation that is going on.
 struct Open {
     object: AtomicUsize,
+    /// Where the memory begins that the object is in: when that is released, the deallocation is over.
+    block: AtomicUsize,
     /// Where on the stack the return address lies.
     place: AtomicUsize,
     returns: AtomicUsize,
+    /// Where on the stack the return address of the frame lies that the tracer was called from, or 0 if that is not known.
+    frame: AtomicUsize,
+    frame_returns: AtomicUsize,
     /// Whose stack it is.
     thread: AtomicUsize,
 }
@@ -36,8 +45,11 @@ struct Open {
 static OPEN: [Open; DEEPEST] = [const {
     Open {
         object: AtomicUsize::new(0),
+        block: AtomicUsize::new(0),
         place: AtomicUsize::new(0),
         returns: AtomicUsize::new(0),
+        frame: AtomicUsize::new(0),
+        frame_returns: AtomicUsize::new(0),
         thread: AtomicUsize::new(0),
     }
 }; DEEPEST];
@@ -54,6 +66,11 @@ const JUMPS: usize = 1 << 63;
 static CALLED: [Call; CALLS] =
     [const { Call { address: AtomicUsize::new(0), follows: AtomicUsize::new(0) } }; CALLS];
 
+/// Whether the tracer is called from functions that have a frame which the frame pointer shows: from CPython 3.14 on.
+static HAS_FRAMES: AtomicBool = AtomicBool::new(false);
+/// How large a frame may be, in bytes: what is farther away is none of the function that calls the tracer.
+const LARGEST: usize = 1 << 13;
+
 /// The interpreter's code: from, to.
 static CODE: [AtomicUsize; 2] = [const { AtomicUsize::new(0) }; 2];
 
@@ -64,6 +81,7 @@ core::arch::global_asm!(
     ".globl vivarium_trace",
     "vivarium_trace:",
     "mov rcx, rsp",
+    "mov r8, rbp",
     "jmp {trace}",
     ".popsection",
     trace = sym objects::trace,
@@ -74,7 +92,7 @@ unsafe extern "C" {
     fn vivarium_trace(object: *mut c_void, event: c_int, data: *mut c_void) -> c_int;
 }
 
-/// What the interpreter is to call: passes [`objects::trace`] where the stack was.
+/// What the interpreter is to call: passes [`objects::trace`] where the stack was, and the frame.
 #[cfg(target_arch = "x86_64")]
 pub fn entry() -> unsafe extern "C" fn(*mut c_void, c_int, *mut c_void) -> c_int {
     vivarium_trace
@@ -89,8 +107,10 @@ pub fn entry() -> unsafe extern "C" fn(*mut c_void, c_int, *mut c_void) -> c_int
     nothing
 }
 
-/// Gets ready. False where this cannot work. `symbol` is in the interpreter's code.
-pub fn begin(symbol: *const c_void) -> bool {
+/// Gets ready. False where this cannot work. `symbol` is in the interpreter's code; `has_frames` says whether its deallocations
+/// have frames.
+pub fn begin(symbol: *const c_void, has_frames: bool) -> bool {
+    HAS_FRAMES.store(has_frames, Relaxed);
     let Some((start, end)) = methods::code_around(symbol) else { return false };
     CODE[0].store(start, Relaxed);
     CODE[1].store(end, Relaxed);
@@ -125,9 +145,9 @@ fn below() -> usize {
     core::ptr::from_ref(&here).addr()
 }
 
-/// A word of the stack, which is not ours.
+/// A word of the interpreter's, which is not ours.
 #[inline(always)]
-fn word(address: usize) -> *const usize {
+pub fn word(address: usize) -> *const usize {
     core::ptr::with_exposed_provenance(address)
 }
 
@@ -138,6 +158,7 @@ pub fn settle(producer: &Producer) {
         return counts::attend(producer);
     }
     if producer.open.load(Relaxed) != 0 {
+        deposits::look(producer, 0);
         close(producer, below(), thread());
     }
 }
@@ -151,8 +172,11 @@ fn close(producer: &Producer, stack: usize, thread: usize) {
         if open.thread.load(Relaxed) != thread {
             break;
         }
-        // SAFETY: the word is on this thread's stack and above what is in use: no frame below has given it back.
-        let lasts = place > stack && unsafe { word(place).read_volatile() } == open.returns.load(Relaxed);
+        let frame = open.frame.load(Relaxed);
+        // SAFETY: the words are on this thread's stack and above what is in use: no frame below has given them back.
+        let lasts = place > stack
+            && unsafe { word(place).read_volatile() } == open.returns.load(Relaxed)
+            && (frame == 0 || unsafe { word(frame).read_volatile() } == open.frame_returns.load(Relaxed));
         if lasts {
             break;
         }
@@ -162,14 +186,29 @@ fn close(producer: &Producer, stack: usize, thread: usize) {
     }
 }
 
-/// A deallocation begins. `stack` is where the tracer's return address lies.
+/// A block is about to be released, which ends the deallocation of the object in it: nothing else has to tell that.
+#[inline(always)]
+pub fn release(producer: &Producer, block: usize) {
+    let depth = producer.open.load(Relaxed);
+    if let Some(open) = depth.checked_sub(1).and_then(|top| OPEN.get(top))
+        && open.block.load(Relaxed) == block
+    {
+        producer.open.store(depth - 1, Relaxed);
+    }
+}
+
+/// The deallocation of an object begins, which lies `offset` bytes behind the beginning of its memory. `stack` is where the
+/// tracer's return address lies, `frame` what the frame pointer was.
 ///
 /// # Safety
 ///
 /// The tracer was called just now, so that its caller's frame is there.
-pub unsafe fn enter(producer: &Producer, object: *mut c_void, stack: usize) {
+pub unsafe fn enter(producer: &Producer, object: Object, offset: usize, stack: usize, frame: usize) {
     // SAFETY: the caller's promise.
-    let (place, returns) = match follows(unsafe { word(stack).read() }) {
+    let follows = follows(unsafe { word(stack).read() });
+    let is_taken = matches!(follows, Return::To(address) if deposits::is_taking(address));
+    deposits::look(producer, if is_taken { object.0.addr() } else { 0 });
+    let (place, returns) = match follows {
         // The stack pointer is above the tracer's return address.
         Return::To(address) => (stack, address),
         Return::Above(bytes) => {
@@ -187,9 +226,18 @@ pub unsafe fn enter(producer: &Producer, object: *mut c_void, stack: usize) {
     close(producer, place, thread);
     let depth = producer.open.load(Relaxed);
     let Some(open) = OPEN.get(depth) else { return objects::put(producer, slot::OBJECT_UNNESTED, 0) };
-    open.object.store(object.addr(), Relaxed);
+    open.object.store(object.0.addr(), Relaxed);
+    open.block.store(object.0.addr().wrapping_sub(offset), Relaxed);
     open.place.store(place, Relaxed);
     open.returns.store(returns, Relaxed);
+    // A register that is used for something else does not point into the caller's frame.
+    let above = frame.wrapping_add(size_of::<usize>());
+    let is_near = above > place && above - place < LARGEST && above.is_multiple_of(size_of::<usize>());
+    let has_frame = HAS_FRAMES.load(Relaxed) && is_near;
+    // SAFETY: the word is on the stack: the callers of whoever called the tracer have more than that.
+    let returns = if has_frame { unsafe { word(above).read() } } else { 0 };
+    open.frame.store(if is_code(returns) { above } else { 0 }, Relaxed);
+    open.frame_returns.store(returns, Relaxed);
     open.thread.store(thread, Relaxed);
     producer.open.store(depth + 1, Relaxed);
 }

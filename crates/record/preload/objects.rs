@@ -8,13 +8,14 @@ use core::ffi::{c_int, c_void};
 use core::ptr::null_mut;
 use core::sync::atomic::{AtomicPtr, Ordering::Relaxed};
 
+use super::deposits;
 use super::interpreter::find;
-use super::layout::{self, Object, SIZE, is_type, number};
+use super::layout::{self, Object, SIZE, is_type, minor, number};
 use super::nesting;
 use super::producer::Producer;
-use super::referents;
+use super::referents::{self, Telling};
 use super::slot;
-use super::types::{forget, introduce};
+use super::types::{self, forget, introduce};
 
 /// `PyRefTracer`.
 type Tracer = unsafe extern "C" fn(*mut c_void, c_int, *mut c_void) -> c_int;
@@ -34,11 +35,15 @@ static PRODUCER: AtomicPtr<Producer> = AtomicPtr::new(null_mut());
 static IS_FINALIZING: AtomicPtr<c_void> = AtomicPtr::new(null_mut());
 
 /// Is this what an interpreter says of its version whose births and deaths can be recorded whole? Before 3.13.3 the tracer
-/// was not told of deaths in the bytecode loop; from 3.14 on the interpreter's stack holds references that are not
-/// counted, and deaths that were put off are not told.
+/// was not told of deaths in the bytecode loop; 3.14.0 to 3.14.4 have a collector of their own.
 fn is_known(version: &[u8]) -> bool {
-    let Some(patch) = version.strip_prefix(b"3.13.") else { return false };
-    number(patch) >= 3
+    let patch = |minor: &[u8]| version.strip_prefix(minor).map(number);
+    match minor(version) {
+        13 => patch(b"3.13.").is_some_and(|patch| patch >= 3),
+        14 => patch(b"3.14.").is_some_and(|patch| patch >= 5),
+        15 => true,
+        _ => false,
+    }
 }
 
 /// Begins to record births and deaths. False if this interpreter does not tell them, or has another build than is
@@ -53,7 +58,10 @@ pub unsafe fn install(version: &[u8], producer: *mut Producer) -> bool {
         return false;
     }
     let set = find(c"PyRefTracer_SetTracer");
-    let is_known = !set.is_null() && know(version) && nesting::begin(set);
+    let is_known = !set.is_null()
+        && know(version)
+        && nesting::begin(set, minor(version) >= 14)
+        && deposits::begin(minor(version));
     // SAFETY: the function of this name has this type; it may be called before the interpreter is initialised.
     let set = unsafe { core::mem::transmute::<*mut c_void, SetTracer>(set) };
     if !is_known {
@@ -85,12 +93,18 @@ pub fn is_installed() -> bool {
     tracer.is_some_and(|tracer| tracer as usize == nesting::entry() as usize)
 }
 
-/// What the tracer comes to. `stack` is where the return address into the interpreter lies.
+/// What the tracer comes to. `stack` is where the return address into the interpreter lies, `frame` what the frame pointer is.
 ///
 /// # Safety
 ///
 /// Called by the interpreter, by way of [`nesting::entry`].
-pub unsafe extern "C" fn trace(object: *mut c_void, event: c_int, _data: *mut c_void, stack: usize) -> c_int {
+pub unsafe extern "C" fn trace(
+    object: *mut c_void,
+    event: c_int,
+    _data: *mut c_void,
+    stack: usize,
+    frame: usize,
+) -> c_int {
     // SAFETY: null, or the page that was mapped for good.
     let Some(producer) = (unsafe { PRODUCER.load(Relaxed).as_ref() }) else { return 0 };
     if !producer.records_objects() {
@@ -103,7 +117,7 @@ pub unsafe extern "C" fn trace(object: *mut c_void, event: c_int, _data: *mut c_
                 nesting::settle(producer);
                 born(producer, object);
             }
-            DESTROY => dies(producer, Object(object), stack),
+            DESTROY => dies(producer, Object(object), stack, frame),
             _ => {}
         }
     }
@@ -118,14 +132,13 @@ pub unsafe fn born(producer: &Producer, object: *mut c_void) {
     // SAFETY: the caller's promise.
     let of = unsafe { object.of() };
     // SAFETY: an object's type is alive.
-    unsafe { introduce(producer, of) };
+    let place = unsafe { types::place(producer, of) };
     if of.0 == TUPLE.load(Relaxed) && producer.follows_counts() {
         // Of one that is born in memory that was kept; else it is not set yet.
         // SAFETY: the caller's promise.
         put(producer, slot::VALUE, unsafe { object.word(SIZE) });
     }
-    put(producer, slot::OBJECT_BORN, object.0.addr());
-    put(producer, slot::OBJECT_TYPE, of.0.addr());
+    producer.put(slot::pack(slot::BORN, place, object.0.addr() as u64 & slot::ADDRESS_MASK));
     if is_type(of) {
         forget(object);
     }
@@ -134,7 +147,7 @@ pub unsafe fn born(producer: &Producer, object: *mut c_void) {
 /// # Safety
 ///
 /// The object is alive.
-unsafe fn dies(producer: &Producer, object: Object, stack: usize) {
+unsafe fn dies(producer: &Producer, object: Object, stack: usize, frame: usize) {
     // SAFETY: the caller's promise.
     if unsafe { object.count() } > 0 {
         // It does not die: it is about to be resized, and seems to be born again.
@@ -142,12 +155,20 @@ unsafe fn dies(producer: &Producer, object: Object, stack: usize) {
     }
     // SAFETY: the interpreter's frames are above; the caller's promise.
     unsafe {
-        nesting::enter(producer, object.0, stack);
-        begins_to_die(producer, object.0, slot::OBJECT_DIES);
+        let of = object.of();
+        nesting::enter(producer, object, layout::offset(of), stack, frame);
+        ask_for_the_end(producer);
+        if is_type(of) {
+            forget(object);
+        }
+        let dies = slot::pack(slot::DIES, 0, object.0.addr() as u64 & slot::ADDRESS_MASK & !slot::LAST);
+        let mut telling = Telling::behind(producer, dies);
+        referents::tell(&mut telling, object, of);
+        telling.end();
     }
 }
 
-/// Tells that an object dies, or goes on to, and what it refers to.
+/// Tells that an object dies, or goes on to, and what it refers to, with what is told of it where counts are.
 ///
 /// # Safety
 ///
@@ -158,18 +179,16 @@ pub unsafe fn begins_to_die(producer: &Producer, object: *mut c_void, what: u64)
     // SAFETY: the caller's promise.
     unsafe {
         let of = object.of();
-        if producer.follows_counts() {
-            introduce(producer, of);
-        }
+        introduce(producer, of);
         put(producer, what, object.0.addr());
-        if producer.follows_counts() {
-            put(producer, slot::OBJECT_TYPE, of.0.addr());
-            referents::tell_weak(producer, object, of);
-        }
+        put(producer, slot::OBJECT_TYPE, of.0.addr());
+        referents::tell_weak(producer, object, of);
         if is_type(of) {
             forget(object);
         }
-        referents::tell(producer, object, of);
+        let mut telling = Telling::new(producer);
+        referents::tell(&mut telling, object, of);
+        telling.break_off();
     }
     put(producer, slot::OBJECT_EDGES, 0);
 }
@@ -189,5 +208,5 @@ pub fn ask_for_the_end(producer: &Producer) {
 
 /// Writes an event with nothing but an address. (Linux gives programs none beyond 48 bits unless they ask for it.)
 pub fn put(producer: &Producer, what: u64, address: usize) {
-    producer.put(slot::pack(slot::OBJECT, what, address as u64 & ((1 << slot::ADDRESS_BITS) - 1)));
+    producer.put(slot::pack(slot::OBJECT, what, address as u64 & slot::ADDRESS_MASK));
 }

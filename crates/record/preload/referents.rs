@@ -32,15 +32,68 @@ pub fn know(version: &[u8]) {
     NEXT_ENTRY.store(find(c"PyDict_Next"), Relaxed);
 }
 
+/// What is being told of an object, one behind: only the next call says whether a slot is the last.
+pub struct Telling<'a> {
+    producer: &'a Producer,
+    /// The slot that is told next, or 0.
+    next: u64,
+    /// How many immortal ones it refers to behind that.
+    immortals: u32,
+}
+
+impl<'a> Telling<'a> {
+    pub fn new(producer: &'a Producer) -> Self {
+        Self::behind(producer, 0)
+    }
+
+    /// Behind this slot, which is told, too.
+    #[inline(always)]
+    pub fn behind(producer: &'a Producer, slot: u64) -> Self {
+        Self { producer, next: slot, immortals: 0 }
+    }
+
+    #[inline(always)]
+    fn go_on(&mut self, slot: u64) {
+        let before = core::mem::replace(&mut self.next, slot);
+        if before != 0 {
+            self.producer.put(before);
+        }
+    }
+
+    #[inline(always)]
+    fn tell_immortals(&mut self) {
+        if self.immortals > 0 {
+            let times = core::mem::take(&mut self.immortals);
+            self.go_on(slot::pack(slot::EDGE, slot::COUNT_IMMORTAL, u64::from(times) << 1));
+        }
+    }
+
+    /// That was all; the last slot says so, if there is one.
+    #[inline(always)]
+    pub fn end(mut self) {
+        self.tell_immortals();
+        if self.next != 0 {
+            self.producer.put(self.next | slot::pack(0, 0, slot::LAST));
+        }
+    }
+
+    /// That was all, which is told in another way.
+    pub fn break_off(mut self) {
+        self.tell_immortals();
+        self.go_on(0);
+    }
+}
+
 /// Tells what an object refers to.
 ///
 /// # Safety
 ///
 /// The object is whole, and of this type.
-pub unsafe fn tell(producer: &Producer, object: Object, of: Object) {
+#[inline(always)]
+pub unsafe fn tell(telling: &mut Telling<'_>, object: Object, of: Object) {
     // SAFETY: the caller's promise.
     unsafe {
-        let owner = core::ptr::from_ref(producer).cast_mut().cast();
+        let owner = core::ptr::from_mut(telling).cast();
         if of.0 == DICTIONARY.load(Relaxed) && object.word(VALUES) == 0 {
             tell_entries(object, owner);
         } else if of.word(FLAGS) & IS_GC != 0
@@ -48,10 +101,15 @@ pub unsafe fn tell(producer: &Producer, object: Object, of: Object) {
         {
             match inline(object, of) {
                 Some((dictionary, values)) => {
-                    let mut seen = 0_usize;
+                    let mut seen = Seen { referents: 0, dictionary, is_told: false };
                     traverse(object.0, count_one, (&raw mut seen).cast());
+                    // From 3.14 on it tells of the dictionary.
+                    if seen.is_told {
+                        traverse(object.0, visit, owner);
+                        return;
+                    }
                     // The values are the last that are told, but for the type.
-                    let end = seen.saturating_sub(1);
+                    let end = seen.referents.saturating_sub(1);
                     let values = end.saturating_sub(values)..end;
                     let mut without = Without { owner, values, at: 0, dictionary };
                     traverse(object.0, visit_without, (&raw mut without).cast());
@@ -99,9 +157,18 @@ struct Without {
     dictionary: *mut c_void,
 }
 
-unsafe extern "C" fn count_one(_referent: *mut c_void, seen: *mut c_void) -> c_int {
+/// How much is told of an object, and whether its dictionary is.
+struct Seen {
+    referents: usize,
+    dictionary: *mut c_void,
+    is_told: bool,
+}
+
+unsafe extern "C" fn count_one(referent: *mut c_void, seen: *mut c_void) -> c_int {
     // SAFETY: what `tell` passed on.
-    unsafe { *seen.cast::<usize>() += 1 };
+    let seen = unsafe { &mut *seen.cast::<Seen>() };
+    seen.referents += 1;
+    seen.is_told |= referent == seen.dictionary;
     0
 }
 
@@ -125,7 +192,7 @@ unsafe extern "C" fn visit_without(referent: *mut c_void, without: *mut c_void) 
 /// # Safety
 ///
 /// It is a dictionary, which does not share its keys, and whole.
-unsafe fn tell_entries(dictionary: Object, producer: *mut c_void) {
+unsafe fn tell_entries(dictionary: Object, telling: *mut c_void) {
     let next = NEXT_ENTRY.load(Relaxed);
     if next.is_null() {
         return;
@@ -135,8 +202,8 @@ unsafe fn tell_entries(dictionary: Object, producer: *mut c_void) {
     unsafe {
         let next = core::mem::transmute::<*mut c_void, NextEntry>(next);
         while next(dictionary.0, &raw mut position, &raw mut key, &raw mut value) != 0 {
-            visit(key, producer);
-            visit(value, producer);
+            visit(key, telling);
+            visit(value, telling);
         }
     }
 }
@@ -164,11 +231,17 @@ pub unsafe fn tell_weak(producer: &Producer, object: Object, of: Object) {
     }
 }
 
-unsafe extern "C" fn visit(referent: *mut c_void, producer: *mut c_void) -> c_int {
+unsafe extern "C" fn visit(referent: *mut c_void, telling: *mut c_void) -> c_int {
     // SAFETY: what `tell` passed on; the object that dies refers to live ones.
-    let (producer, count) = unsafe { (&*producer.cast::<Producer>(), Object(referent).count()) };
-    if referent.addr() >> slot::ADDRESS_BITS == 0 {
-        producer.put(slot::pack(slot::EDGE, count, referent as u64));
+    let (telling, count) = unsafe { (&mut *telling.cast::<Telling<'_>>(), Object(referent).count()) };
+    if count == slot::COUNT_IMMORTAL {
+        telling.immortals += 1;
+        if telling.immortals == slot::MOST_IMMORTALS {
+            telling.tell_immortals();
+        }
+    } else if referent.addr() as u64 & !slot::ADDRESS_MASK == 0 {
+        telling.tell_immortals();
+        telling.go_on(slot::pack(slot::EDGE, count, referent as u64 & !slot::LAST));
     }
     0
 }

@@ -15,12 +15,21 @@
 //! Slots that follow (*extensions*) hold a phase bit and 63 bits of payload. Their order: the size, if it does not
 //! fit; the upper 16 bits of the address and, above them, those of the old address, if *wide*; the lower 48 bits of
 //! the old address, for a resize.
+//!
+//! Births, deaths and what dying objects refer to are most of what is told where objects are recorded, and take one slot
+//! each.
 
 /// The phase bit, in every slot.
 pub const PHASE: u64 = 1;
 
-/// One that the collector looks at: its address, and in the size field its count; or one that is left on its list.
-pub const MEMBER: u8 = 1;
+/// An object was born: its address, and in the size field its type, by the place that it has at that time: see
+/// [`TYPE_PLACE`].
+pub const BORN: u8 = 0;
+/// Where collections are recorded: an object that the collector looks at, its address, and in the size field its count; or one that
+/// is left on its list.
+pub const MEMBER: u8 = BORN;
+/// The deallocation of an object begins: its address, which is even, and [`LAST`]. What it refers to follows.
+pub const DIES: u8 = 1;
 /// Address and size of an allocation of domain MEM; the domain's number minus one is added for OBJ.
 pub const ALLOCATE: u8 = 2;
 /// The same for zeroed memory.
@@ -42,12 +51,15 @@ pub const FORK: u8 = 13;
 /// Something about objects: what is in the size field, see below; the address is the object's unless that says
 /// otherwise.
 pub const OBJECT: u8 = 14;
-/// One that a dying object refers to: its address, and in the size field its count.
+/// One that a dying object refers to: its address, which is even, and [`LAST`], and in the size field its count. If that is
+/// [`COUNT_IMMORTAL`], so many in a row: twice how many, and [`LAST`].
 pub const EDGE: u8 = 15;
+/// In the address field of what is told of a dying object: that was all.
+pub const LAST: u64 = 1;
 
-/// In an [`OBJECT`] event: an object was born; its type follows.
-pub const OBJECT_BORN: u64 = 1;
-/// The address of its type.
+/// In an [`OBJECT`] event: births tell of this type by its [place](type_place) from here on.
+pub const TYPE_PLACE: u64 = 1;
+/// The address of the type of what dies. (This and the next two only where counts are told.)
 pub const OBJECT_TYPE: u64 = 2;
 /// Its deallocation begins. What it refers to follows.
 pub const OBJECT_DIES: u64 = 3;
@@ -79,7 +91,8 @@ pub const VALUE: u64 = 15;
 pub const COUNT_SET: u64 = 16;
 /// A weak reference with a callback, to the object that dies. In the order in which the object has them.
 pub const WEAK: u64 = 17;
-/// The object's death is put off.
+/// The object's death is put off. (This is told of stock interpreters, too, from 3.14 on: when the next event comes, the
+/// last one first.)
 pub const DEPOSITED: u64 = 18;
 /// It is taken out of the trashcan, and dies now.
 pub const TAKEN_UP: u64 = 19;
@@ -136,7 +149,7 @@ pub const EMBEDDED: u64 = 2;
 pub const EMBEDDED_UNTRACKED: u64 = 3;
 /// In an [`EDGE`]: at least so many references.
 pub const COUNT_MANY: u64 = 1021;
-/// In an [`EDGE`]: the object is immortal.
+/// In an [`EDGE`]: these are immortal.
 pub const COUNT_IMMORTAL: u64 = 1022;
 
 const OP_SHIFT: u32 = 1;
@@ -147,12 +160,26 @@ const ADDRESS_SHIFT: u32 = 15;
 pub const SIZE_FOLLOWS: u64 = 1023;
 /// Bits of an address that the first slot holds.
 pub const ADDRESS_BITS: u32 = 48;
-const ADDRESS_MASK: u64 = (1 << ADDRESS_BITS) - 1;
+pub const ADDRESS_MASK: u64 = (1 << ADDRESS_BITS) - 1;
 const WIDE: u64 = 1 << 63;
 /// The most that an extension can hold.
 pub const MAX_PAYLOAD: u64 = u64::MAX >> 1;
 /// The most slots that one event takes.
 pub const MAX_SLOTS: usize = 4;
+
+/// How many immortal ones are told at once.
+pub const MOST_IMMORTALS: u32 = 1 << 24;
+
+/// How many places types have.
+pub const TYPE_PLACES: usize = 1023;
+
+/// The place of a type, by its address: it has that until another one does.
+#[inline(always)]
+pub const fn type_place(address: u64) -> u16 {
+    let mixed = (address >> 4 ^ address >> 13) & 1023;
+    // (So that none is the number that says that another follows.)
+    ((mixed * TYPE_PLACES as u64) >> 10 & 1023) as u16
+}
 
 /// Does an event with these values fit into one slot?
 #[inline(always)]

@@ -12,12 +12,48 @@ use super::slot;
 /// Types that were described already, by a part of their address: a type that is not found here is described again.
 static DESCRIBED: [AtomicUsize; 4096] = [const { AtomicUsize::new(0) }; 4096];
 
+/// The types that have a place in what is told of births.
+static PLACES: [AtomicUsize; slot::TYPE_PLACES] = [const { AtomicUsize::new(0) }; slot::TYPE_PLACES];
+
 /// A type begins or ends here: what was known of this address is known no more.
 pub fn forget(of: Object) {
-    let place = &DESCRIBED[(of.0.addr() >> 4) % DESCRIBED.len()];
-    if place.load(Relaxed) == of.0.addr() {
-        place.store(0, Relaxed);
+    let address = of.0.addr();
+    for place in [&DESCRIBED[(address >> 4) % DESCRIBED.len()], &PLACES[type_place(address)]] {
+        if place.load(Relaxed) == address {
+            place.store(0, Relaxed);
+        }
     }
+}
+
+fn type_place(address: usize) -> usize {
+    usize::from(slot::type_place(address as u64))
+}
+
+/// The place of a type, which is its from here on and described.
+///
+/// # Safety
+///
+/// It is a type, and alive.
+#[inline(always)]
+pub unsafe fn place(producer: &Producer, of: Object) -> u64 {
+    let place = type_place(of.0.addr());
+    if PLACES[place].load(Relaxed) != of.0.addr() {
+        // SAFETY: the caller's promise.
+        unsafe { take(producer, of, &PLACES[place]) };
+    }
+    place as u64
+}
+
+/// # Safety
+///
+/// It is a type, and alive.
+#[cold]
+#[inline(never)]
+unsafe fn take(producer: &Producer, of: Object, place: &AtomicUsize) {
+    // SAFETY: the caller's promise.
+    unsafe { introduce(producer, of) };
+    place.store(of.0.addr(), Relaxed);
+    put(producer, slot::TYPE_PLACE, of.0.addr());
 }
 
 /// Whether a type was described that is at this address.

@@ -28,15 +28,37 @@ pub(crate) fn decode_narrow(word: u64) -> Option<Event> {
     match op {
         2..=5 => Some(allocate(op, address, size)),
         8 | 9 if size == 0 => Some(Event::Release { domain: domain(op), address }),
+        slot::BORN | slot::DIES | slot::EDGE => decode_common(op, address, size).map(Event::Object),
         _ => decode_rare(op, address, size),
     }
 }
 
+/// What is told of objects most often.
+#[inline(always)]
+fn decode_common(op: u8, address: u64, size: u64) -> Option<ObjectEvent> {
+    let is_last = address & slot::LAST != 0;
+    let even = address & !slot::LAST;
+    let size = u16::try_from(size).ok()?;
+    Some(match op {
+        // (Memory that was never written to holds no births.)
+        slot::BORN if address == 0 => return None,
+        slot::BORN => ObjectEvent::Born { object: address, of: size },
+        slot::DIES if size == 0 => ObjectEvent::Dies { object: even, is_last },
+        slot::DIES => return None,
+        _ if u64::from(size) == slot::COUNT_IMMORTAL => {
+            let times =
+                u32::try_from(even >> 1).ok().filter(|times| (1..=slot::MOST_IMMORTALS).contains(times))?;
+            ObjectEvent::Immortals { times, is_last }
+        }
+        _ => ObjectEvent::Edge { referent: even, count: ReferentCount::new(size), is_last },
+    })
+}
+
 fn decode_object(what: u64, address: u64) -> Option<ObjectEvent> {
     Some(match what {
-        slot::OBJECT_BORN => ObjectEvent::Born(address),
+        slot::TYPE_PLACE => ObjectEvent::TypePlace { of: address, place: slot::type_place(address) },
         slot::OBJECT_TYPE => ObjectEvent::OfType(address),
-        slot::OBJECT_DIES => ObjectEvent::Dies(address),
+        slot::OBJECT_DIES => ObjectEvent::BeginsToDie(address),
         slot::OBJECT_EDGES => ObjectEvent::EdgesEnd,
         slot::OBJECT_ENDED => ObjectEvent::Ended(address),
         slot::OBJECT_MOVES => ObjectEvent::Moves(address),
@@ -87,22 +109,14 @@ fn decode_rare(op: u8, address: u64, size: u64) -> Option<Event> {
         slot::ARENA_ACQUIRED => Some(Event::ArenaAcquired { base: address, size }),
         slot::ARENA_RELEASED => Some(Event::ArenaReleased { base: address, size }),
         slot::OBJECT => decode_object(size, address).map(Event::Object),
-        slot::EDGE => Some(Event::Object(ObjectEvent::Edge { referent: address, count: count(size)? })),
-        slot::MEMBER => Some(Event::Object(ObjectEvent::Member { address, count: count(size)? })),
+        slot::BORN | slot::DIES | slot::EDGE => {
+            (size < slot::SIZE_FOLLOWS).then(|| decode_common(op, address, size))?.map(Event::Object)
+        }
         slot::FORK if size == 0 => Some(Event::Forked { fork: address }),
         // The size field has ten bits.
         slot::MARK if address == 0 => u16::try_from(size).ok().map(|code| Event::Mark { code }),
         _ => None,
     }
-}
-
-/// What a size field says as a count.
-fn count(size: u64) -> Option<ReferentCount> {
-    Some(match size {
-        slot::COUNT_IMMORTAL => ReferentCount::Immortal,
-        slot::COUNT_MANY => ReferentCount::Many,
-        count => ReferentCount::Exactly(u16::try_from(count).ok()?),
-    })
 }
 
 /// What stands in the slots from number `at` on, counted from the beginning of the recording.

@@ -82,23 +82,52 @@ pub enum Event {
 /// What is told of objects, if that is recorded: see [`SessionOptions::objects`](crate::SessionOptions::objects).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ObjectEvent {
-    /// An object was born at this address; its type follows. Where counts are told, the value is how many items a tuple has
-    /// that was born in memory of another one.
-    Born(u64),
-    /// The type of the object that was born, by its address.
+    /// An object was born. Where counts are told, the value is how many items a tuple has that was born in memory of another
+    /// one.
+    Born {
+        /// Its address.
+        object: u64,
+        /// Its type, by the place that it has at that time.
+        of: u16,
+    },
+    /// Births tell of this type by this place from here on. It was described before.
+    TypePlace {
+        /// The type's address.
+        of: u64,
+        /// Its place, below 1023.
+        place: u16,
+    },
+    /// The deallocation of an object begins.
+    Dies {
+        /// Its address.
+        object: u64,
+        /// It refers to nothing. Else what it refers to follows, as its type tells it.
+        is_last: bool,
+    },
+    /// The same where counts are told: its type follows, and then what it refers to, up to [`Self::EdgesEnd`].
+    BeginsToDie(u64),
+    /// The type of the object that is dying there, by its address.
     OfType(u64),
-    /// The deallocation of this object begins. What it refers to follows, as its type tells it.
-    Dies(u64),
     /// One that the dying object refers to.
     Edge {
         /// Its address.
         referent: u64,
         /// How many references to it there are.
         count: ReferentCount,
+        /// The dying object refers to nothing else.
+        is_last: bool,
+    },
+    /// Immortal ones that it refers to.
+    Immortals {
+        /// How many there are in a row.
+        times: u32,
+        /// The dying object refers to nothing else.
+        is_last: bool,
     },
     /// The dying object refers to nothing else.
     EdgesEnd,
-    /// The deallocation of this object, and with it all that happened inside, is over.
+    /// The deallocation of this object, and with it all that happened inside, is over. Not told if the memory of the object was
+    /// released in it.
     Ended(u64),
     /// This object is about to be resized: what is told next of a birth is where it goes on.
     Moves(u64),
@@ -124,7 +153,8 @@ pub enum ObjectEvent {
     Set(u64),
     /// A weak reference with a callback to the object that dies, in the order in which that has them.
     Weak(u64),
-    /// The object's deallocation is put off.
+    /// The object's deallocation is put off. (This is told of stock interpreters, too, from 3.14 on: when the next event comes,
+    /// the last one first.)
     Deposited(u64),
     /// It is taken out of the trashcan: its deallocation follows.
     TakenUp(u64),
@@ -168,17 +198,11 @@ pub enum ObjectEvent {
     /// A collection of this generation is over; the list follows on which its survivors are. The numbers are how many objects were
     /// collected, how many could not be, the counts of the generations, and of the long-lived, as above.
     HasCollected(u64),
-    /// The members that follow are on the list of this generation.
+    /// The objects that follow are on the list of this generation. Each is told as [`Born`](Self::Born), with the number of
+    /// references to it in the place of the type (if many, a number says how many); its type; weak references with callbacks to
+    /// it; and to which containers it refers: with a count of 1 if these are not tracked, else 0; and 2 more if they are the values
+    /// of a dictionary that are in the object which it belongs to.
     List(u64),
-    /// An object on the list. Its type follows if it is on the youngest; weak references with callbacks to it; and to which
-    /// containers it refers: with a count of 1 if they are not tracked, else 0; and 2 more if they are the values of a dictionary
-    /// that are in the object which it belongs to.
-    Member {
-        /// Its address.
-        address: u64,
-        /// How many references to it there are; if many, the number says how many.
-        count: ReferentCount,
-    },
     /// The member has been finalized before.
     FinalizedBefore,
     /// There are no more members.
@@ -188,12 +212,25 @@ pub enum ObjectEvent {
 }
 
 /// How many references to an object there are.
+///
+/// A single number: what is written in one piece and read in another makes the processor wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum ReferentCount {
-    /// So many.
-    Exactly(u16),
+#[repr(transparent)]
+pub struct ReferentCount(u16);
+
+impl ReferentCount {
     /// More than are told.
-    Many,
-    /// The object is immortal.
-    Immortal,
+    pub const MANY: Self = Self(1021);
+
+    /// So many; [`Self::MANY`] from there on.
+    #[must_use]
+    pub const fn new(count: u16) -> Self {
+        if count < Self::MANY.0 { Self(count) } else { Self::MANY }
+    }
+
+    /// How many there are, unless they are too many.
+    #[must_use]
+    pub const fn exactly(self) -> Option<u16> {
+        if self.0 < Self::MANY.0 { Some(self.0) } else { None }
+    }
 }

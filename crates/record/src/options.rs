@@ -21,8 +21,8 @@ pub struct SessionOptions {
 pub enum Objects {
     /// Nothing.
     Nothing,
-    /// Births and deaths, and what dying objects refer to (CPython 3.13.3 and later patches of 3.13, on x86-64): see
-    /// [`ObjectEvent`](crate::ObjectEvent).
+    /// Births and deaths, and what dying objects refer to (CPython 3.13.3 and later, but for 3.14.0 to 3.14.4, on x86-64):
+    /// see [`ObjectEvent`](crate::ObjectEvent).
     Deaths,
     /// Collections: what the collector looked at and what was left (CPython 3.12 and later, but for 3.14.0 to 3.14.4).
     Collections,

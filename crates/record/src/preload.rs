@@ -20,6 +20,9 @@ mod collector;
 #[path = "../preload/counts.rs"]
 mod counts;
 #[cfg(test)]
+#[path = "../preload/deposits.rs"]
+mod deposits;
+#[cfg(test)]
 #[path = "../preload/environment.rs"]
 mod environment;
 #[cfg(test)]

@@ -47,7 +47,9 @@ const OPTIONAL: u8 = 0x80;
 const STORED: u8 = 0;
 const ZSTD: u8 = 1;
 /// zstd's own default: on event streams, levels above cost four times the time for a twentieth less.
-const LEVEL: i32 = 3;
+pub(crate) const LEVEL: i32 = 3;
+/// Where births and deaths are recorded the program waits for whoever writes them down: half the time, for a twentieth more.
+pub(crate) const FAST_LEVEL: i32 = 1;
 
 /// Kinds of frames.
 pub(crate) mod kind {
@@ -65,23 +67,25 @@ pub(crate) mod stream {
     pub(crate) const INPUT_SIZES: u8 = 0x02;
     pub(crate) const INPUT_BLOCKS: u8 = 0x03;
     /// Objects: what the program did to them, among the calls of the memory manager, and the numbers that belong to births,
-    /// to objects that are named, to types, and others.
+    /// to objects that are named, to types, others, and the blocks in which objects are born.
     pub(crate) const OBJECTS: u8 = 0x04;
     pub(crate) const OBJECT_BIRTHS: u8 = 0x05;
     pub(crate) const OBJECT_NAMES: u8 = 0x06;
     pub(crate) const OBJECT_TYPES: u8 = 0x07;
     pub(crate) const OBJECT_VALUES: u8 = 0x08;
+    pub(crate) const OBJECT_BLOCKS: u8 = 0x09;
     /// What is done to the collector; which blocks are containers; types.
-    pub(crate) const COLLECTOR: u8 = 0x09;
-    pub(crate) const CONTAINERS: u8 = 0x0a;
-    pub(crate) const COLLECTION_TYPES: u8 = 0x0b;
+    pub(crate) const COLLECTOR: u8 = 0x0c;
+    pub(crate) const CONTAINERS: u8 = 0x0d;
+    pub(crate) const COLLECTION_TYPES: u8 = 0x0e;
     /// What the replay fetches after it has itself predicted that it is due: bases of arenas.
     pub(crate) const FETCHED: u8 = 0x10;
-    /// Of deaths that it has predicted: what lies between, and edges.
+    /// Of deaths that it has predicted: what lies between, edges, and counts of what these lead to.
     pub(crate) const FETCHED_DEATHS: u8 = 0x11;
     pub(crate) const FETCHED_EDGES: u8 = 0x12;
+    pub(crate) const FETCHED_COUNTS: u8 = 0x13;
     /// Of collections: what the collector looks at.
-    pub(crate) const FETCHED_GRAPHS: u8 = 0x13;
+    pub(crate) const FETCHED_GRAPHS: u8 = 0x14;
     /// What was observed: addresses.
     pub(crate) const ADDRESSES: u8 = 0x20;
     /// What was observed: arenas.
@@ -94,7 +98,7 @@ pub(crate) mod stream {
     /// What was observed: collections.
     pub(crate) const COLLECTIONS: u8 = 0x25;
     /// All that a frame of events may have.
-    pub(crate) const OF_EVENTS: [u8; 21] = [
+    pub(crate) const OF_EVENTS: [u8; 23] = [
         COLLECTOR,
         CONTAINERS,
         COLLECTION_TYPES,
@@ -111,8 +115,10 @@ pub(crate) mod stream {
         OBJECT_NAMES,
         OBJECT_TYPES,
         OBJECT_VALUES,
+        OBJECT_BLOCKS,
         FETCHED_DEATHS,
         FETCHED_EDGES,
+        FETCHED_COUNTS,
         DEATHS,
         RELEASES_BY_DEATH,
         COUNTS,
@@ -142,13 +148,13 @@ pub(crate) struct FrameWriter<W> {
 }
 
 impl<W: Write> FrameWriter<W> {
-    /// Begins a trace.
-    pub(crate) fn new(mut sink: W) -> Result<Self, Error> {
+    /// Begins a trace, which is compressed at this level.
+    pub(crate) fn new(mut sink: W, level: i32) -> Result<Self, Error> {
         sink.write_all(&MAGIC)?;
         sink.write_all(&VERSION.major.to_le_bytes())?;
         sink.write_all(&VERSION.minor.to_le_bytes())?;
         sink.write_all(&[0; 4])?;
-        let compressor = zstd::bulk::Compressor::new(LEVEL)?;
+        let compressor = zstd::bulk::Compressor::new(level)?;
         let (body, scratch) = (Vec::new(), Vec::new());
         Ok(Self { sink, compressor, body, scratch, next_number: 0, written: 16, digest: 0 })
     }

@@ -6,7 +6,7 @@ use crate::address::{ADDRESS_LIMIT, AddressRule, Seen};
 use crate::collections::{self, Collection, CollectorAction, Graph};
 use crate::error::Error;
 use crate::event::{Answer, ArenaChange, Block, Domain, Input};
-use crate::frame::{FrameHeader, FrameWriter, kind, stream};
+use crate::frame::{FAST_LEVEL, FrameHeader, FrameWriter, LEVEL, kind, stream};
 use crate::header::{Allocator, Ending, Header, Parent, Tier, Totals, Trailer};
 use crate::inputs::Encoder;
 use crate::objects::{self, Beginning, Begins, Death, Fate, Object, Step, TypeInfo, TypeNumber};
@@ -45,6 +45,15 @@ impl LiveBlock {
     #[must_use]
     pub fn domain(self) -> Domain {
         if self.0.get() & 1 << 8 == 0 { Domain::Obj } else { Domain::Mem }
+    }
+
+    /// Whether it is known to be longer than so many bytes.
+    #[inline]
+    #[must_use]
+    pub fn is_longer_than(self, bytes: u64) -> bool {
+        let class = self.class();
+        // Classes are at least eight bytes apart.
+        class != OUTSIDE && u64::from(class) * 8 >= bytes
     }
 
     fn class(self) -> u8 {
@@ -111,7 +120,8 @@ impl<W: Write> Writer<W> {
     }
 
     fn begin(sink: W, header: &Header, rule: AddressRule) -> Result<Self, Error> {
-        let mut frames = FrameWriter::new(sink)?;
+        let level = if header.tier == Tier::Objects { FAST_LEVEL } else { LEVEL };
+        let mut frames = FrameWriter::new(sink, level)?;
         let document = serde_json::to_vec(header).map_err(std::io::Error::other)?;
         let frame = FrameHeader { kind: kind::HEADER, ..FrameHeader::default() };
         frames.write(frame, &[(stream::DOCUMENT, &document)])?;
@@ -202,6 +212,7 @@ impl<W: Write> Writer<W> {
     }
 
     /// Everything that comes before an event's own record.
+    #[inline]
     fn begin_event(&mut self) -> Result<(), Error> {
         let collected = self.collections.as_ref().map_or(0, collections::Encoder::size);
         if collected >= FRAME_COLLECTIONS
@@ -210,6 +221,14 @@ impl<W: Write> Writer<W> {
         {
             self.end_frame()?;
         }
+        if !self.pending.is_empty() {
+            self.put_pending();
+        }
+        Ok(())
+    }
+
+    #[cold]
+    fn put_pending(&mut self) {
         for (change, base) in std::mem::take(&mut self.pending) {
             match change {
                 ArenaChange::Acquired(_) => {
@@ -224,7 +243,6 @@ impl<W: Write> Writer<W> {
             self.push_arena(self.totals.events, change);
             self.totals.arenas += u64::from(matches!(change, ArenaChange::Acquired(_)));
         }
-        Ok(())
     }
 
     fn push(&mut self, input: &Input) {

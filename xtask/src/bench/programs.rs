@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
+use clap::ValueEnum;
 use serde::Serialize;
 
 use super::measure;
@@ -22,6 +23,18 @@ pub(crate) struct Choice {
     /// How long each shall run at least
     #[arg(long, value_name = "SECONDS", default_value_t = 1.0)]
     seconds: f64,
+}
+
+/// What is recorded of a program: see `replay record --tier`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Tier {
+    /// The calls of the allocators
+    Blocks,
+    /// And objects: births, deaths, and what dying ones refer to
+    Objects,
+    /// And every change of a count, of an instrumented interpreter
+    Counts,
 }
 
 /// A program with the size that makes it run long enough.
@@ -58,7 +71,18 @@ impl Sized {
 
     /// The program, recorded.
     pub(crate) fn recorded(&self, replay: &Path, python: &Interpreter, output: &Path) -> Command {
-        recorded(replay, output, python, &self.words())
+        self.recorded_at(None, replay, python, output)
+    }
+
+    /// The same at a tier, if it is named.
+    pub(crate) fn recorded_at(
+        &self,
+        tier: Option<Tier>,
+        replay: &Path,
+        python: &Interpreter,
+        output: &Path,
+    ) -> Command {
+        recorded(replay, tier, output, python, &self.words())
     }
 }
 
@@ -69,10 +93,20 @@ pub(crate) fn bare(python: &Interpreter, words: &[String]) -> Command {
     at_home(command)
 }
 
-/// The same, recorded.
-pub(crate) fn recorded(replay: &Path, output: &Path, python: &Interpreter, words: &[String]) -> Command {
+/// The same, recorded, at a tier if it is named.
+pub(crate) fn recorded(
+    replay: &Path,
+    tier: Option<Tier>,
+    output: &Path,
+    python: &Interpreter,
+    words: &[String],
+) -> Command {
     let mut command = Command::new(replay);
-    command.args(["record", "--force", "--output"]).arg(output).arg("--").arg(&python.path).args(words);
+    command.args(["record", "--force"]);
+    if let Some(value) = tier.and_then(|tier| tier.to_possible_value()) {
+        command.arg("--tier").arg(value.get_name());
+    }
+    command.arg("--output").arg(output).arg("--").arg(&python.path).args(words);
     at_home(command)
 }
 

@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::machine::Machine;
 use super::measure::{self, on_one_processor};
 use super::memray::Memray;
-use super::programs::{Choice, Sized, bare, heading, recorded};
+use super::programs::{Choice, Sized, Tier, bare, heading, recorded};
 use super::statistics::{Rounds, median};
 use super::table;
 use crate::interpreters::Interpreter;
@@ -18,6 +18,9 @@ use crate::{Result, traces, workspace};
 pub(crate) struct Arguments {
     #[command(flatten)]
     choice: Choice,
+    /// What to record [default: what `replay record` records unless told otherwise]
+    #[arg(long, value_enum)]
+    tier: Option<Tier>,
     /// How often to measure each
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
     rounds: u32,
@@ -85,21 +88,21 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         for row in &mut rows {
             eprintln!("round {round} of {}: {}", arguments.rounds, row.program.name);
             row.bare.measure(|| row.program.bare(&python))?;
-            row.recorded.measure(|| row.program.recorded(&replay, &python, &trace))?;
+            row.recorded.measure(|| row.program.recorded_at(arguments.tier, &replay, &python, &trace))?;
             if let Ok(memray) = &memray {
                 row.memray.measure(|| memray.run(&row.program, &capture))?;
                 row.memray_bytes = std::fs::metadata(&capture).ok().map(|metadata| metadata.len());
             }
             if round == arguments.rounds {
                 let summary = traces::summary(&trace)?;
-                (row.events, row.trace_bytes) = (summary.totals.events, summary.bytes);
+                (row.events, row.trace_bytes) = (summary.totals.events_of_all_kinds(), summary.bytes);
             }
         }
     }
-    let startup = Startup::measure(&replay, &python, memray.as_ref().ok(), temporary.path())?;
+    let startup = Startup::measure(&replay, arguments.tier, &python, memray.as_ref().ok(), temporary.path())?;
     if arguments.json {
         let document = serde_json::json!({
-            "schema": 1, "benchmark": "record", "machine": machine, "python": python, "rounds": arguments.rounds,
+            "schema": 1, "benchmark": "record", "machine": machine, "python": python, "tier": arguments.tier, "rounds": arguments.rounds,
             "memray": memray.as_ref().map(|memray| &memray.version).ok(), "empty_script": startup, "programs": rows,
         });
         return crate::answer(&format!("{document:#}\n"));
@@ -110,7 +113,15 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         Err(why) => text.push_str(&format!("memray is not measured: {why}\n")),
     }
     if let Some(row) = rows.first() {
-        text.push_str(&commands(row, &replay, &python, memray.as_ref().ok(), &trace, &capture));
+        text.push_str(&commands(
+            row,
+            arguments.tier,
+            &replay,
+            &python,
+            memray.as_ref().ok(),
+            &trace,
+            &capture,
+        ));
     }
     text.push_str(&tables(&rows, memray.is_ok()));
     text.push_str(&startup.table());
@@ -141,7 +152,13 @@ struct Startup {
 }
 
 impl Startup {
-    fn measure(replay: &Path, python: &Interpreter, memray: Option<&Memray>, folder: &Path) -> Result<Self> {
+    fn measure(
+        replay: &Path,
+        tier: Option<Tier>,
+        python: &Interpreter,
+        memray: Option<&Memray>,
+        folder: &Path,
+    ) -> Result<Self> {
         const ROUNDS: usize = 20;
         let script = folder.join("empty.py");
         std::fs::write(&script, "").map_err(|error| format!("{}: {error}", script.display()))?;
@@ -150,7 +167,7 @@ impl Startup {
         for _ in 0..ROUNDS {
             let (trace, capture) = (folder.join("empty.viv"), folder.join("empty.bin"));
             times.bare.push(measure::time(&mut bare(python, &words))?.wall);
-            times.recorded.push(measure::time(&mut recorded(replay, &trace, python, &words))?.wall);
+            times.recorded.push(measure::time(&mut recorded(replay, tier, &trace, python, &words))?.wall);
             if let Some(memray) = memray {
                 times.memray.push(measure::time(&mut memray.run_words(&words, &capture))?.wall);
             }
@@ -173,13 +190,14 @@ impl Startup {
 
 fn commands(
     row: &Row,
+    tier: Option<Tier>,
     replay: &Path,
     python: &Interpreter,
     memray: Option<&Memray>,
     trace: &Path,
     capture: &Path,
 ) -> String {
-    let mut commands = vec![row.program.bare(python), row.program.recorded(replay, python, trace)];
+    let mut commands = vec![row.program.bare(python), row.program.recorded_at(tier, replay, python, trace)];
     commands.extend(memray.map(|memray| memray.run(&row.program, capture)));
     let lines: Vec<_> = commands.iter().map(|command| format!("  {}\n", measure::shown(command))).collect();
     format!("commands, in the folder traces, for the first program:\n{}", lines.concat())

@@ -106,7 +106,7 @@ impl Interpreter {
             // It has no hooks: its calls are seen if they go by the names of functions.
             (2, 7, _) if !self.shared => Err("none: it calls its allocators directly"),
             _ if self.instrumented => Ok("counts"),
-            (3, 13, 3..) => Ok("objects"),
+            (3, 13, 3..) | (3, 14, 5..) | (3, 15, _) => Ok("objects"),
             (2, 7, _) | (3, 6..=15, _) => Ok("blocks"),
             _ => Err("none: this version is not known yet"),
         }

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use crate::preload::producer::Producer;
 use crate::preload::slot;
 use crate::ring::Ring;
-use crate::{Domain, Event, ObjectEvent, ReferentCount};
+use crate::{Domain, Event, ObjectEvent};
 
 /// A producer that writes to `ring`.
 fn attach(ring: &Ring) -> Producer {
@@ -27,16 +27,17 @@ fn attach(ring: &Ring) -> Producer {
 /// What is told of objects, as operation, what is in the size field, and in the address.
 fn object(event: ObjectEvent) -> (u8, u64, u64) {
     let (what, address) = match event {
-        ObjectEvent::Born(object) => (slot::OBJECT_BORN, object),
+        ObjectEvent::Born { object, of } => return (slot::BORN, of.into(), object),
+        ObjectEvent::TypePlace { of, .. } => (slot::TYPE_PLACE, of),
         ObjectEvent::OfType(of) => (slot::OBJECT_TYPE, of),
-        ObjectEvent::Dies(object) => (slot::OBJECT_DIES, object),
-        ObjectEvent::Edge { referent, count } => {
-            let count = match count {
-                ReferentCount::Exactly(count) => count.into(),
-                ReferentCount::Many => slot::COUNT_MANY,
-                ReferentCount::Immortal => slot::COUNT_IMMORTAL,
-            };
-            return (slot::EDGE, count, referent);
+        ObjectEvent::BeginsToDie(object) => (slot::OBJECT_DIES, object),
+        ObjectEvent::Dies { object, is_last } => return (slot::DIES, 0, object | u64::from(is_last)),
+        ObjectEvent::Edge { referent, count, is_last } => {
+            let count = count.exactly().map_or(slot::COUNT_MANY, u64::from);
+            return (slot::EDGE, count, referent | u64::from(is_last));
+        }
+        ObjectEvent::Immortals { times, is_last } => {
+            return (slot::EDGE, slot::COUNT_IMMORTAL, u64::from(times) << 1 | u64::from(is_last));
         }
         ObjectEvent::EdgesEnd => (slot::OBJECT_EDGES, 0),
         ObjectEvent::Ended(object) => (slot::OBJECT_ENDED, object),

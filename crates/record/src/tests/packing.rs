@@ -47,17 +47,23 @@ const OF_COUNTS: [fn(u64) -> ObjectEvent; 16] = [
 ];
 
 fn objects() -> impl Strategy<Value = ObjectEvent> {
-    let count = prop_oneof![
-        (0..1021_u16).prop_map(ReferentCount::Exactly),
-        Just(ReferentCount::Many),
-        Just(ReferentCount::Immortal),
-    ];
+    let count = (0..1022_u16).prop_map(ReferentCount::new);
     let address = || 0..1_u64 << slot::ADDRESS_BITS;
+    let even = || address().prop_map(|address| address & !slot::LAST);
+    let places = u16::try_from(slot::TYPE_PLACES).expect("ten bits");
     prop_oneof![
-        address().prop_map(ObjectEvent::Born),
+        (1..1_u64 << slot::ADDRESS_BITS, 0..places).prop_map(|(object, of)| ObjectEvent::Born { object, of }),
+        address().prop_map(|of| ObjectEvent::TypePlace { of, place: slot::type_place(of) }),
         address().prop_map(ObjectEvent::OfType),
-        address().prop_map(ObjectEvent::Dies),
-        (address(), count).prop_map(|(referent, count)| ObjectEvent::Edge { referent, count }),
+        address().prop_map(ObjectEvent::BeginsToDie),
+        (even(), any::<bool>()).prop_map(|(object, is_last)| ObjectEvent::Dies { object, is_last }),
+        (even(), count, any::<bool>()).prop_map(|(referent, count, is_last)| ObjectEvent::Edge {
+            referent,
+            count,
+            is_last
+        }),
+        (1..=slot::MOST_IMMORTALS, any::<bool>())
+            .prop_map(|(times, is_last)| ObjectEvent::Immortals { times, is_last }),
         Just(ObjectEvent::EdgesEnd),
         address().prop_map(ObjectEvent::Ended),
         address().prop_map(ObjectEvent::Moves),
@@ -155,6 +161,6 @@ fn a_size_that_fits_nowhere_is_cut() {
 fn an_empty_ring_holds_nothing() {
     let slots = empty(8);
     assert_eq!(decode_any(&slots, 0), Found::Nothing);
-    // In the second lap zeroes do look valid; no operation has the number 0.
+    // In the second lap zeroes do look valid; nothing is born at address 0.
     assert_eq!(decode_any(&slots, 8), Found::Garbage);
 }

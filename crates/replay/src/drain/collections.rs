@@ -6,7 +6,7 @@
 use std::io::Write;
 
 use hashbrown::{HashMap, HashSet};
-use record::{ObjectEvent, ReferentCount};
+use record::ObjectEvent;
 use trace::{
     Arrival, Begins, Block, Collection, CollectorAction, CollectorSettings, Graph, IMMORTAL, Object,
     Permanent, Told, TypeNumber, UNTRACKED, Writer,
@@ -18,6 +18,11 @@ use super::census::Census;
 /// How far behind the beginning of its block a container lies: behind what the collector has there, and what some types
 /// have in front of that.
 const OFFSETS: [u64; 2] = [16, 32];
+
+/// How many references there are to a member, as the recorder tells it: so many, or more, and from here on the object is
+/// immortal.
+const MANY: u16 = 1021;
+const IMMORTAL_COUNT: u16 = 1022;
 
 /// On no list.
 const NOWHERE: u8 = u8::MAX;
@@ -176,7 +181,7 @@ impl Collections {
     pub(super) fn push<W: Write>(
         &mut self,
         event: ObjectEvent,
-        addresses: &Addresses,
+        addresses: &mut Addresses,
         writer: &mut Writer<W>,
     ) -> Result<(), trace::Error> {
         match event {
@@ -190,11 +195,12 @@ impl Collections {
             ObjectEvent::Collects(oldest) => self.begins(oldest, writer),
             ObjectEvent::HasCollected(generation) => self.is_over(generation),
             ObjectEvent::List(list) => self.list = u8::try_from(list).unwrap_or(NOWHERE).min(FROZEN),
-            ObjectEvent::Member { address, count } => {
+            ObjectEvent::Born { object: address, of: count } => {
+                // The recorder's count: what is not told exactly comes before, and 1,022 is an immortal one.
                 let count = match count {
-                    ReferentCount::Exactly(count) => count.into(),
-                    ReferentCount::Many => self.numbers.pop().unwrap_or(u64::from(u16::MAX)),
-                    ReferentCount::Immortal => IMMORTAL,
+                    MANY => self.numbers.pop().unwrap_or(MANY.into()),
+                    IMMORTAL_COUNT.. => IMMORTAL,
+                    count => count.into(),
                 };
                 let (list, edges, weak) = (self.list, self.edges.len(), self.weak.len());
                 let (is_finalized, is_embedded) = (false, false);
@@ -219,8 +225,8 @@ impl Collections {
                     member.is_finalized = true;
                 }
             }
-            ObjectEvent::Edge { referent, count } => {
-                let how = if let ReferentCount::Exactly(how) = count { how } else { 0 };
+            ObjectEvent::Edge { referent, count, .. } => {
+                let how = count.exactly().unwrap_or(0);
                 self.edges.push((referent, how & 1 != 0));
                 if let Some(member) = self.members.last_mut() {
                     member.edges = self.edges.len();
@@ -338,7 +344,7 @@ impl Collections {
     }
 
     /// What a collection looks at was told.
-    fn graph<W: Write>(&mut self, addresses: &Addresses, writer: &mut Writer<W>) {
+    fn graph<W: Write>(&mut self, addresses: &mut Addresses, writer: &mut Writer<W>) {
         let gone = std::mem::take(&mut self.gone);
         let mut graph = Graph { oldest: self.oldest, gone, ..Graph::default() };
         let first = writer.arrivals();

@@ -9,6 +9,7 @@ mod census;
 mod collections;
 mod counts;
 mod objects;
+mod pages;
 mod told;
 
 use std::fmt;
@@ -266,30 +267,80 @@ impl<W: Write> Recording<W> {
         }
     }
 
-    #[inline]
+    /// What comes most often is told apart here, where the event was just made, and goes on in pieces.
+    #[inline(always)]
     fn push(&mut self, event: Event) -> Result<(), DrainError> {
+        match (event, &mut self.objects) {
+            (Event::Object(ObjectEvent::Edge { referent, count, is_last }), Told::ByTracer(objects)) => {
+                objects.edge(referent, count, is_last);
+                Ok(())
+            }
+            (Event::Object(ObjectEvent::Born { object, of }), Told::ByTracer(_)) => self.born(object, of),
+            (Event::Object(ObjectEvent::Dies { object, is_last }), Told::ByTracer(_)) => {
+                self.dies(object, is_last)
+            }
+            (Event::Allocate { domain, zeroed, address, size }, _) => {
+                self.allocate(domain, zeroed, address, size)
+            }
+            (Event::Release { domain, address }, _) => self.release(domain, address),
+            (event, _) => self.push_rarer(event),
+        }
+    }
+
+    fn born(&mut self, object: u64, of: u16) -> Result<(), DrainError> {
+        self.settle_released(None);
+        if let Told::ByTracer(objects) = &mut self.objects {
+            objects.is_born(object, of, &mut self.addresses, &mut self.writer)?;
+        }
+        Ok(())
+    }
+
+    fn dies(&mut self, object: u64, is_last: bool) -> Result<(), DrainError> {
+        self.settle_released(None);
+        if let Told::ByTracer(objects) = &mut self.objects {
+            objects.begins_to_die(object, is_last, &mut self.writer)?;
+        }
+        Ok(())
+    }
+
+    fn allocate(
+        &mut self,
+        through: record::Domain,
+        zeroed: bool,
+        address: u64,
+        size: u64,
+    ) -> Result<(), DrainError> {
+        let answer = self.answer(size, address);
+        self.settle_released(None);
+        self.objects.call(&mut self.writer)?;
+        if let Some(live) = self.writer.allocate(domain(through), size, zeroed, answer)? {
+            self.place(address, live)?;
+            self.objects.allocated(address);
+        }
+        Ok(())
+    }
+
+    fn release(&mut self, through: record::Domain, address: u64) -> Result<(), DrainError> {
+        self.settle_released(None);
+        let Some(live) = self.addresses.remove(address) else {
+            return Err(self.gap(address, "releases a block that is not live,"));
+        };
+        if self.objects.release(live.block(), address, &mut self.writer)? {
+            self.writer.release_by_death(live, address, domain(through))?;
+            self.objects.released(live.block(), &mut self.writer);
+        } else {
+            self.writer.release(live, address, domain(through))?;
+        }
+        Ok(())
+    }
+
+    #[inline(never)]
+    fn push_rarer(&mut self, event: Event) -> Result<(), DrainError> {
         match event {
-            Event::Allocate { domain: through, zeroed, address, size } => {
-                let answer = self.answer(size, address);
-                self.settle_released(None);
-                self.objects.call(&mut self.writer)?;
-                if let Some(live) = self.writer.allocate(domain(through), size, zeroed, answer)? {
-                    self.place(address, live)?;
-                    self.objects.allocated(address);
-                }
+            Event::Allocate { domain, zeroed, address, size } => {
+                self.allocate(domain, zeroed, address, size)?;
             }
-            Event::Release { domain: through, address } => {
-                self.settle_released(None);
-                let Some(live) = self.addresses.remove(address) else {
-                    return Err(self.gap(address, "releases a block that is not live,"));
-                };
-                if self.objects.release(live.block(), address, &mut self.writer)? {
-                    self.writer.release_by_death(live, address, domain(through))?;
-                    self.objects.released(live.block(), &mut self.writer);
-                } else {
-                    self.writer.release(live, address, domain(through))?;
-                }
-            }
+            Event::Release { domain, address } => self.release(domain, address)?,
             Event::Resize { domain: through, old, new, size } => {
                 let answer = self.answer(size, new);
                 self.settle_released(Some(old));
@@ -332,7 +383,7 @@ impl<W: Write> Recording<W> {
                 // What is told of objects may end a frame, and nothing of them happens inside of a call that gives an
                 // arena back.
                 self.settle_released(None);
-                self.objects.push(event, &self.addresses, &mut self.writer)?;
+                self.objects.push(event, &mut self.addresses, &mut self.writer)?;
             }
             Event::Mark { code } => {
                 self.settle_released(None);
@@ -351,10 +402,15 @@ impl<W: Write> Recording<W> {
     /// The recorder writes a release before it is carried out and a resize afterwards, so an arena that is given back
     /// belongs to the release before it or to the resize behind it. It is the resize's if the old block lay in it: until
     /// the resize it was in use. (It cannot be if an arena was acquired since: a resize takes before it gives.)
+    #[inline]
     fn settle_released(&mut self, resized: Option<u64>) {
-        if self.released.is_empty() {
-            return;
+        if !self.released.is_empty() {
+            self.settle_all_released(resized);
         }
+    }
+
+    #[cold]
+    fn settle_all_released(&mut self, resized: Option<u64>) {
         for base in std::mem::take(&mut self.released) {
             let in_resize = resized.is_some_and(|old| old.wrapping_sub(base) < self.allocator.arena_size);
             if let Some(arena) = self.arenas.remove(base) {
@@ -393,8 +449,8 @@ mod tests {
             object(ObjectEvent::TypeFlags(0)),
             name(b"x\0\0\0\0\0"),
             name(b"x\0\0\0\0\0"),
-            object(ObjectEvent::Born(base + 48)),
-            object(ObjectEvent::OfType(16)),
+            object(ObjectEvent::TypePlace { of: 16, place: 1 }),
+            object(ObjectEvent::Born { object: base + 48, of: 1 }),
             Event::Release { domain: Obj, address: base + 96 },
             Event::ArenaReleased { base, size },
         ]);

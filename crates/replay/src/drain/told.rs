@@ -106,7 +106,7 @@ impl Told {
     pub(super) fn push<W: Write>(
         &mut self,
         event: ObjectEvent,
-        addresses: &Addresses,
+        addresses: &mut Addresses,
         writer: &mut Writer<W>,
     ) -> Result<(), trace::Error> {
         match self {

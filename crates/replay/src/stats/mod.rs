@@ -51,7 +51,8 @@ impl fmt::Display for Error {
             Self::Tier(tier, why) => write!(
                 f,
                 "the trace holds no births and deaths of objects (it is of tier {}: {why}); to have them, record the \
-                 program with `replay record --tier objects`, on CPython 3.13.3 or a later patch of 3.13",
+                 program with `replay record --tier objects`, on CPython 3.13.3 or later (but for 3.14.0 to \
+                 3.14.4)",
                 tier.name()
             ),
             Self::Engine(error) => error.fmt(f),

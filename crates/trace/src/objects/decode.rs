@@ -55,6 +55,7 @@ pub(crate) fn decode<'a>(
         names: numbers(stream::OBJECT_NAMES),
         types: numbers(stream::OBJECT_TYPES),
         values: numbers(stream::OBJECT_VALUES),
+        distances: numbers(stream::OBJECT_BLOCKS),
         recent: Recent::default(),
         last: first,
         known,
@@ -66,10 +67,10 @@ pub(crate) fn decode<'a>(
     while let Some(call) = steps.call() {
         out.steps.push(call);
     }
-    for stream in [&steps.births, &steps.names, &steps.types, &steps.values] {
+    for stream in [&steps.births, &steps.names, &steps.types, &steps.values, &steps.distances] {
         stream.end()?;
     }
-    let edges = numbers(stream::FETCHED_EDGES);
+    let edges = Edges { names: numbers(stream::FETCHED_EDGES), counts: numbers(stream::FETCHED_COUNTS) };
     fetched(numbers(stream::FETCHED_DEATHS), edges, first, known, out)?;
     observed(numbers(stream::DEATHS), first, known.objects, out)?;
     let mut counts = numbers(stream::COUNTS);
@@ -93,6 +94,7 @@ struct Steps<'a, C> {
     names: Numbers<'a>,
     types: Numbers<'a>,
     values: Numbers<'a>,
+    distances: Numbers<'a>,
     recent: Recent,
     /// The object that was named last.
     last: Object,
@@ -131,9 +133,9 @@ impl<C: Iterator<Item = PackedInput>> Steps<'_, C> {
             BORN_IN_BLOCK => {
                 let number = self.births.number()?;
                 let of = self.type_numbered(number)?;
-                let distance = self.births.number()?;
+                let distance = self.distances.number()?;
                 let block = self.blocks.checked_sub(1).and_then(|newest| newest.checked_sub(distance));
-                let block = block.ok_or(self.births.out_of_range())?;
+                let block = block.ok_or(self.distances.out_of_range())?;
                 let offset = u32::try_from(self.births.number()?).map_err(|_| self.births.out_of_range())?;
                 self.born(of, Begins::InBlock(block, offset))
             }
@@ -179,7 +181,9 @@ impl<C: Iterator<Item = PackedInput>> Steps<'_, C> {
     }
 
     fn born(&mut self, of: TypeNumber, begins: Begins) -> Step {
-        self.recent.push(self.known.objects);
+        if self.known.follows {
+            self.recent.push(self.known.objects);
+        }
         self.known.objects += 1;
         Step::Born { of, begins }
     }
@@ -227,9 +231,15 @@ fn named(numbers: &mut Numbers<'_>, last: &mut Object, born: u64) -> Result<Opti
     }
 }
 
+/// What dying objects refer to.
+struct Edges<'a> {
+    names: Numbers<'a>,
+    counts: Numbers<'a>,
+}
+
 fn fetched(
     mut numbers: Numbers<'_>,
-    mut edges: Numbers<'_>,
+    mut edges: Edges<'_>,
     first: u64,
     known: &Known,
     out: &mut ObjectFrame,
@@ -260,13 +270,14 @@ fn fetched(
         };
         out.fetched.push(item);
     }
-    edges.end()
+    edges.names.end()?;
+    edges.counts.end()
 }
 
 fn beginning(
     code: u8,
     numbers: &mut Numbers<'_>,
-    edges: &mut Numbers<'_>,
+    edges: &mut Edges<'_>,
     last: &mut Object,
     known: &Known,
     out: &mut ObjectFrame,
@@ -281,13 +292,13 @@ fn beginning(
     };
     // Each takes a byte at least: as many as there are not make no large vector.
     for _ in 0..many {
-        let referent = named(edges, last, known.objects)?;
-        let count = if referent.is_some() && !known.follows { edges.number()? } else { 0 };
-        let count = u32::try_from(count).map_err(|_| edges.out_of_range())?;
+        let referent = named(&mut edges.names, last, known.objects)?;
+        let count = if referent.is_some() && !known.follows { edges.counts.number()? } else { 0 };
+        let count = u32::try_from(count).map_err(|_| edges.counts.out_of_range())?;
         out.fetched.push_edge(Edge { referent, count: (count > 0).then_some(count) });
     }
     for _ in 0..weak {
-        let reference = object(edges, last, known.objects)?;
+        let reference = object(&mut edges.names, last, known.objects)?;
         out.fetched.push_weak(reference);
     }
     Ok(Told { check, edges: many, weak })

@@ -79,8 +79,11 @@ pub(crate) struct Encoder {
     names: Vec<u8>,
     types: Vec<u8>,
     values: Vec<u8>,
+    blocks: Vec<u8>,
     fetched: Vec<u8>,
     edges: Vec<u8>,
+    /// The counts of what the edges lead to, where those are no answers.
+    given_counts: Vec<u8>,
     deaths: Vec<u8>,
     releases: Vec<u8>,
     counts: Vec<u8>,
@@ -117,8 +120,10 @@ impl Encoder {
             &mut self.names,
             &mut self.types,
             &mut self.values,
+            &mut self.blocks,
             &mut self.fetched,
             &mut self.edges,
+            &mut self.given_counts,
             &mut self.deaths,
             &mut self.releases,
             &mut self.counts,
@@ -130,15 +135,17 @@ impl Encoder {
     }
 
     /// The encoded streams.
-    pub(crate) fn streams(&self) -> [(u8, &[u8]); 10] {
+    pub(crate) fn streams(&self) -> [(u8, &[u8]); 12] {
         [
             (stream::OBJECTS, &self.codes),
             (stream::OBJECT_BIRTHS, &self.births),
             (stream::OBJECT_NAMES, &self.names),
             (stream::OBJECT_TYPES, &self.types),
             (stream::OBJECT_VALUES, &self.values),
+            (stream::OBJECT_BLOCKS, &self.blocks),
             (stream::FETCHED_DEATHS, &self.fetched),
             (stream::FETCHED_EDGES, &self.edges),
+            (stream::FETCHED_COUNTS, &self.given_counts),
             (stream::DEATHS, &self.deaths),
             (stream::RELEASES_BY_DEATH, &self.releases),
             (stream::COUNTS, &self.counts),
@@ -184,7 +191,7 @@ impl Encoder {
                 } else {
                     self.input(BORN_IN_BLOCK);
                     varint::write(&mut self.births, of.into());
-                    varint::write(&mut self.births, distance);
+                    varint::write(&mut self.blocks, distance);
                     varint::write(&mut self.births, offset.into());
                 }
             }
@@ -198,7 +205,10 @@ impl Encoder {
                 varint::write(&mut self.births, of.into());
             }
         }
-        self.recent.push(self.objects);
+        // (Without changes of counts nobody asks who was named lately.)
+        if self.follows {
+            self.recent.push(self.objects);
+        }
         self.objects += 1;
         self.objects - 1
     }
@@ -278,7 +288,7 @@ impl Encoder {
             };
             name(&mut self.edges, referent, &mut self.last[1]);
             if !self.follows {
-                varint::write(&mut self.edges, count.unwrap_or(0).into());
+                varint::write(&mut self.given_counts, count.unwrap_or(0).into());
             } else if referent & STRANGER == 0 {
                 varint::write(&mut self.counts, count.unwrap_or(COUNT_LIMIT).into());
                 counts += 1;

@@ -297,7 +297,7 @@ proptest! {
     }
 
     #[test]
-    fn any_bytes_decode_or_are_refused(streams in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..60), 10)) {
+    fn any_bytes_decode_or_are_refused(streams in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..60), 12)) {
         let ids = Encoder::default().streams().map(|(id, _)| id);
         let bytes = |id: u8| {
             ids.iter().position(|one| *one == id).map_or(&[][..], |at| streams[at].as_slice())

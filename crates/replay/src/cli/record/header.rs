@@ -106,7 +106,8 @@ pub(super) fn header(
                 "collections are recorded of CPython 3.12 and later, but for 3.14.0 to 3.14.4"
             }
             (_, Some(TierChoice::Objects)) => {
-                "births and deaths of objects are recorded of CPython 3.13.3 and later patches of 3.13"
+                "births and deaths of objects are recorded of CPython 3.13.3 and later, but for 3.14.0 to 3.14.4, on \
+                 x86-64: older ones do not tell of all deaths, and those have a collector of their own"
             }
             (_, Some(TierChoice::Counts)) => {
                 "changes of counts are told by interpreters that were built to do so"

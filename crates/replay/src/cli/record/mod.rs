@@ -75,7 +75,7 @@ enum TierChoice {
     /// 3.14.4): checks `schedule`, `partition`, `survivors` and `stats`, too
     Collections,
     /// Births and deaths of objects as well, with what they refer to when they die, where that can be seen (CPython 3.13.3
-    /// and later patches of 3.13, on x86-64): checks `deaths` and `placement-from-deaths`, too
+    /// and later, but for 3.14.0 to 3.14.4, on x86-64): checks `deaths` and `placement-from-deaths`, too
     Objects,
     /// Every change of a reference count as well, of interpreters that were built to report these: check `counts`, too
     Counts,

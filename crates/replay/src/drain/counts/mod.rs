@@ -12,7 +12,7 @@ mod open;
 use std::io::Write;
 
 use hashbrown::{HashMap, HashSet};
-use record::{ObjectEvent, ReferentCount};
+use record::ObjectEvent;
 use trace::{Beginning, Block, COUNT_LIMIT, Death, Edge, Fate, Object, STRANGER, Step, Writer};
 
 use super::addresses::Addresses;
@@ -21,7 +21,7 @@ use crate::free_lists::has_sizes;
 use open::{Context, Dying, GivenUp, Open};
 
 /// What is known of objects.
-#[derive(Clone, Debug, Default)]
+#[derive(Default)]
 pub(super) struct Counts {
     census: Census,
     /// Objects whose deaths are going on, in whichever thread.
@@ -30,8 +30,6 @@ pub(super) struct Counts {
     /// The threads by what tells them apart.
     known_threads: HashMap<u64, usize>,
     thread: usize,
-    /// An object that is born, and how many items it may have.
-    born: Option<(u64, u64)>,
     /// Blocks in which objects died, and which were not released.
     kept: HashSet<Block>,
     /// The number that belongs to the next event.
@@ -96,7 +94,7 @@ impl Counts {
             return Ok(false);
         };
         // It was never deallocated.
-        let Some(live) = self.census.dies(object) else { return Ok(false) };
+        let Some(live) = self.census.is_gone(object) else { return Ok(false) };
         self.put(Step::Dies(live.object), writer)?;
         self.tell_steps(writer);
         writer.begins(live.object, &Beginning::default())?;
@@ -127,7 +125,7 @@ impl Counts {
         writer.ends(fate);
         writer.observed(Death::Ends(open.live.object, fate));
         let is_its = self.dying.get(&open.address) == Some(&open.live.object);
-        if is_its && fate == Fate::Released && self.census.live.contains_key(&open.address) {
+        if is_its && fate == Fate::Released && self.census.live(open.address).is_some() {
             self.dying.remove(&open.address);
         }
     }
@@ -183,8 +181,8 @@ impl Counts {
         }
         // These belong to the one that follows.
         let is_part = |event| {
-            use ObjectEvent::{Type, TypeFlags, TypeName, Value};
-            matches!(event, Value(_) | Type(_) | TypeFlags(_) | TypeName(_))
+            use ObjectEvent::{Type, TypeFlags, TypeName, TypePlace, Value};
+            matches!(event, Value(_) | Type(_) | TypeFlags(_) | TypeName(_) | TypePlace { .. })
         };
         if next.is_some_and(is_part) {
             return Ok(());
@@ -197,7 +195,7 @@ impl Counts {
         if let Some(told) = self.told.take() {
             match (next, told.live) {
                 (Some(ObjectEvent::Deposited(address)), Some(live)) if address == told.address => {
-                    self.census.live.insert(address, live);
+                    self.census.settle(address, live);
                 }
                 // Whose count is written as not 0 when its finalizer has run lives on.
                 (Some(ObjectEvent::Set(address)), None) if address == told.address && self.value != 0 => {}
@@ -207,7 +205,7 @@ impl Counts {
         // Until its type is told.
         let written = self.lowered.or(self.set.map(|(address, _)| address));
         match (next, &self.being_told) {
-            (Some(ObjectEvent::Dies(address)), _) if written == Some(address) => Ok(()),
+            (Some(ObjectEvent::BeginsToDie(address)), _) if written == Some(address) => Ok(()),
             (Some(ObjectEvent::OfType(_)), Some(dying)) if written == Some(dying.address) => Ok(()),
             _ => self.write(next, writer),
         }
@@ -224,7 +222,7 @@ impl Counts {
         }
         if let Some((address, value)) = self.set.take() {
             let is_ours = match next {
-                Some(ObjectEvent::Born(born)) => born == address,
+                Some(ObjectEvent::Born { object, .. }) => object == address,
                 Some(ObjectEvent::Finalizer(finalized)) => finalized == address,
                 _ => false,
             };
@@ -238,7 +236,7 @@ impl Counts {
     /// The object at this address, if changes of its count are to be told: static objects never die, and what a dealloc
     /// does to its own object means nothing.
     fn counted(&mut self, address: u64) -> Option<Object> {
-        if let Some(live) = self.census.live.get(&address) {
+        if let Some(live) = self.census.live(address) {
             return Some(live.object);
         }
         let object = self.dying.get(&address).copied()?;
@@ -249,7 +247,7 @@ impl Counts {
     pub(super) fn push<W: Write>(
         &mut self,
         event: ObjectEvent,
-        addresses: &Addresses,
+        addresses: &mut Addresses,
         writer: &mut Writer<W>,
     ) -> Result<(), trace::Error> {
         self.settle(Some(event), writer)?;
@@ -267,32 +265,35 @@ impl Counts {
             }
             ObjectEvent::Down(address) => self.lowered = Some(address),
             ObjectEvent::Set(address) => self.set(address, value),
-            ObjectEvent::Born(address) => self.born = Some((address, value)),
-            ObjectEvent::OfType(of) => {
-                if let Some((address, items)) = self.born.take() {
-                    // It is brought back to life by a finalizer of the older kind.
-                    if let [.., Context::Death(open), Context::Code] = self.contexts().as_slice()
-                        && open.address == address
-                    {
-                        return Ok(());
-                    }
-                    self.step();
-                    self.dying.remove(&address);
-                    let found = Census::block_at(address, addresses);
-                    let was_kept = found.is_some_and(|(block, _)| self.kept.remove(&block));
-                    // Of other types it is not known which block is used again.
-                    let list = self.census.kind_of(of).free_list.filter(|_| was_kept);
-                    let items = list.map(|list| if has_sizes(list) { items } else { 0 });
-                    self.census.born(address, of, found, items, writer)?;
-                } else {
-                    self.of_type(of, writer)?;
+            ObjectEvent::Born { object: address, of } => {
+                // It is brought back to life by a finalizer of the older kind.
+                if let [.., Context::Death(open), Context::Code] = self.contexts().as_slice()
+                    && open.address == address
+                {
+                    return Ok(());
+                }
+                self.step();
+                self.dying.remove(&address);
+                let found = Census::block_at(address, addresses);
+                let was_kept = found.is_some_and(|(block, _)| self.kept.remove(&block));
+                let Some(of) = self.census.in_place(of) else { return Ok(()) };
+                // Of other types it is not known which block is used again.
+                let list = self.census.kind(Some(of)).free_list.filter(|_| was_kept);
+                let items = list.map(|list| if has_sizes(list) { value } else { 0 });
+                self.census.born(address, of, found, items, writer)?;
+            }
+            ObjectEvent::TypePlace { of, place } => self.census.put_in_place(of, place),
+            ObjectEvent::OfType(of) => self.of_type(of, writer)?,
+            ObjectEvent::BeginsToDie(address) => self.being_told = Some(Dying::new(address, true)),
+            ObjectEvent::GoesOn(address) => self.being_told = Some(Dying::new(address, false)),
+            ObjectEvent::Edge { referent, count, .. } => {
+                if let Some(dying) = &mut self.being_told {
+                    dying.edges.push((referent, Some(count)));
                 }
             }
-            ObjectEvent::Dies(address) => self.being_told = Some(Dying::new(address, true)),
-            ObjectEvent::GoesOn(address) => self.being_told = Some(Dying::new(address, false)),
-            ObjectEvent::Edge { referent, count } => {
+            ObjectEvent::Immortals { times, .. } => {
                 if let Some(dying) = &mut self.being_told {
-                    dying.edges.push((referent, count));
+                    dying.edges.extend((0..times).map(|_| (0, None)));
                 }
             }
             ObjectEvent::Weak(address) => {
@@ -333,8 +334,8 @@ impl Counts {
                 self.contexts().pop();
             }
             ObjectEvent::Resized(address) => {
-                if let Some(live) = self.census.live.remove(&value) {
-                    self.census.live.insert(address, live);
+                if let Some(place) = self.census.leave(value) {
+                    self.census.settle_at(address, place);
                 }
             }
             ObjectEvent::Thread(thread) => self.switch(thread, writer)?,
@@ -347,11 +348,11 @@ impl Counts {
             | ObjectEvent::Collects(_)
             | ObjectEvent::HasCollected(_)
             | ObjectEvent::List(_)
-            | ObjectEvent::Member { .. }
             | ObjectEvent::FinalizedBefore
             | ObjectEvent::GraphEnds
             | ObjectEvent::CollectionLost
             | ObjectEvent::Moves(_)
+            | ObjectEvent::Dies { .. }
             | ObjectEvent::Unnested
             | ObjectEvent::Finalizing
             | ObjectEvent::Value(_) => {}
@@ -391,9 +392,10 @@ impl Counts {
         let Some(mut dying) = self.being_told.take() else { return Ok(()) };
         dying.of = of;
         if dying.begins {
-            self.retype(self.census.live.get(&dying.address).copied(), of, writer)?;
+            let known = self.census.live(dying.address);
+            self.retype(known, of, writer)?;
             self.write(None, writer)?;
-            let live = self.census.dies(dying.address);
+            let live = self.census.is_gone(dying.address);
             // It is deallocated without having been born: nothing is known of it.
             let live = live.unwrap_or_else(|| Live { object: writer.stranger(), of: 0, block: None });
             dying.live = Some(Live { of, ..live });
@@ -473,9 +475,11 @@ impl Counts {
         let mut referents = Vec::with_capacity(edges.len());
         for (address, count) in edges {
             let (referent, count) = match count {
-                ReferentCount::Immortal => (None, None),
-                ReferentCount::Many => (Some(self.named(address, writer)), Some(COUNT_LIMIT)),
-                ReferentCount::Exactly(count) => (Some(self.named(address, writer)), Some(u32::from(count))),
+                None => (None, None),
+                Some(count) => {
+                    let count = count.exactly().map_or(COUNT_LIMIT, u32::from);
+                    (Some(self.named(address, writer)), Some(count))
+                }
             };
             referents.push(if referent.is_some() { address } else { 0 });
             told.edges.push(Edge { referent, count });
@@ -503,8 +507,11 @@ impl Counts {
 
     fn named<W: Write>(&mut self, address: u64, writer: &mut Writer<W>) -> Object {
         match self.dying.get(&address) {
-            Some(&object) if !self.census.live.contains_key(&address) => object,
-            _ => self.census.referent(address, writer),
+            Some(&object) if self.census.live(address).is_none() => object,
+            _ => {
+                let place = self.census.referent(address, writer);
+                self.census.known(place).object
+            }
         }
     }
 
@@ -530,7 +537,7 @@ impl Counts {
                     self.dying.remove(&open.address);
                 }
                 if open.is_revived {
-                    self.census.live.insert(open.address, open.live);
+                    self.census.settle(open.address, open.live);
                 }
             }
             if found {
@@ -540,7 +547,7 @@ impl Counts {
     }
 
     fn deposited<W: Write>(&mut self, address: u64, writer: &mut Writer<W>) {
-        let Some(object) = self.census.live.get(&address).map(|live| live.object) else { return };
+        let Some(object) = self.census.live(address).map(|live| live.object) else { return };
         self.tell_steps(writer);
         if self.gives_deposits {
             writer.trashcan(false);

@@ -51,7 +51,7 @@ pub(super) struct Dying {
     /// What was known of it, if its death begins.
     pub(super) live: Option<Live>,
     pub(super) of: u64,
-    pub(super) edges: Vec<(u64, ReferentCount)>,
+    pub(super) edges: Vec<(u64, Option<ReferentCount>)>,
     pub(super) weak: Vec<u64>,
 }
 

@@ -11,6 +11,9 @@ use super::Given;
 use super::kept::Kept;
 use crate::kinds::{Finalizes, Kind, Order};
 
+/// More objects than the deaths inside of one mostly refer to.
+const MANY: usize = 1 << 10;
+
 #[derive(Clone, Copy, Debug)]
 struct Live {
     /// Its count, if counts are followed.
@@ -199,6 +202,10 @@ impl Objects {
             return false;
         }
         if self.dying.is_empty() {
+            // What is large takes as long to be cleared, however little is in it.
+            if self.told.capacity() > MANY {
+                self.told = HashMap::new();
+            }
             self.told.clear();
         }
         let (kind, _) = self.type_of(object);
