@@ -109,6 +109,19 @@ pub(crate) fn tellers(test: &str) -> Vec<Python> {
     found
 }
 
+/// Interpreters whose collections are recorded. If there is none, says so.
+pub(crate) fn collectors(test: &str) -> Vec<Python> {
+    let tells = |python: &Python| {
+        let version = python.version;
+        ((3, 12, 0)..(3, 14, 0)).contains(&version) || version >= (3, 14, 5)
+    };
+    let found: Vec<_> = recordable(test).into_iter().filter(tells).collect();
+    if found.is_empty() {
+        eprintln!("skipped: {test}: there is no CPython 3.12, 3.13, or 3.14.5 or later");
+    }
+    found
+}
+
 /// An interpreter without the interpreter lock, which is not recorded.
 pub(crate) fn free_threaded() -> Option<PathBuf> {
     let script = "import sys, sysconfig; sys.exit(not sysconfig.get_config_var('Py_GIL_DISABLED'))";

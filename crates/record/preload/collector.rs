@@ -6,7 +6,7 @@
 
 use core::ffi::c_void;
 use core::ptr::null_mut;
-use core::sync::atomic::{AtomicPtr, AtomicU32, Ordering::Relaxed};
+use core::sync::atomic::{AtomicPtr, AtomicU32, AtomicUsize, Ordering::Relaxed};
 
 use super::interpreter::{self, find};
 use super::layout::{minor, number};
@@ -47,6 +47,8 @@ const TO_3_13: Layout = Layout {
     total: 224,
     has_rings: false,
 };
+/// As Debian builds 3.13: there the generations need no alignment to words.
+const PACKED_3_13: Layout = Layout { generations: 20, ..TO_3_13 };
 const IN_3_14: Layout = Layout { permanent: 96, stats: 120, collecting: 192, total: 240, ..TO_3_13 };
 const IN_3_15: Layout = Layout {
     enabled: 0,
@@ -60,13 +62,19 @@ const IN_3_15: Layout = Layout {
 };
 
 /// By minor version: how far the state is behind the beginning of the interpreter, about.
-const PLACES: [(u32, usize, &Layout); 4] =
-    [(12, 112, &TO_3_13), (13, 7400, &TO_3_13), (14, 7408, &IN_3_14), (15, 7400, &IN_3_15)];
-/// How much that may differ, by what was built in.
-const AROUND: usize = 512;
+const PLACES: [(u32, usize, &Layout); 5] = [
+    (12, 112, &TO_3_13),
+    (13, 7400, &TO_3_13),
+    (13, 7400, &PACKED_3_13),
+    (14, 7408, &IN_3_14),
+    (15, 7400, &IN_3_15),
+];
+/// How much that may differ, by what was built in. (An interpreter is larger by far.)
+const AROUND: usize = 4096;
 
-/// Which of the places, and 1 more.
-static PLACE: AtomicU32 = AtomicU32::new(0);
+/// The interpreter's minor version; and which of the places it is, once that is known.
+static MINOR: AtomicU32 = AtomicU32::new(0);
+static PLACE: AtomicUsize = AtomicUsize::new(0);
 static STATE: AtomicPtr<u8> = AtomicPtr::new(null_mut());
 
 /// The collector of the interpreter.
@@ -84,35 +92,41 @@ pub fn know(version: &[u8]) -> bool {
     if version.strip_prefix(b"3.14.").is_some_and(is_other) {
         return false;
     }
-    let at = PLACES.iter().position(|(minor, ..)| *minor == minor_version);
-    PLACE.store(at.map_or(0, |at| at as u32 + 1), Relaxed);
-    at.is_some()
+    MINOR.store(minor_version, Relaxed);
+    PLACES.iter().any(|(minor, ..)| *minor == minor_version)
 }
 
 impl Collector {
     /// The one that is recorded, once it is there.
     #[inline(always)]
     pub fn get() -> Option<Self> {
-        let (_, _, layout) = PLACES.get((PLACE.load(Relaxed) as usize).wrapping_sub(1))?;
         let state = STATE.load(Relaxed);
-        if state.is_null() { Self::look_for(layout) } else { Some(Self { state, layout }) }
+        if state.is_null() {
+            return Self::look_for();
+        }
+        let (_, _, layout) = PLACES.get(PLACE.load(Relaxed))?;
+        Some(Self { state, layout })
     }
 
     #[cold]
     #[inline(never)]
-    fn look_for(layout: &'static Layout) -> Option<Self> {
-        let place = PLACE.load(Relaxed) as usize - 1;
-        let (minor, about, _) = PLACES[place];
+    fn look_for() -> Option<Self> {
+        let minor = MINOR.load(Relaxed);
         let interpreter = interpreter::recorded()?.first()?;
-        let first = about.saturating_sub(AROUND);
         let threshold = if minor < 13 { 700 } else { 2000 };
-        let state = (first..about + AROUND).step_by(8).find_map(|at| {
-            let this = Self { state: interpreter.cast::<u8>().wrapping_add(at), layout };
-            // SAFETY: an interpreter's state is longer than that, and aligned.
-            unsafe { this.is_plausible(threshold) }.then_some(this.state)
-        })?;
-        STATE.store(state, Relaxed);
-        Some(Self { state, layout })
+        let places = PLACES.iter().enumerate().filter(|(_, place)| place.0 == minor);
+        for (place, &(_, about, layout)) in places {
+            for at in (about.saturating_sub(AROUND)..about + AROUND).step_by(8) {
+                let this = Self { state: interpreter.cast::<u8>().wrapping_add(at), layout };
+                // SAFETY: an interpreter's state is longer than that.
+                if unsafe { this.is_plausible(threshold) } {
+                    PLACE.store(place, Relaxed);
+                    STATE.store(this.state, Relaxed);
+                    return Some(this);
+                }
+            }
+        }
+        None
     }
 
     /// # Safety
@@ -146,7 +160,7 @@ impl Collector {
     #[inline(always)]
     fn long(self, at: usize) -> i64 {
         // SAFETY: by the layout, a number lies there.
-        unsafe { self.state.add(at).cast::<i64>().read() }
+        unsafe { self.state.add(at).cast::<i64>().read_unaligned() }
     }
 
     /// The count of a generation.
@@ -192,7 +206,7 @@ impl Collector {
         // SAFETY: by the layout, a pointer to the rings lies there once the state is complete, and each is followed by
         // the number of its newest record.
         unsafe {
-            let rings = self.state.add(self.layout.stats).cast::<*mut u8>().read();
+            let rings = self.state.add(self.layout.stats).cast::<*mut u8>().read_unaligned();
             if rings.is_null() {
                 return [0; 3];
             }
@@ -229,7 +243,7 @@ impl Collector {
     #[inline(always)]
     pub unsafe fn next(link: *mut c_void) -> *mut c_void {
         // SAFETY: the caller's promise. The lowest bits are flags.
-        unsafe { link.cast::<*mut c_void>().read() }.map_addr(|address| address & !3)
+        unsafe { link.cast::<*mut c_void>().read_unaligned() }.map_addr(|address| address & !3)
     }
 
     /// What precedes.
@@ -240,7 +254,7 @@ impl Collector {
     #[inline(always)]
     pub unsafe fn previous(link: *mut c_void) -> *mut c_void {
         // SAFETY: the caller's promise.
-        unsafe { link.cast::<*mut c_void>().add(1).read() }.map_addr(|address| address & !3)
+        unsafe { link.cast::<*mut c_void>().add(1).read_unaligned() }.map_addr(|address| address & !3)
     }
 }
 

@@ -98,10 +98,9 @@ pub(super) fn header(
         tier_reason: match (tier, arguments.tier) {
             (Tier::Counts, _) => "nothing further can be recorded",
             (Tier::Objects, _) => "changes of counts are not told by this interpreter",
-            (_, None | Some(TierChoice::Blocks)) => {
+            (_, None | Some(TierChoice::Blocks)) | (Tier::Collections, _) => {
                 "births and deaths of objects were not asked for (--tier objects)"
             }
-            (Tier::Collections, _) => "births and deaths of objects were not asked for (--tier objects)",
             (_, Some(TierChoice::Collections)) => {
                 "collections are recorded of CPython 3.12 and later, but for 3.14.0 to 3.14.4"
             }

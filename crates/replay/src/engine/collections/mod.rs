@@ -258,7 +258,9 @@ impl CollectionEngine {
             predicted.unreachable.push(self.members.object(id));
         }
         predicted.runs_code |= self.members.runs_code;
-        let still_there = |id: &Id| self.members.place(*id).is_tracked();
+        // Not what is on no list any more, nor weak references that are called: these come behind the others.
+        let old = look.run.collection().plan().old;
+        let still_there = |id: &Id| self.members.place(*id).list() == Some(old);
         let survivors = look.partition.reachable().map(|at| objects[at as usize]).filter(still_there);
         for id in survivors {
             let object = self.members.object(id);

@@ -1,0 +1,222 @@
+//! Collections, recorded live: each is predicted, and what is wrong is found where it is.
+
+use std::path::{Path, PathBuf};
+
+use replay::compare::Collections;
+use replay::engine::{CollectionEngine, CollectionPredictions, PredictedCollection};
+use trace::{Collection, CollectorAction, Frame, Graph};
+
+use crate::support::pythons::{Python, collectors};
+use crate::support::{frames, replay, stderr, verify_json};
+
+/// Collections of all kinds: of what dies at once and what lives long, tuples and dictionaries that leave the lists, garbage
+/// with weak references and finalizers, thresholds that change, collections that are asked for, and objects that are frozen.
+const PROGRAM: &str = r#"
+import gc, weakref
+class Node:
+    def __init__(self, number): self.number, self.peers, self.table = number, [], {"n": (number, str(number))}
+class Last:
+    saved = []
+    def __init__(self): self.own = self
+    def __del__(self):
+        if len(Last.saved) < 3: Last.saved.append(self)
+def ring(length):
+    nodes = [Node(n) for n in range(length)]
+    for node in nodes: node.peers.extend(nodes)
+    return nodes[0]
+kept, called = [], []
+def work(rounds):
+    for n in range(rounds):
+        node = ring(n % 7 + 1)
+        if n % 5 == 0: kept.append((node, (n, (n + 1, "x")), {"a": n}))
+        if n % 50 == 0: called.append(weakref.ref(node, called.append))
+        if n % 90 == 0: Last()
+        if len(kept) > 300: del kept[::3]
+work(4000)
+gc.set_threshold(300, 4, 3); work(1500)
+gc.collect(0); gc.collect(1); gc.collect()
+gc.disable(); work(200); gc.enable()
+gc.freeze(); work(900); gc.unfreeze()
+gc.collect()
+"#;
+
+/// Records a program with its collections.
+fn record(python: &Python, program: &str) -> (tempfile::TempDir, PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.viv");
+    let output = replay()
+        .args(["record", "--tier", "collections", "-o"])
+        .arg(&path)
+        .args([python.path.to_str().unwrap(), "-S", "-c", program])
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(0), "{python:?} {}", stderr(&output));
+    (folder, path)
+}
+
+#[test]
+fn collections_are_predicted() {
+    for python in collectors("collections") {
+        let (_folder, path) = record(&python, PROGRAM);
+        let (report, status) = verify_json(&path);
+        assert_eq!((report["verdict"].as_str(), status), (Some("identical"), 0), "{python:?} {report}");
+        assert_eq!(report["tier"], "collections");
+        let checks = report["checks"].as_array().unwrap();
+        let number = |name: &str, what: &str| {
+            let check = checks.iter().find(|check| check["name"] == name).unwrap();
+            check[what].as_u64().unwrap()
+        };
+        for (name, least) in [("schedule", 60), ("partition", 30_000), ("survivors", 20_000), ("stats", 600)]
+        {
+            let verified = number(name, "verified");
+            assert!(verified >= least, "{python:?} {name}: {verified}");
+        }
+        // Those at the end of the interpreter, which are not seen.
+        assert!(number("schedule", "unverified") <= 3, "{python:?} {report}");
+    }
+}
+
+/// What the engine says of a trace after `change` has been at each frame, and what the comparer says of that.
+fn replayed(
+    path: &Path,
+    mut change: impl FnMut(&mut Frame),
+) -> (Vec<PredictedCollection>, [Option<u64>; 4], [u64; 4]) {
+    let (header, frames) = frames(path);
+    let mut engine = CollectionEngine::new(&header.interpreter.version).unwrap();
+    let (mut predictions, mut compared) = (CollectionPredictions::default(), Collections::default());
+    let mut all = Vec::new();
+    for mut frame in frames {
+        change(&mut frame);
+        engine.run(frame.first_event, &frame.inputs, &mut frame.collections, &mut predictions);
+        all.extend(predictions.collections.iter().cloned());
+        compared.frame(&frame.observations.collections, &mut predictions);
+    }
+    compared.finish();
+    let checks = compared.checks();
+    assert!(checks.iter().all(|(tally, _)| tally.is_conserved()));
+    (
+        all,
+        checks.each_ref().map(|(_, first)| first.map(|first| first.collection)),
+        checks.map(|(tally, _)| tally.verified),
+    )
+}
+
+/// Changes the observation of the collection number `which`.
+fn observed(which: usize, change: impl Fn(&mut Collection)) -> impl FnMut(&mut Frame) {
+    let mut at = 0;
+    move |frame| {
+        for collection in &mut frame.observations.collections {
+            if at == which {
+                change(collection);
+            }
+            at += 1;
+        }
+    }
+}
+
+/// Changes what is fetched for the collection number `which`.
+fn fetched(which: usize, change: impl Fn(&mut Graph)) -> impl FnMut(&mut Frame) {
+    let mut at = 0;
+    move |frame| {
+        for graph in &mut frame.collections.graphs {
+            if at == which {
+                change(graph);
+            }
+            at += 1;
+        }
+    }
+}
+
+const SCHEDULE: usize = 0;
+const PARTITION: usize = 1;
+const SURVIVORS: usize = 2;
+const STATS: usize = 3;
+
+#[test]
+fn what_is_predicted_does_not_depend_on_what_was_observed_and_what_is_wrong_is_found() {
+    let Some(python) = collectors("damaged collections").pop() else { return };
+    let (_folder, path) = record(&python, PROGRAM);
+    let (all, firsts, verified) = replayed(&path, |_| ());
+    assert_eq!(firsts, [None; 4]);
+    assert!(verified.iter().all(|verified| *verified > 60), "{verified:?}");
+    let (blind, ..) = replayed(&path, |frame| frame.observations.collections.clear());
+    assert_eq!(blind, all);
+    let (turned, ..) = replayed(&path, |frame| {
+        for collection in &mut frame.observations.collections {
+            collection.survivors.reverse();
+            collection.dead.clear();
+            collection.event ^= 1;
+            collection.generation = Some(2);
+        }
+    });
+    assert_eq!(turned, all);
+
+    // One in which some die and some live, and nothing of the program runs.
+    let which = all
+        .iter()
+        .position(|predicted| {
+            !predicted.runs_code && predicted.unreachable.len() > 9 && predicted.survivors.len() > 9
+        })
+        .unwrap();
+    let found = |check: usize, change: &dyn Fn(&mut Collection)| {
+        let (_, firsts, _) = replayed(&path, observed(which, change));
+        assert_eq!(firsts[check], Some(which as u64), "{firsts:?}");
+    };
+    found(SCHEDULE, &|collection| collection.event += 1);
+    found(SCHEDULE, &|collection| collection.generation = collection.generation.map(|one| (one + 1) % 3));
+    found(PARTITION, &|collection| collection.survivors.push(all[which].unreachable[3]));
+    found(SURVIVORS, &|collection| collection.survivors.swap(2, 5));
+    found(STATS, &|collection| collection.collected += 1);
+    found(STATS, &|collection| collection.counts_before[0] += 1);
+
+    // A reference that nobody counted, or one that nobody told of, moves what can be reached.
+    let (_, firsts, _) = replayed(
+        &path,
+        fetched(which, |graph| {
+            let told =
+                graph.told.iter_mut().find(|told| all[which].unreachable.contains(&told.object)).unwrap();
+            told.count = told.count.map(|count| count + 1);
+        }),
+    );
+    assert_eq!(firsts[STATS], Some(which as u64), "{firsts:?}");
+    let (_, firsts, _) = replayed(
+        &path,
+        fetched(which, |graph| {
+            let is_live = |told: &&mut trace::Told| {
+                all[which].survivors.contains(&told.object) && told.count == Some(1) && told.weak.is_empty()
+            };
+            graph.told.iter_mut().filter(is_live).for_each(|told| told.count = Some(0));
+        }),
+    );
+    assert!(firsts.iter().any(|first| first.is_some_and(|first| first >= which as u64)), "{firsts:?}");
+
+    // A container that is not taken for one: a threshold is crossed later, or never.
+    let (_, firsts, _) = replayed(&path, |frame| {
+        if let Some(bits) = frame.collections.containers.get_mut(9) {
+            *bits = 0;
+        }
+    });
+    assert!(firsts[SCHEDULE].is_some() || firsts[STATS].is_some(), "{firsts:?}");
+
+    // A safe point where nothing was due.
+    let mut is_first = true;
+    let (_, firsts, _) = replayed(&path, |frame| {
+        if std::mem::take(&mut is_first) {
+            let (event, what) = (frame.first_event + 9, CollectorAction::SafePoint);
+            frame.collections.steps.insert(0, trace::CollectorStep { event, what });
+        }
+    });
+    assert_eq!(firsts[SCHEDULE], Some(0), "{firsts:?}");
+}
+
+#[test]
+fn an_interpreter_whose_collector_is_not_known_says_so() {
+    let older = |python: &Python| python.version < (3, 12, 0) && python.version >= (3, 7, 0);
+    let Some(python) = crate::support::pythons::recordable("older collectors").into_iter().find(older) else {
+        return;
+    };
+    let (_folder, path) = record(&python, "pass");
+    let output = replay().arg("info").arg(&path).output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.contains("blocks: collections are recorded of CPython 3.12 and later"), "{text}");
+}
