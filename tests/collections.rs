@@ -220,3 +220,116 @@ fn an_interpreter_whose_collector_is_not_known_says_so() {
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(text.contains("blocks: collections are recorded of CPython 3.12 and later"), "{text}");
 }
+
+/// Whatever a trace says of collections, it is replayed or refused.
+#[test]
+fn senseless_collections_do_no_harm() {
+    use trace::{
+        Answer, Arrival, Begins, CollectorSettings, Domain, Ending, Permanent, Told, UNTRACKED, Writer,
+    };
+    let sample = std::fs::File::open(concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../../traces/documents/documents-3.13.0.viv"
+    ))
+    .unwrap();
+    let mut header = trace::Reader::new(sample).unwrap().header().clone();
+    header.tier = trace::Tier::Collections;
+    let mut seed = 88_172_645_463_325_252_u64;
+    let mut random = move |below: u64| {
+        seed ^= seed << 13;
+        seed ^= seed >> 7;
+        seed ^= seed << 17;
+        seed % below.max(1)
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let mut diverged = 0;
+    for round in 0..200 {
+        let path = folder.path().join(format!("{round}.viv"));
+        let mut writer = Writer::new(std::fs::File::create(&path).unwrap(), &header).unwrap();
+        let (mut live, mut blocks, mut objects) = (Vec::new(), 0, 0);
+        for name in ["tuple", "dict", "list", "Last"] {
+            writer.collection_type(&trace::TypeInfo {
+                name: name.to_owned(),
+                flags: 1 << 14,
+                finalizes: name == "Last",
+                weakly_referable: true,
+                class: name == "Last",
+                foreign: false,
+                finalizes_late: round % 9 == 0 && name == "Last",
+                family: name.to_owned(),
+                object: None,
+            });
+        }
+        for _ in 0..400 {
+            match random(12) {
+                0..=4 => {
+                    live.push(writer.allocate(Domain::Obj, 4096, false, Answer::Foreign).unwrap().unwrap());
+                    blocks += 1;
+                    if random(3) > 0 {
+                        writer.container();
+                    }
+                }
+                5 | 6 if !live.is_empty() => {
+                    let block = live.swap_remove(usize::try_from(random(live.len() as u64)).unwrap());
+                    writer.release(block, 0, Domain::Obj).unwrap();
+                }
+                7 => writer.collector(&CollectorAction::Settings(CollectorSettings {
+                    thresholds: [0, 1, 2].map(|_| u32::try_from(random(3) * random(1 << 31)).unwrap_or(1)),
+                    enabled: random(3) > 0,
+                    flags: u32::try_from(random(64)).unwrap(),
+                    permanent: [Permanent::Unchanged, Permanent::More, Permanent::None]
+                        [usize::try_from(random(3)).unwrap()],
+                })),
+                8 => {
+                    let arrivals: Vec<_> = (0..random(6))
+                        .map(|_| Arrival {
+                            of: u32::try_from(random(4)).unwrap(),
+                            begins: if blocks == 0 {
+                                Begins::Elsewhere
+                            } else {
+                                Begins::InBlock(random(blocks), 16)
+                            },
+                        })
+                        .collect();
+                    objects += arrivals.len() as u64;
+                    let mut some = |most| (0..random(most)).map(|_| random(objects)).collect::<Vec<_>>();
+                    let (gone, came) = (some(3), some(2));
+                    let told = if objects == 0 { Vec::new() } else { some(9) };
+                    let told = told.into_iter().map(|object| Told {
+                        object,
+                        count: Some(random(4)).filter(|count| *count != 3),
+                        referents: Some((0..random(5)).map(|_| random(objects)).chain([UNTRACKED]).collect()),
+                        is_embedded: random(5) == 0,
+                        weak: (0..random(3)).map(|_| random(objects)).collect(),
+                        is_finalized: random(5) == 0,
+                    });
+                    let told = told.collect();
+                    let oldest = u8::try_from(random(3)).unwrap();
+                    let (gone, came) = if objects == 0 { (Vec::new(), Vec::new()) } else { (gone, came) };
+                    let came = came.into_iter().map(|object| (oldest, object)).collect();
+                    writer.graph(&Graph { oldest, arrivals, gone, came, told });
+                }
+                9 => writer.collector(&CollectorAction::Asks(u8::try_from(random(3)).unwrap())),
+                10 => writer.collector(&CollectorAction::SafePoint),
+                _ => {
+                    let survivors: Vec<_> =
+                        (0..random(9) * u64::from(objects > 0)).map(|_| random(objects)).collect();
+                    writer.collector(&CollectorAction::Over(Some(survivors.clone())));
+                    writer.collected(&Collection {
+                        event: writer.next_event(),
+                        generation: Some(u8::try_from(random(3)).unwrap()),
+                        candidates: random(objects + 1),
+                        survivors,
+                        ..Collection::default()
+                    });
+                }
+            }
+        }
+        writer.finish(Ending::Exited(0), 0).unwrap();
+        let (report, status) = verify_json(&path);
+        assert!(status == 1 || status == 2 || status == 0, "{report}");
+        diverged += u32::from(status == 1);
+    }
+    // There is no sense in them.
+    assert!(diverged > 150, "{diverged}");
+}

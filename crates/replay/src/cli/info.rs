@@ -60,6 +60,9 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
 fn disclosed(header: &trace::Header) -> Vec<&'static str> {
     let mut disclosed =
         vec!["the program's short name", "sizes and order of all memory requests", "addresses"];
+    if header.tier == trace::Tier::Collections {
+        disclosed.push("the names of types and what objects referred to when they were looked at");
+    }
     if header.tier >= trace::Tier::Objects {
         disclosed.push("the names of types and what objects referred to when they died");
     }
@@ -167,11 +170,15 @@ fn text<R: std::io::Read>(reader: &Reader<R>, frames: u64) -> String {
         ("resize", trace::Tier::Blocks, totals.resizes),
         ("release", trace::Tier::Blocks, totals.releases),
         ("mark", trace::Tier::Blocks, totals.marks),
+        ("arrival", trace::Tier::Collections, totals.objects),
+        ("reference", trace::Tier::Collections, totals.references),
         ("birth", trace::Tier::Objects, totals.objects),
         ("reference", trace::Tier::Objects, totals.edges),
         ("count", trace::Tier::Counts, totals.changes),
     ] {
-        if tier >= from {
+        // Traces of objects do not have what those of collections have.
+        let has = if from == trace::Tier::Collections { tier == from } else { tier >= from };
+        if has {
             line(&format!("  {name}"), numbers::count(number));
         }
     }
@@ -179,6 +186,12 @@ fn text<R: std::io::Read>(reader: &Reader<R>, frames: u64) -> String {
     line("facts", String::new());
     line("  placement", numbers::count(totals.placement_facts));
     line("  arenas", numbers::count(totals.arena_facts));
+    if header.tier == trace::Tier::Collections {
+        line("  schedule", numbers::count(totals.schedule_facts));
+        line("  partition", numbers::count(totals.partition_facts));
+        line("  survivors", numbers::count(totals.survivor_facts));
+        line("  stats", numbers::count(totals.stats_facts));
+    }
     if header.tier >= trace::Tier::Objects {
         line("  deaths", numbers::count(totals.death_facts));
     }

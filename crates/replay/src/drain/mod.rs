@@ -128,7 +128,7 @@ impl<W: Write> Drain<W> {
             allocator,
             addresses,
             arenas,
-            objects: Told::ByTracer(Box::default()),
+            objects: Told::Tracer(Box::default()),
             released: Vec::new(),
         };
         Ok(Self { waiting: None, held_back: Vec::new(), small: 0, recording: Some(recording) })
@@ -271,12 +271,12 @@ impl<W: Write> Recording<W> {
     #[inline(always)]
     fn push(&mut self, event: Event) -> Result<(), DrainError> {
         match (event, &mut self.objects) {
-            (Event::Object(ObjectEvent::Edge { referent, count, is_last }), Told::ByTracer(objects)) => {
+            (Event::Object(ObjectEvent::Edge { referent, count, is_last }), Told::Tracer(objects)) => {
                 objects.edge(referent, count, is_last);
                 Ok(())
             }
-            (Event::Object(ObjectEvent::Born { object, of }), Told::ByTracer(_)) => self.born(object, of),
-            (Event::Object(ObjectEvent::Dies { object, is_last }), Told::ByTracer(_)) => {
+            (Event::Object(ObjectEvent::Born { object, of }), Told::Tracer(_)) => self.born(object, of),
+            (Event::Object(ObjectEvent::Dies { object, is_last }), Told::Tracer(_)) => {
                 self.dies(object, is_last)
             }
             (Event::Allocate { domain, zeroed, address, size }, _) => {
@@ -289,7 +289,7 @@ impl<W: Write> Recording<W> {
 
     fn born(&mut self, object: u64, of: u16) -> Result<(), DrainError> {
         self.settle_released(None);
-        if let Told::ByTracer(objects) = &mut self.objects {
+        if let Told::Tracer(objects) = &mut self.objects {
             objects.is_born(object, of, &mut self.addresses, &mut self.writer)?;
         }
         Ok(())
@@ -297,7 +297,7 @@ impl<W: Write> Recording<W> {
 
     fn dies(&mut self, object: u64, is_last: bool) -> Result<(), DrainError> {
         self.settle_released(None);
-        if let Told::ByTracer(objects) = &mut self.objects {
+        if let Told::Tracer(objects) = &mut self.objects {
             objects.begins_to_die(object, is_last, &mut self.writer)?;
         }
         Ok(())

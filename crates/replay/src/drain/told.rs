@@ -15,65 +15,65 @@ use crate::kinds::minor_version;
 /// What is known of objects, by how it is told.
 pub(super) enum Told {
     /// By the reference tracer, if at all.
-    ByTracer(Box<Objects>),
+    Tracer(Box<Objects>),
     /// By an interpreter that reports changes of counts.
-    ByHook(Box<Counts>),
+    Hook(Box<Counts>),
     /// By the collector's lists.
-    ByCollector(Box<Collections>),
+    Collector(Box<Collections>),
 }
 
 impl Told {
     pub(super) fn of(header: &Header) -> Self {
         let version = &header.interpreter.version;
         if header.tier == Tier::Collections {
-            return Self::ByCollector(Box::new(Collections::new(version)));
+            return Self::Collector(Box::new(Collections::new(version)));
         }
         if header.tier < Tier::Counts {
-            return Self::ByTracer(Box::new(Objects::new(version)));
+            return Self::Tracer(Box::new(Objects::new(version)));
         }
         let rules = minor_version(version).and_then(|(major, minor)| Rules::for_cpython(major, minor));
         let gives_deposits = rules.is_some_and(|rules| rules.trashcan == Trashcan::Given);
-        Self::ByHook(Box::new(Counts::new(version, gives_deposits)))
+        Self::Hook(Box::new(Counts::new(version, gives_deposits)))
     }
 
     /// Whether nothing is told any more.
     pub(super) fn is_lost(&self) -> bool {
         match self {
-            Self::ByTracer(objects) => objects.is_lost,
-            Self::ByHook(counts) => counts.is_lost,
-            Self::ByCollector(_) => false,
+            Self::Tracer(objects) => objects.is_lost,
+            Self::Hook(counts) => counts.is_lost,
+            Self::Collector(_) => false,
         }
     }
 
     /// Tells of a mark that may stand in front of a death.
     pub(super) fn mark<W: Write>(&mut self, writer: &mut Writer<W>) -> Result<(), trace::Error> {
         match self {
-            Self::ByTracer(objects) => objects.call(writer),
-            Self::ByHook(counts) => counts.mark(writer),
-            Self::ByCollector(_) => Ok(()),
+            Self::Tracer(objects) => objects.call(writer),
+            Self::Hook(counts) => counts.mark(writer),
+            Self::Collector(_) => Ok(()),
         }
     }
 
     #[inline]
     pub(super) fn call<W: Write>(&mut self, writer: &mut Writer<W>) -> Result<(), trace::Error> {
         match self {
-            Self::ByTracer(objects) => objects.call(writer),
-            Self::ByHook(counts) => counts.call(writer),
-            Self::ByCollector(_) => Ok(()),
+            Self::Tracer(objects) => objects.call(writer),
+            Self::Hook(counts) => counts.call(writer),
+            Self::Collector(_) => Ok(()),
         }
     }
 
     /// A block was allocated.
     #[inline]
     pub(super) fn allocated(&mut self, address: u64) {
-        if let Self::ByCollector(collections) = self {
+        if let Self::Collector(collections) = self {
             collections.allocated(address);
         }
     }
 
     /// A block was resized, and may have moved.
     pub(super) fn resized(&mut self, old: u64, new: u64) {
-        if let Self::ByCollector(collections) = self {
+        if let Self::Collector(collections) = self {
             collections.resized(old, new);
         }
     }
@@ -86,9 +86,9 @@ impl Told {
         writer: &mut Writer<W>,
     ) -> Result<bool, trace::Error> {
         match self {
-            Self::ByTracer(objects) => objects.release(block, address, writer),
-            Self::ByHook(counts) => counts.release(block, address, writer),
-            Self::ByCollector(collections) => {
+            Self::Tracer(objects) => objects.release(block, address, writer),
+            Self::Hook(counts) => counts.release(block, address, writer),
+            Self::Collector(collections) => {
                 collections.release(address, writer);
                 Ok(false)
             }
@@ -97,9 +97,9 @@ impl Told {
 
     pub(super) fn released<W: Write>(&mut self, block: Block, writer: &mut Writer<W>) {
         match self {
-            Self::ByTracer(objects) => objects.released(block, writer),
-            Self::ByHook(counts) => counts.released(writer),
-            Self::ByCollector(_) => {}
+            Self::Tracer(objects) => objects.released(block, writer),
+            Self::Hook(counts) => counts.released(writer),
+            Self::Collector(_) => {}
         }
     }
 
@@ -110,17 +110,17 @@ impl Told {
         writer: &mut Writer<W>,
     ) -> Result<(), trace::Error> {
         match self {
-            Self::ByTracer(objects) => objects.push(event, addresses, writer),
-            Self::ByHook(counts) => counts.push(event, addresses, writer),
-            Self::ByCollector(collections) => collections.push(event, addresses, writer),
+            Self::Tracer(objects) => objects.push(event, addresses, writer),
+            Self::Hook(counts) => counts.push(event, addresses, writer),
+            Self::Collector(collections) => collections.push(event, addresses, writer),
         }
     }
 
     pub(super) fn end<W: Write>(&mut self, writer: &mut Writer<W>) -> Result<(), trace::Error> {
         match self {
-            Self::ByTracer(objects) => objects.end(writer),
-            Self::ByHook(counts) => counts.end(writer),
-            Self::ByCollector(_) => Ok(()),
+            Self::Tracer(objects) => objects.end(writer),
+            Self::Hook(counts) => counts.end(writer),
+            Self::Collector(_) => Ok(()),
         }
     }
 }
