@@ -44,10 +44,12 @@ pub trait Containers: Heap {
     /// objects that are no containers, if that is easier; not with references that are not counted.
     fn traverse(&self, object: Self::Id, visit: &mut impl FnMut(Self::Id));
 
-    /// Calls `visit` with the [place](Self::place) of each object that this one refers to, as
-    /// [`traverse`](Self::traverse) would come to them. For heaps that have less to look up for a place than for an id.
-    fn traverse_places(&self, object: Self::Id, visit: &mut impl FnMut(Place)) {
-        self.traverse(object, &mut |referent| visit(self.place(referent)));
+    /// The same for several objects, in their order: calls `visit` with the index of each among them and the
+    /// [place](Self::place) of one that it refers to. For heaps that can fetch what they have to look up ahead of time.
+    fn traverse_all(&self, objects: &[Self::Id], visit: &mut impl FnMut(usize, Place)) {
+        for (at, &object) in objects.iter().enumerate() {
+            self.traverse(object, &mut |referent| visit(at, self.place(referent)));
+        }
     }
 
     /// Where the object stands, as it was last [stored](Self::set_place); [`Place::UNTRACKED`] from its
@@ -101,8 +103,8 @@ impl<H: Containers + ?Sized> Containers for &mut H {
         (**self).traverse(object, visit);
     }
 
-    fn traverse_places(&self, object: Self::Id, visit: &mut impl FnMut(Place)) {
-        (**self).traverse_places(object, visit);
+    fn traverse_all(&self, objects: &[Self::Id], visit: &mut impl FnMut(usize, Place)) {
+        (**self).traverse_all(objects, visit);
     }
 
     fn place(&self, object: Self::Id) -> Place {

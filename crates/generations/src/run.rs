@@ -121,20 +121,36 @@ impl<I: Copy + Eq> Run<I> {
     /// # Errors
     ///
     /// As [`Collection::next`] has it: the step that needed the count is left out.
+    #[inline]
     pub fn next<P: Policy, H: Containers<Id = I>>(
         &mut self,
         generations: &mut Generations<P>,
         heap: &mut H,
         scratch: &Bump,
     ) -> Result<Step<I>, CountError<I>> {
+        use cycles::Step as Cycle;
         if self.phase == Phase::Collecting {
-            let step = self.collection.next(heap, scratch)?;
-            if !matches!(step, cycles::Step::Done(_)) {
-                return Ok(Step::Collector(step));
-            }
+            // Passed on one by one: to copy a step of which only the number was written makes processors wait.
+            let step = match self.collection.next(heap, scratch)? {
+                Cycle::Callback(reference) => Cycle::Callback(reference),
+                Cycle::Finalize(object) => Cycle::Finalize(object),
+                Cycle::Clear(object) => Cycle::Clear(object),
+                Cycle::Garbage(object) => Cycle::Garbage(object),
+                Cycle::Release(object) => Cycle::Release(object),
+                Cycle::Done(_) => return Ok(self.end(generations)),
+            };
+            return Ok(Step::Collector(step));
+        }
+        Ok(self.end(generations))
+    }
+
+    /// What follows when all is collected.
+    #[cold]
+    fn end<P: Policy>(&mut self, generations: &mut Generations<P>) -> Step<I> {
+        if self.phase == Phase::Collecting {
             self.phase = Phase::Finishing;
             if self.plan.is_full() {
-                return Ok(Step::FreeLists);
+                return Step::FreeLists;
             }
         }
         let outcome = *self.collection.outcome();
@@ -142,14 +158,14 @@ impl<I: Copy + Eq> Run<I> {
             generations.finish(&self.plan, &outcome);
             self.phase = Phase::Ending;
             if self.calls_back {
-                return Ok(Step::Callbacks(outcome));
+                return Step::Callbacks(outcome);
             }
         }
         if self.phase == Phase::Ending {
             generations.over();
             self.phase = Phase::Over;
         }
-        Ok(Step::Done(outcome))
+        Step::Done(outcome)
     }
 
     /// What it looks at.

@@ -57,6 +57,14 @@ struct Steps<'a, P: Policy + 'static> {
     outcome: Option<Outcome>,
 }
 
+/// What a step comes to here.
+enum Next {
+    Clear(Number),
+    Finalize(Number),
+    Call(Number),
+    End,
+}
+
 impl<P: Policy + 'static> Steps<'_, P> {
     fn run(&mut self) -> Outcome {
         loop {
@@ -69,31 +77,41 @@ impl<P: Policy + 'static> Steps<'_, P> {
 
     fn step(&mut self) {
         let Heap { registry, state } = self.heap;
-        let step = state.with(registry, |generations, view| self.run.next(generations, view, self.scratch));
-        match step {
-            Some(Ok(Step::Collector(Cycle::Clear(object)))) => {
+        let (run, scratch, outcome) = (&mut self.run, self.scratch, &mut self.outcome);
+        let next = state.with(registry, |generations, view| {
+            loop {
+                return match run.next(generations, view, scratch) {
+                    Ok(Step::Collector(Cycle::Clear(object))) => Next::Clear(object),
+                    Ok(Step::Collector(Cycle::Finalize(object))) => Next::Finalize(object),
+                    Ok(Step::Collector(Cycle::Callback(number))) => Next::Call(number),
+                    // Nothing is counted, so nothing is given up; nothing can be counted wrongly.
+                    Ok(Step::Collector(_) | Step::FreeLists | Step::Callbacks(_)) | Err(_) => continue,
+                    Ok(Step::Done(came_to)) => {
+                        *outcome = Some(came_to);
+                        Next::End
+                    }
+                };
+            }
+        });
+        match next {
+            Some(Next::Clear(object)) => {
                 if let Some(object) = registry.get(object) {
                     object.clear_refs();
                 }
             }
-            Some(Ok(Step::Collector(Cycle::Finalize(object)))) => {
+            Some(Next::Finalize(object)) => {
                 if let Some(object) = registry.get(object) {
                     Registry::finalize(&object);
                 }
             }
-            Some(Ok(Step::Collector(Cycle::Callback(number)))) => {
+            Some(Next::Call(number)) => {
                 let cleared = as_call(number)
                     .and_then(|at| state.kept.try_borrow_mut().ok()?.calls.get_mut(at)?.cleared.take());
                 if let Some(cleared) = cleared {
                     cleared.call();
                 }
             }
-            Some(Ok(Step::Done(outcome))) => {
-                self.outcome = Some(outcome);
-                self.forget_calls();
-            }
-            // Nothing is counted, so nothing is given up; nothing can be counted wrongly.
-            Some(Ok(Step::Collector(_) | Step::FreeLists | Step::Callbacks(_)) | Err(_)) => {}
+            Some(Next::End) => self.forget_calls(),
             // Steps are taken where nothing is borrowed.
             None => self.outcome = Some(Outcome::default()),
         }
