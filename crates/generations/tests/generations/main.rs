@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test says what it found wrong by panicking")]
 
 mod driver;
+mod heap;
 mod model;
 mod schedule;
 
