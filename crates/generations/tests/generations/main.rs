@@ -5,6 +5,7 @@ mod driver;
 mod heap;
 mod model;
 mod schedule;
+mod soup;
 
 /// So many cases, or as many as `VIVARIUM_GENERATIONS_CASES` says.
 fn cases(cases: u32) -> proptest::test_runner::Config {
