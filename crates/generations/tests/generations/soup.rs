@@ -216,6 +216,7 @@ fn end(state: &Rc<State>) {
         drop(state.weak.take());
         state.heap().unfreeze();
         state.heap().collect();
+        let nothing = nothing && state.weak.borrow().is_empty();
         if nothing && state.held.borrow().iter().all(Option::is_none) && state.alive.borrow().is_empty() {
             break;
         }
