@@ -23,7 +23,10 @@ use crate::step::{Outcome, Plan, Step};
 /// 6. the others are cleared, one by one, and die of it: *counts* free them, never the collector.
 ///
 /// Between steps it knows of objects only what the heap's lists say. So one that dies has to be taken off
-/// its list ([`untrack`]) before anything else of it is gone.
+/// its list ([`untrack`](crate::untrack)) before anything else of it is gone; in a driver of [`rc::Deaths`], at
+/// [`Note::Begin`](rc::Note::Begin).
+///
+/// The driver may begin another collection in any step.
 #[derive(Debug)]
 #[must_use = "the garbage waits for its steps"]
 pub struct Collection<I> {
@@ -60,7 +63,12 @@ enum Phase {
 impl<I: Copy + Eq> Collection<I> {
     /// Finds the garbage of a list: its phases up to the first that runs foreign code.
     ///
-    /// With the collection comes the graph that it saw, and what it made of that.
+    /// With the collection comes the graph that it saw, and what it made of that. Lists are as they are to be from here
+    /// on: survivors have moved, weak references are cleared. A weak reference whose count cannot grow any more is
+    /// not called.
+    ///
+    /// The heap is not to change between this and the first [`next`](Self::next): if no callback and no finalizer runs,
+    /// nobody looks again whether what was garbage still is.
     ///
     /// O(objects on the list + their references).
     ///
@@ -73,7 +81,7 @@ impl<I: Copy + Eq> Collection<I> {
         rules: Rules,
         scratch: &'s Bump,
     ) -> Result<(Self, Snapshot<'s, I>, Partition<'s>), TooMany> {
-        // Objects are traversed before anything is opened: a traversal that panics leaves nothing behind.
+        // Before anything is opened: if a traversal panics, nothing has changed.
         let snapshot = Snapshot::take(heap, plan.young, rules.reading(), scratch)?;
         let mut open = [None; 3];
         for list in &mut open {
@@ -83,6 +91,8 @@ impl<I: Copy + Eq> Collection<I> {
             open.into_iter().flatten().for_each(|list| heap.lists_mut().close(list));
             return Err(TooMany::Collections);
         };
+        let guard = Undo { heap, lists: [calls, uncollectable, garbage], old: plan.old };
+        let heap = &mut *guard.heap;
         let partition = snapshot.partition(scratch);
         let mut this = Self {
             rules,
@@ -108,6 +118,7 @@ impl<I: Copy + Eq> Collection<I> {
         }
         let early = if rules.silent == Silent::Early { Which::All } else { Which::Calling };
         this.clear_weak(heap, early, rules.clears_own, true);
+        core::mem::forget(guard);
         Ok((this, snapshot, partition))
     }
 
@@ -117,7 +128,8 @@ impl<I: Copy + Eq> Collection<I> {
     ///
     /// # Errors
     ///
-    /// If a reference that the collection takes cannot be counted: then the step that needed it is left out.
+    /// If a reference that the collection takes cannot be counted: then the step that needed it is left out, and the
+    /// following call goes on behind it.
     pub fn next<H: Containers<Id = I>>(
         &mut self,
         heap: &mut H,
@@ -261,5 +273,21 @@ impl<I: Copy + Eq> Collection<I> {
             heap.set_count(object, more);
         }
         Ok(())
+    }
+}
+
+/// Closes the lists of a collection that did not come about, because the heap panicked: nobody's place is lost.
+struct Undo<'h, H: Containers> {
+    heap: &'h mut H,
+    lists: [ListId; 3],
+    old: ListId,
+}
+
+impl<H: Containers> Drop for Undo<'_, H> {
+    fn drop(&mut self) {
+        for list in self.lists {
+            append(self.heap, list, self.old);
+            self.heap.lists_mut().close(list);
+        }
     }
 }

@@ -39,16 +39,25 @@ pub enum Untracks {
 /// All functions are safe, and the collector frees nothing: who forgets a reference in
 /// [`traverse`](Self::traverse), or makes one up, lets the collector clear what is in use, or leave
 /// what is not, and no more.
+///
+/// None of them runs foreign code, so a heap of cells can lend its lists for each call of the collector: implement
+/// it for what has borrowed them, and give that back before doing what a step says.
 pub trait Containers: Heap {
     /// Calls `visit` with each object that this one refers to, once for each reference that it owns. Also with
     /// objects that are no containers, if that is easier; not with references that are not counted.
     fn traverse(&self, object: Self::Id, visit: &mut impl FnMut(Self::Id));
 
+    /// Calls `visit` with the [place](Self::place) of each object that this one refers to, as
+    /// [`traverse`](Self::traverse) would come to them. For heaps that have less to look up for a place than for an id.
+    fn traverse_places(&self, object: Self::Id, visit: &mut impl FnMut(Place)) {
+        self.traverse(object, &mut |referent| visit(self.place(referent)));
+    }
+
     /// The same for several objects, in their order: calls `visit` with the index of each among them and the
     /// [place](Self::place) of one that it refers to. For heaps that can fetch what they have to look up ahead of time.
     fn traverse_all(&self, objects: &[Self::Id], visit: &mut impl FnMut(usize, Place)) {
         for (at, &object) in objects.iter().enumerate() {
-            self.traverse(object, &mut |referent| visit(at, self.place(referent)));
+            self.traverse_places(object, &mut |place| visit(at, place));
         }
     }
 
@@ -71,15 +80,16 @@ pub trait Containers: Heap {
         true
     }
 
-    /// When the object may be taken off the lists. Asked of those that survive; not if a part of it is
-    /// missing yet.
+    /// When the object may be taken off the lists: if nothing that it refers to can be part of a cycle. (Of what is
+    /// [`Untracks::Fixed`] and on no list, nothing can.) [`Untracks::Never`] as long as a part of it is missing. Asked of
+    /// candidates, and of what those refer to that survive.
     fn untracks(&self, object: Self::Id) -> Untracks {
         let _ = object;
         Untracks::Never
     }
 
     /// Clears one of the weak references to the object, and takes it off: `None` when there is none left of
-    /// these. In CPython the ones without callbacks that are shared come first, then the newest first.
+    /// these. A weak reference that is to be called is put on lists while it waits for that, and afterwards. In CPython the ones without callbacks that are shared come first, then the newest first.
     fn clear_weak(&mut self, object: Self::Id, which: Which) -> Option<Cleared<Self::Id>> {
         let _ = (object, which);
         None
@@ -101,6 +111,10 @@ pub trait Containers: Heap {
 impl<H: Containers + ?Sized> Containers for &mut H {
     fn traverse(&self, object: Self::Id, visit: &mut impl FnMut(Self::Id)) {
         (**self).traverse(object, visit);
+    }
+
+    fn traverse_places(&self, object: Self::Id, visit: &mut impl FnMut(Place)) {
+        (**self).traverse_places(object, visit);
     }
 
     fn traverse_all(&self, objects: &[Self::Id], visit: &mut impl FnMut(usize, Place)) {

@@ -5,7 +5,7 @@ use bumpalo::collections::Vec as BumpVec;
 
 use crate::collection::Collection;
 use crate::containers::{Containers, Untracks, Which};
-use crate::lists::{append, close_up, give_back, move_to, push, take, untrack};
+use crate::lists::{append, give_back, move_to, push, take, untrack};
 use crate::partition::Partition;
 use crate::rules::{Immortals, SecondLook};
 use crate::snapshot::Snapshot;
@@ -159,25 +159,22 @@ impl<I: Copy + Eq> Collection<I> {
             return;
         }
         let before = heap.lists().len(self.garbage);
-        match (Snapshot::take(heap, self.garbage, self.rules.reading(), scratch), self.rules.second_look) {
-            // More references than can be numbered: nobody dies of that.
-            (Err(_), _) => append(heap, self.garbage, self.plan.old),
-            (Ok(snapshot), SecondLook::None | SecondLook::Whole) => {
-                if (0_u32..).take(before).any(|at| snapshot.outside(at) != Some(0)) {
-                    append(heap, self.garbage, self.plan.old);
-                }
+        if let Ok(snapshot) = Snapshot::take(heap, self.garbage, self.rules.reading(), scratch) {
+            let partition = snapshot.partition(scratch);
+            for at in partition.immortal() {
+                self.put_aside(heap, snapshot.objects()[at as usize]);
             }
-            (Ok(snapshot), SecondLook::Partial) => {
-                let partition = snapshot.partition(scratch);
-                for at in partition.immortal() {
-                    self.put_aside(heap, snapshot.objects()[at as usize]);
-                }
+            if self.rules.second_look == SecondLook::Partial {
                 for at in partition.reachable() {
                     move_to(heap, snapshot.objects()[at as usize], self.plan.old);
                 }
+            } else if partition.reachable().next().is_some() {
+                append(heap, self.garbage, self.plan.old);
             }
+        } else {
+            // More references than can be numbered: nobody dies of that.
+            append(heap, self.garbage, self.plan.old);
         }
-        close_up(heap, self.garbage);
         self.outcome.resurrected += before - heap.lists().len(self.garbage);
     }
 }

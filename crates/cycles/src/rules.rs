@@ -198,3 +198,71 @@ impl Rules {
         Some(preset.rules)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec::Vec;
+
+    use super::*;
+
+    #[test]
+    fn names_are_distinct_and_found() {
+        for (at, one) in PRESETS.iter().enumerate() {
+            assert_eq!(preset(one.name), Some(one));
+            assert!(PRESETS[..at].iter().all(|other| other.name != one.name && other.rules != one.rules));
+        }
+        assert!(preset("cpython-1.5").is_none());
+    }
+
+    #[test]
+    fn each_release_has_the_rules_of_its_family() {
+        let is = |major, minor, patch, preset: Preset| {
+            assert_eq!(
+                Rules::for_cpython(major, minor, patch),
+                Some(preset.rules),
+                "{major}.{minor}.{patch}"
+            );
+        };
+        is(2, 7, 18, CPYTHON_2_7);
+        is(3, 6, 15, CPYTHON_3_6);
+        is(3, 7, 4, CPYTHON_3_6);
+        is(3, 7, 5, CPYTHON_3_7_5);
+        is(3, 8, 0, CPYTHON_3_8);
+        is(3, 9, 0, CPYTHON_3_9);
+        is(3, 11, 7, CPYTHON_3_9);
+        is(3, 12, 13, CPYTHON_3_12);
+        is(3, 13, 12, CPYTHON_3_12);
+        is(3, 13, 13, CPYTHON_3_13_13);
+        is(3, 14, 5, CPYTHON_3_14);
+        is(3, 15, 0, CPYTHON_3_15);
+        for (minor, patch) in [(5, 0), (14, 0), (14, 4), (16, 0)] {
+            assert_eq!(Rules::for_cpython(3, minor, patch), None);
+        }
+    }
+
+    #[test]
+    fn what_differs_is_what_the_table_says() {
+        let all = |is: fn(&Rules) -> bool| -> Vec<_> {
+            PRESETS.iter().filter(|preset| is(&preset.rules)).map(|preset| &preset.name[8..]).collect()
+        };
+        assert_eq!(all(|rules| !rules.finalizers), ["2.7"]);
+        assert_eq!(all(|rules| rules.second_look == SecondLook::Whole), ["3.6", "3.7.5", "3.8"]);
+        assert_eq!(all(|rules| rules.counted == Counted::Found), ["2.7", "3.6"]);
+        assert_eq!(all(|rules| rules.immortals == Immortals::Permanent), ["3.12", "3.13.13"]);
+        assert_eq!(all(|rules| rules.immortals == Immortals::Untracked), ["3.14.5", "3.15"]);
+        assert_eq!(all(|rules| !rules.untracks_changing), ["3.14.5", "3.15"]);
+        assert_eq!(all(|rules| rules.clears_own), ["3.8", "3.9", "3.12", "3.13.13", "3.14.5"]);
+        assert_eq!(all(|rules| rules.clears_again), ["3.13.13", "3.14.5", "3.15"]);
+        assert_eq!(all(|rules| rules.silent == Silent::Late), ["3.15"]);
+    }
+
+    #[test]
+    fn where_none_is_immortal_no_word_reads_so() {
+        for preset in PRESETS {
+            let rules = Rules { immortals: Immortals::Counted, ..preset.rules };
+            for word in [0, 1, u64::from(u32::MAX), u64::MAX, rules.counting.immortal] {
+                assert!(matches!(rules.reading().read(word), rc::Count::Mortal(_)), "{word:x}");
+            }
+        }
+    }
+}

@@ -35,7 +35,7 @@ impl core::error::Error for TooMany {}
 /// The objects of a list, numbered in its order from 0, and the references among them.
 ///
 /// Taking it is all that a collection asks of the objects before it knows who is garbage: each is
-/// traversed once. What follows works on these arrays.
+/// traversed once, immortal ones not at all. What follows works on these arrays.
 #[derive(Clone, Copy, Debug)]
 pub struct Snapshot<'s, I> {
     objects: &'s [I],
@@ -171,7 +171,7 @@ impl<'s, I: Copy + Eq> Snapshot<'s, I> {
         (outside != IMMORTAL).then_some(outside)
     }
 
-    /// The objects here to which an object refers, once by reference, as it was traversed.
+    /// The objects here to which an object refers, once by reference, as it was traversed; none of an immortal one.
     #[inline]
     #[must_use]
     pub fn referents(&self, at: u32) -> &'s [u32] {
@@ -183,6 +183,12 @@ impl<'s, I: Copy + Eq> Snapshot<'s, I> {
     #[must_use]
     pub fn references(&self) -> usize {
         self.referents.len()
+    }
+
+    /// Where the references of each begin (and where all end), and to whom they are.
+    #[cfg(feature = "petgraph")]
+    pub(crate) fn edges(&self) -> (&'s [u32], &'s [u32]) {
+        (self.starts, self.referents)
     }
 
     pub(crate) fn untrackable(&self) -> &'s [u32] {

@@ -16,6 +16,8 @@ pub const TIER_BLOCKS: u32 = 0;
 pub const TIER_OBJECTS: u32 = 1;
 /// Changes of counts.
 pub const TIER_COUNTS: u32 = 2;
+/// Collections.
+pub const TIER_COLLECTIONS: u32 = 4;
 /// Changes of counts if the interpreter reports them, else nothing.
 pub const TIER_AUTOMATIC: u32 = 3;
 

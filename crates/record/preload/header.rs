@@ -43,6 +43,8 @@ pub const FLAG_SEVERAL_INTERPRETERS: u32 = 1 << 5;
 pub const FLAG_OBJECTS: u32 = 1 << 6;
 /// So are changes of counts.
 pub const FLAG_COUNTS: u32 = 1 << 7;
+/// Collections are recorded.
+pub const FLAG_COLLECTIONS: u32 = 1 << 8;
 
 /// The reason of a refusal: this build has no global lock, so its allocations have no order.
 pub const REASON_FREE_THREADED: u32 = 1;

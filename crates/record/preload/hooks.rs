@@ -6,6 +6,7 @@
 use core::cell::UnsafeCell;
 use core::ffi::{c_int, c_void};
 
+use super::collections;
 use super::interpreter::{self, Interpreter};
 use super::nesting;
 use super::producer::Producer;
@@ -210,7 +211,7 @@ pub unsafe extern "C" fn malloc<const DOMAIN: u8>(context: *mut c_void, size: us
     if !producer.enter() {
         return call();
     }
-    nesting::settle(producer);
+    before::<DOMAIN>(producer, size);
     let block = call();
     producer.leave();
     write(producer, op::<DOMAIN>(slot::ALLOCATE), size as u64, block);
@@ -230,7 +231,7 @@ unsafe extern "C" fn calloc<const DOMAIN: u8>(
     if !producer.enter() {
         return call();
     }
-    nesting::settle(producer);
+    before::<DOMAIN>(producer, count.saturating_mul(size));
     let block = call();
     producer.leave();
     write(producer, op::<DOMAIN>(slot::ALLOCATE_ZEROED), count.saturating_mul(size) as u64, block);
@@ -250,7 +251,7 @@ pub unsafe extern "C" fn realloc<const DOMAIN: u8>(
     if !producer.enter() {
         return call();
     }
-    nesting::settle(producer);
+    before::<DOMAIN>(producer, if old.is_null() { size } else { 0 });
     let block = call();
     producer.leave();
     if old.is_null() {
@@ -274,10 +275,17 @@ pub unsafe extern "C" fn free<const DOMAIN: u8>(context: *mut c_void, block: *mu
     if block.is_null() || !producer.enter() {
         return call();
     }
-    nesting::settle(producer);
+    before::<DOMAIN>(producer, 0);
     write(producer, op::<DOMAIN>(slot::RELEASE), 0, block);
     call();
     producer.leave();
+}
+
+/// What comes before each call that is recorded.
+#[inline(always)]
+fn before<const DOMAIN: u8>(producer: &Producer, size: usize) {
+    nesting::settle(producer);
+    collections::attend(producer, if DOMAIN == OBJ { size } else { 0 });
 }
 
 #[inline(always)]

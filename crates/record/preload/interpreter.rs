@@ -100,6 +100,12 @@ impl Interpreter {
         self.holds_lock.is_none_or(|holds_lock| unsafe { holds_lock() } != 0)
     }
 
+    /// The first interpreter, once it is there.
+    pub fn first(&self) -> Option<*mut c_void> {
+        // SAFETY: the function takes nothing, and may be called at any time.
+        self.first.map(|first| unsafe { first() }).filter(|interpreter| !interpreter.is_null())
+    }
+
     /// Has the process more than one interpreter?
     ///
     /// # Safety

@@ -9,6 +9,8 @@
 
 mod arena;
 mod board;
+mod collections;
+mod collector;
 mod counts;
 mod environment;
 mod exec;
@@ -18,11 +20,13 @@ mod header;
 mod hooks;
 mod interpose;
 mod interpreter;
+mod layout;
 mod methods;
 mod nesting;
 mod objects;
 mod producer;
 mod reader;
+mod referents;
 mod reset;
 mod returns;
 mod ring;
@@ -30,6 +34,7 @@ mod slot;
 mod start;
 mod sys;
 mod text;
+mod types;
 
 // rustc links a cdylib without default libraries. Naming libc makes it a dependency in the ELF sense too, so that
 // its own constructors (which set `environ`) have run before ours.

@@ -11,6 +11,7 @@
 use core::ffi::{c_int, c_void};
 use core::slice;
 
+use super::collections;
 use super::hooks::{self, Once};
 use super::producer::Producer;
 use super::{slot, sys};
@@ -59,6 +60,22 @@ pub unsafe fn wrap_debug_malloc_stats(symbol: *const c_void, producer: *mut Prod
         (&raw mut (*method).function).write(debug_malloc_stats as *const () as usize);
     }
     true
+}
+
+/// Wraps `gc.collect` of the interpreter that contains `symbol`.
+///
+/// # Safety
+///
+/// As for [`hooks::install`].
+pub unsafe fn wrap_collect(symbol: *const c_void) {
+    const METH_FASTCALL_KEYWORDS: c_int = 0x82;
+    // SAFETY: as in `wrap_debug_malloc_stats`; functions with these flags take what ours does.
+    unsafe {
+        if let Some(method) = find(symbol, b"collect\0", METH_FASTCALL_KEYWORDS) {
+            let ours = collections::wrap((*method).function);
+            (&raw mut (*method).function).write(ours);
+        }
+    }
 }
 
 unsafe extern "C" fn debug_malloc_stats(module: *mut c_void, nothing: *mut c_void) -> *mut c_void {

@@ -35,6 +35,8 @@ const WAITING: (usize, usize) = (usize::MAX, 1);
 pub const OBJECTS: u32 = 1;
 /// So are changes of counts.
 pub const COUNTS: u32 = 2;
+/// Collections are recorded.
+pub const COLLECTIONS: u32 = 3;
 
 /// The state of the writing side.
 #[repr(C)]
@@ -167,7 +169,13 @@ impl Producer {
         self.tier.load(Relaxed) == COUNTS
     }
 
-    /// Says what of objects is recorded: 0, [`OBJECTS`] or [`COUNTS`].
+    /// Are collections recorded, and nothing else of objects?
+    #[inline(always)]
+    pub fn records_collections(&self) -> bool {
+        self.tier.load(Relaxed) == COLLECTIONS
+    }
+
+    /// Says what of objects is recorded: 0, [`OBJECTS`], [`COUNTS`] or [`COLLECTIONS`].
     pub fn record(&self, tier: u32) {
         self.tier.store(tier, Relaxed);
     }

@@ -19,6 +19,8 @@
 /// The phase bit, in every slot.
 pub const PHASE: u64 = 1;
 
+/// One that the collector looks at: its address, and in the size field its count; or one that is left on its list.
+pub const MEMBER: u8 = 1;
 /// Address and size of an allocation of domain MEM; the domain's number minus one is added for OBJ.
 pub const ALLOCATE: u8 = 2;
 /// The same for zeroed memory.
@@ -101,6 +103,25 @@ pub const THREAD: u64 = 29;
 pub const OBJECT_GOES_ON: u64 = 30;
 /// The interpreter has begun to finalize.
 pub const FINALIZING: u64 = 31;
+/// What the last call of an allocator allocated is a container.
+pub const CONTAINER: u64 = 32;
+/// A number that belongs to the next event which is none of these, one of several.
+pub const NUMBER: u64 = 33;
+/// The collector's settings, which the numbers are: thresholds of the three generations, whether it collects by itself, its
+/// flags, and 1 if there are more objects that are never collected, 2 if there are none any more.
+pub const SETTINGS: u64 = 34;
+/// The members that follow are on the list of the generation in the address.
+pub const LIST: u64 = 35;
+/// The member has been finalized before.
+pub const FINALIZED_BEFORE: u64 = 36;
+/// There are no more members.
+pub const GRAPH_ENDS: u64 = 37;
+/// A collection is over, and it is not known what it did.
+pub const COLLECTION_LOST: u64 = 38;
+/// Around a collection, where collections are recorded without counts: the address is the oldest generation that is told of,
+/// then the one that it was; before them stand numbers.
+pub const COLLECTS: u64 = 39;
+pub const HAS_COLLECTED: u64 = 40;
 /// Bytes of a piece, and the most pieces that a name has.
 pub const NAME_BYTES: usize = 6;
 pub const NAME_PIECES: usize = 24;

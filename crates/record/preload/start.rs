@@ -21,7 +21,9 @@ use super::hooks::{self, Interface};
 use super::interpreter::{Interpreter, find};
 use super::producer::{self, Producer};
 use super::ring::{self, Ring};
-use super::{counts, environment, exec, family, methods, objects, reader, reset, slot, sys, text};
+use super::{
+    collections, counts, environment, exec, family, methods, objects, reader, reset, slot, sys, text,
+};
 
 /// The page of the [`Producer`]; null if this process was not claimed.
 static PRODUCER: AtomicPtr<Producer> = AtomicPtr::new(null_mut());
@@ -173,6 +175,11 @@ unsafe fn start(board: &'static Board, ring: &Ring, symbols: &Symbols) {
                 board::TIER_OBJECTS if objects::install(version, page) => {
                     (*page).record(producer::OBJECTS);
                     (*page).raise(header::FLAG_OBJECTS);
+                }
+                board::TIER_COLLECTIONS if collections::install(version) => {
+                    (*page).record(producer::COLLECTIONS);
+                    (*page).raise(header::FLAG_COLLECTIONS);
+                    methods::wrap_collect(module);
                 }
                 board::TIER_COUNTS | board::TIER_AUTOMATIC if counts::install(version, page) => {
                     (*page).record(producer::COUNTS);

@@ -321,6 +321,7 @@ impl Consumer {
             statistics: flags & header::FLAG_STATISTICS != 0,
             objects: flags & header::FLAG_OBJECTS != 0,
             counts: flags & header::FLAG_COUNTS != 0,
+            collections: flags & header::FLAG_COLLECTIONS != 0,
         }
     }
 

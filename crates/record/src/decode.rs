@@ -67,6 +67,15 @@ fn decode_object(what: u64, address: u64) -> Option<ObjectEvent> {
         slot::THREAD => ObjectEvent::Thread(address),
         slot::OBJECT_GOES_ON => ObjectEvent::GoesOn(address),
         slot::FINALIZING => ObjectEvent::Finalizing,
+        slot::CONTAINER => ObjectEvent::Container,
+        slot::NUMBER => ObjectEvent::Number(address),
+        slot::SETTINGS => ObjectEvent::Settings,
+        slot::LIST => ObjectEvent::List(address),
+        slot::FINALIZED_BEFORE => ObjectEvent::FinalizedBefore,
+        slot::COLLECTS => ObjectEvent::Collects(address),
+        slot::HAS_COLLECTED => ObjectEvent::HasCollected(address),
+        slot::GRAPH_ENDS => ObjectEvent::GraphEnds,
+        slot::COLLECTION_LOST => ObjectEvent::CollectionLost,
         _ => return None,
     })
 }
@@ -77,19 +86,22 @@ fn decode_rare(op: u8, address: u64, size: u64) -> Option<Event> {
         slot::ARENA_ACQUIRED => Some(Event::ArenaAcquired { base: address, size }),
         slot::ARENA_RELEASED => Some(Event::ArenaReleased { base: address, size }),
         slot::OBJECT => decode_object(size, address).map(Event::Object),
-        slot::EDGE => Some(Event::Object(ObjectEvent::Edge {
-            referent: address,
-            count: match size {
-                slot::COUNT_IMMORTAL => ReferentCount::Immortal,
-                slot::COUNT_MANY => ReferentCount::Many,
-                count => ReferentCount::Exactly(u16::try_from(count).ok()?),
-            },
-        })),
+        slot::EDGE => Some(Event::Object(ObjectEvent::Edge { referent: address, count: count(size)? })),
+        slot::MEMBER => Some(Event::Object(ObjectEvent::Member { address, count: count(size)? })),
         slot::FORK if size == 0 => Some(Event::Forked { fork: address }),
         // The size field has ten bits.
         slot::MARK if address == 0 => u16::try_from(size).ok().map(|code| Event::Mark { code }),
         _ => None,
     }
+}
+
+/// What a size field says as a count.
+fn count(size: u64) -> Option<ReferentCount> {
+    Some(match size {
+        slot::COUNT_IMMORTAL => ReferentCount::Immortal,
+        slot::COUNT_MANY => ReferentCount::Many,
+        count => ReferentCount::Exactly(u16::try_from(count).ok()?),
+    })
 }
 
 /// What stands in the slots from number `at` on, counted from the beginning of the recording.

@@ -152,6 +152,36 @@ pub enum ObjectEvent {
     GoesOn(u64),
     /// The interpreter has begun to finalize.
     Finalizing,
+    /// What follows comes where collections are recorded without counts. What the last call allocated is a container.
+    Container,
+    /// A number that belongs to the next event that is none.
+    Number(u64),
+    /// The collector's settings: the numbers are the thresholds of its generations, whether it collects by itself, its flags,
+    /// and 1 if there are more objects that are never collected, 2 if there are none any more.
+    Settings,
+    /// A collection begins. Its lists follow, up to that of this generation. The numbers are the counts of the generations, their
+    /// thresholds, how many objects survived the last full collection and how many have come to the oldest generation
+    /// since, the flags, and the generation that the program asks for, plus 1.
+    Collects(u64),
+    /// A collection of this generation is over; the list follows on which its survivors are. The numbers are how many objects were
+    /// collected, how many could not be, the counts of the generations, and of the long-lived, as above.
+    HasCollected(u64),
+    /// The members that follow are on the list of this generation.
+    List(u64),
+    /// An object on the list. Its type follows if it is on the youngest; weak references with callbacks to it; and to which
+    /// containers it refers: with a count of 1 if they are not tracked, else 0.
+    Member {
+        /// Its address.
+        address: u64,
+        /// How many references to it there are; if many, the number says how many.
+        count: ReferentCount,
+    },
+    /// The member has been finalized before.
+    FinalizedBefore,
+    /// There are no more members.
+    GraphEnds,
+    /// A collection is over, and it is not known what it did.
+    CollectionLost,
 }
 
 /// How many references to an object there are.

@@ -24,6 +24,8 @@ pub enum Objects {
     /// Births and deaths, and what dying objects refer to (CPython 3.13.3 and later patches of 3.13, on x86-64): see
     /// [`ObjectEvent`](crate::ObjectEvent).
     Deaths,
+    /// Collections: what the collector looked at and what was left (CPython 3.12 and later, but for 3.14.0 to 3.14.4).
+    Collections,
     /// Every change of a reference count as well, of interpreters that were built to report them.
     Counts,
     /// The same of such interpreters, and nothing of others.
@@ -150,6 +152,8 @@ pub struct Status {
     pub objects: bool,
     /// Changes of counts are recorded, and with them births and deaths.
     pub counts: bool,
+    /// Collections are recorded.
+    pub collections: bool,
 }
 
 /// What one call of [`Consumer::drain`](crate::Consumer::drain) did.

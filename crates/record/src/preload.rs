@@ -11,6 +11,12 @@ pub(crate) mod slot;
 #[path = "../preload/arena.rs"]
 mod arena;
 #[cfg(test)]
+#[path = "../preload/collections.rs"]
+mod collections;
+#[cfg(test)]
+#[path = "../preload/collector.rs"]
+mod collector;
+#[cfg(test)]
 #[path = "../preload/counts.rs"]
 mod counts;
 #[cfg(test)]
@@ -35,6 +41,9 @@ mod interpose;
 #[path = "../preload/interpreter.rs"]
 mod interpreter;
 #[cfg(test)]
+#[path = "../preload/layout.rs"]
+mod layout;
+#[cfg(test)]
 #[path = "../preload/methods.rs"]
 pub(crate) mod methods;
 #[cfg(test)]
@@ -49,6 +58,9 @@ pub(crate) mod producer;
 #[cfg(test)]
 #[path = "../preload/reader.rs"]
 mod reader;
+#[cfg(test)]
+#[path = "../preload/referents.rs"]
+mod referents;
 #[cfg(test)]
 #[path = "../preload/reset.rs"]
 mod reset;
@@ -67,3 +79,6 @@ pub(crate) mod sys;
 #[cfg(test)]
 #[path = "../preload/text.rs"]
 mod text;
+#[cfg(test)]
+#[path = "../preload/types.rs"]
+mod types;

@@ -110,6 +110,7 @@ fn tier(objects: Objects) -> u32 {
     match objects {
         Objects::Nothing => board::TIER_BLOCKS,
         Objects::Deaths => board::TIER_OBJECTS,
+        Objects::Collections => board::TIER_COLLECTIONS,
         Objects::Counts => board::TIER_COUNTS,
         Objects::CountsIfReported => board::TIER_AUTOMATIC,
     }

@@ -136,6 +136,13 @@ impl PackedInput {
         self.head & (3 | FAILED) == 0
     }
 
+    /// Whether a block is born for an object: in the OBJ domain.
+    #[inline]
+    #[must_use]
+    pub fn is_birth_for_object(self) -> bool {
+        self.head & (3 | FAILED | DOMAIN) == 0
+    }
+
     /// Whether this is a birth without further ado: memory is not asked to be zeroed.
     ///
     /// This and [`is_release`](Self::is_release) tell most inputs apart by one test each.

@@ -71,11 +71,17 @@ pub(crate) mod stream {
     pub(crate) const OBJECT_NAMES: u8 = 0x06;
     pub(crate) const OBJECT_TYPES: u8 = 0x07;
     pub(crate) const OBJECT_VALUES: u8 = 0x08;
+    /// What is done to the collector; which blocks are containers; types.
+    pub(crate) const COLLECTOR: u8 = 0x09;
+    pub(crate) const CONTAINERS: u8 = 0x0a;
+    pub(crate) const COLLECTION_TYPES: u8 = 0x0b;
     /// What the replay fetches after it has itself predicted that it is due: bases of arenas.
     pub(crate) const FETCHED: u8 = 0x10;
     /// Of deaths that it has predicted: what lies between, and edges.
     pub(crate) const FETCHED_DEATHS: u8 = 0x11;
     pub(crate) const FETCHED_EDGES: u8 = 0x12;
+    /// Of collections: what the collector looks at.
+    pub(crate) const FETCHED_GRAPHS: u8 = 0x13;
     /// What was observed: addresses.
     pub(crate) const ADDRESSES: u8 = 0x20;
     /// What was observed: arenas.
@@ -85,8 +91,15 @@ pub(crate) mod stream {
     pub(crate) const RELEASES_BY_DEATH: u8 = 0x23;
     /// What was observed: counts of what dying objects referred to.
     pub(crate) const COUNTS: u8 = 0x24;
+    /// What was observed: collections.
+    pub(crate) const COLLECTIONS: u8 = 0x25;
     /// All that a frame of events may have.
-    pub(crate) const OF_EVENTS: [u8; 16] = [
+    pub(crate) const OF_EVENTS: [u8; 21] = [
+        COLLECTOR,
+        CONTAINERS,
+        COLLECTION_TYPES,
+        FETCHED_GRAPHS,
+        COLLECTIONS,
         INPUTS,
         INPUT_SIZES,
         INPUT_BLOCKS,

@@ -139,7 +139,9 @@ pub enum EmptyArenas {
 pub enum Tier {
     /// Blocks and arenas.
     Blocks,
-    /// And births and deaths of objects, with what they refer to when they die.
+    /// And collections, with what the collector looked at.
+    Collections,
+    /// Blocks and arenas, and births and deaths of objects, with what they refer to when they die.
     Objects,
     /// And every change of a reference count.
     Counts,
@@ -151,6 +153,7 @@ impl Tier {
     pub fn name(self) -> &'static str {
         match self {
             Self::Blocks => "blocks",
+            Self::Collections => "collections",
             Self::Objects => "objects",
             Self::Counts => "counts",
         }
@@ -208,6 +211,21 @@ pub struct Totals {
     /// Observed facts: how many references there were to something that a dying object referred to.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub count_facts: u64,
+    /// References of objects that the collector looked at, as far as they were told.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub references: u64,
+    /// Observed facts: that a collection began when it did, and which generation it was.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub schedule_facts: u64,
+    /// Observed facts: what became of an object that a collection looked at.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub partition_facts: u64,
+    /// Observed facts: who stands at a place of a list behind a collection.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub survivor_facts: u64,
+    /// Observed facts: a number that the collector has behind a collection.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub stats_facts: u64,
 }
 
 impl Totals {
@@ -215,7 +233,7 @@ impl Totals {
     /// changes of counts, and references of dying objects.
     #[must_use]
     pub fn events_of_all_kinds(&self) -> u64 {
-        self.events + self.objects + self.changes + self.edges
+        self.events + self.objects + self.changes + self.edges + self.references
     }
 }
 

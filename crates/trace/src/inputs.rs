@@ -172,6 +172,16 @@ impl<'a> Numbers<'a> {
         }
     }
 
+    /// How many bytes are left.
+    pub(crate) fn left(&self) -> usize {
+        self.bytes.len().saturating_sub(self.position)
+    }
+
+    /// The stream's identifier.
+    pub(crate) fn id(&self) -> u8 {
+        self.id
+    }
+
     pub(crate) fn out_of_range(&self) -> Malformed {
         Malformed::OutOfRange { id: self.id }
     }

@@ -45,6 +45,7 @@
 
 mod address;
 mod blocks;
+mod collections;
 mod error;
 mod event;
 mod frame;
@@ -58,6 +59,10 @@ mod varint;
 mod write;
 
 pub use blocks::BlockTable;
+pub use collections::{
+    Arrival, Collection, CollectionFrame, CollectorAction, CollectorSettings, CollectorStep, Graph, IMMORTAL,
+    Permanent, Told, UNTRACKED,
+};
 pub use error::{Corruption, Error, Malformed};
 pub use event::{
     Answer, ArenaChange, ArenaEvent, Block, Domain, Input, Kind, MARK_DEBUGMALLOCSTATS, MARK_FINALIZING,

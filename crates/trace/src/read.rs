@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::io::Read;
 
+use crate::collections::{self, CollectionFrame};
 use crate::error::{Error, Malformed};
 use crate::event::{ArenaChange, ArenaEvent, PackedInput};
 use crate::frame::{FrameHeader, FrameReader, Version, kind, stream};
@@ -29,8 +30,10 @@ pub struct Frame {
     pub fetched: Fetched,
     /// What CPython answered.
     pub observations: Observations,
-    /// What there is of objects; nothing at tier `blocks`.
+    /// What there is of objects, from tier `objects` on.
     pub objects: ObjectFrame,
+    /// What there is of collections, at tier `collections`.
+    pub collections: CollectionFrame,
 }
 
 /// What a replay fetches: each item exists only because CPython gave an answer, so it may be had only in its turn
@@ -95,6 +98,7 @@ pub struct Reader<R> {
     past: Totals,
     counted: Totals,
     known: Known,
+    collections: collections::Known,
     trailer: Option<Trailer>,
 }
 
@@ -119,7 +123,15 @@ impl<R: Read> Reader<R> {
             return Err(frames.malformed(None, Malformed::Numbering));
         }
         let known = Known { follows: header.tier >= Tier::Counts, ..Known::default() };
-        Ok(Self { frames, header, past, counted: Totals::default(), known, trailer: None })
+        Ok(Self {
+            frames,
+            header,
+            past,
+            counted: Totals::default(),
+            known,
+            collections: collections::Known::default(),
+            trailer: None,
+        })
     }
 
     /// The trace's header.
@@ -171,6 +183,7 @@ impl<R: Read> Reader<R> {
         frame.observations.placed = 0;
         frame.observations.arenas.clear();
         frame.objects.clear();
+        frame.collections.clear();
         let read = self.read_next(frame);
         if !matches!(read, Ok(true)) {
             frame.inputs.clear();
@@ -231,6 +244,11 @@ impl<R: Read> Reader<R> {
             ("references of dying objects", totals.edges, counted.edges),
             ("death facts", totals.death_facts, counted.death_facts),
             ("count facts", totals.count_facts, counted.count_facts),
+            ("references of objects in collections", totals.references, counted.references),
+            ("schedule facts", totals.schedule_facts, counted.schedule_facts),
+            ("partition facts", totals.partition_facts, counted.partition_facts),
+            ("survivor facts", totals.survivor_facts, counted.survivor_facts),
+            ("stats facts", totals.stats_facts, counted.stats_facts),
         ] {
             if declared != counted {
                 return Err(self.frames.malformed(None, Malformed::Totals { name, declared, counted }));
@@ -279,6 +297,25 @@ impl<R: Read> Reader<R> {
             self.counted.edges = self.known.edges;
             self.counted.death_facts = self.known.deaths;
             self.counted.count_facts = self.known.counts;
+        } else if self.header.tier == Tier::Collections {
+            let frames = &self.frames;
+            collections::decode(
+                |id| frames.stream(id),
+                first,
+                &frame.inputs,
+                header.first_block + counts.births,
+                &mut self.collections,
+                &mut frame.collections,
+            )
+            .map_err(|what| frames.malformed(None, what))?;
+            let collections::Known { objects, references, facts, .. } = self.collections;
+            (self.counted.objects, self.counted.references) = (objects, references);
+            [
+                self.counted.schedule_facts,
+                self.counted.partition_facts,
+                self.counted.survivor_facts,
+                self.counted.stats_facts,
+            ] = facts;
         } else if header.events == 0 {
             return Err(self.frames.malformed(None, Malformed::Numbering));
         }

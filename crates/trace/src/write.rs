@@ -3,6 +3,7 @@
 use std::io::Write;
 
 use crate::address::{ADDRESS_LIMIT, AddressRule, Seen};
+use crate::collections::{self, Collection, CollectorAction, Graph};
 use crate::error::Error;
 use crate::event::{Answer, ArenaChange, Block, Domain, Input};
 use crate::frame::{FrameHeader, FrameWriter, kind, stream};
@@ -16,6 +17,8 @@ use crate::varint;
 const FRAME_EVENTS: u32 = 1 << 16;
 /// Or when so much is told of objects.
 const FRAME_OBJECTS: usize = 1 << 18;
+/// Or when collections take so many bytes. (A graph is in one frame.)
+const FRAME_COLLECTIONS: usize = 1 << 20;
 
 /// What the writer has to be told again of a live block; whoever holds the addresses keeps it.
 ///
@@ -72,6 +75,8 @@ pub struct Writer<W: Write> {
     frame: FrameHeader,
     inputs: Encoder,
     objects: objects::Encoder,
+    /// At tier `collections`.
+    collections: Option<collections::Encoder>,
     fetched: Vec<u8>,
     addresses: Vec<u8>,
     arenas: Vec<u8>,
@@ -121,6 +126,7 @@ impl<W: Write> Writer<W> {
             frame: FrameHeader::default(),
             inputs: Encoder::default(),
             objects: objects::Encoder::new(header.tier >= Tier::Counts),
+            collections: (header.tier == Tier::Collections).then(collections::Encoder::default),
             fetched: Vec::new(),
             addresses: Vec::new(),
             arenas: Vec::new(),
@@ -197,7 +203,11 @@ impl<W: Write> Writer<W> {
 
     /// Everything that comes before an event's own record.
     fn begin_event(&mut self) -> Result<(), Error> {
-        if self.frame.events >= FRAME_EVENTS || (self.is_frame_due && self.frame.events > 0) {
+        let collected = self.collections.as_ref().map_or(0, collections::Encoder::size);
+        if collected >= FRAME_COLLECTIONS
+            || self.frame.events >= FRAME_EVENTS
+            || (self.is_frame_due && self.frame.events > 0)
+        {
             self.end_frame()?;
         }
         for (change, base) in std::mem::take(&mut self.pending) {
@@ -269,6 +279,9 @@ impl<W: Write> Writer<W> {
         };
         let block = self.totals.blocks;
         self.totals.blocks += 1;
+        if let (Some(collections), Domain::Obj) = (&mut self.collections, domain) {
+            collections.allocated();
+        }
         Ok(Some(LiveBlock::new(block, class, domain)))
     }
 
@@ -435,6 +448,52 @@ impl<W: Write> Writer<W> {
         self.objects.observe(death);
     }
 
+    /// The block that was allocated last is a container. At tier `collections`; so are the following.
+    #[inline]
+    pub fn container(&mut self) {
+        if let Some(collections) = &mut self.collections {
+            collections.container();
+        }
+    }
+
+    /// A type is described, of objects that the collector looks at, and gets a number.
+    pub fn collection_type(&mut self, info: &TypeInfo) -> TypeNumber {
+        self.collections.as_mut().map_or(0, |collections| collections.described(info))
+    }
+
+    /// How many objects have come to the youngest generation's list so far.
+    #[must_use]
+    pub fn arrivals(&self) -> u64 {
+        self.collections.as_ref().map_or(0, collections::Encoder::objects)
+    }
+
+    /// Something is done to the collector.
+    pub fn collector(&mut self, what: &CollectorAction) {
+        if let Some(collections) = &mut self.collections {
+            collections.step(self.totals.events, what);
+        }
+    }
+
+    /// What the collector looks at.
+    pub fn graph(&mut self, graph: &Graph) {
+        if let Some(collections) = &mut self.collections {
+            self.totals.objects += graph.arrivals.len() as u64;
+            self.totals.references += collections.graph(graph);
+        }
+    }
+
+    /// An answer: what a collection did that is over now.
+    pub fn collected(&mut self, collection: &Collection) {
+        if let Some(collections) = &mut self.collections {
+            collections.observe(collection);
+            let [schedule, partition, survivors, stats] = collection.facts();
+            self.totals.schedule_facts += schedule;
+            self.totals.partition_facts += partition;
+            self.totals.survivor_facts += survivors;
+            self.totals.stats_facts += stats;
+        }
+    }
+
     /// A mark.
     ///
     /// # Errors
@@ -461,7 +520,8 @@ impl<W: Write> Writer<W> {
             (stream::ADDRESSES, &self.addresses),
             (stream::ARENAS, &self.arenas),
         ];
-        let streams: Vec<_> = blocks.into_iter().chain(self.objects.streams()).collect();
+        let collections = self.collections.iter().flat_map(collections::Encoder::streams);
+        let streams: Vec<_> = blocks.into_iter().chain(self.objects.streams()).chain(collections).collect();
         self.frames.write(self.frame, &streams)?;
         // Whoever writes may be killed.
         self.frames.flush()?;
@@ -473,6 +533,9 @@ impl<W: Write> Writer<W> {
     fn begin_frame(&mut self) {
         self.inputs.begin_frame(self.totals.blocks);
         self.objects.begin_frame();
+        if let Some(collections) = &mut self.collections {
+            collections.begin_frame(self.totals.events);
+        }
         for stream in [&mut self.fetched, &mut self.addresses, &mut self.arenas] {
             stream.clear();
         }
@@ -499,7 +562,8 @@ impl<W: Write> Writer<W> {
     /// # Errors
     /// If the sink refuses.
     pub fn finish(mut self, ending: Ending, microseconds: u64) -> Result<(Totals, u64), Error> {
-        if self.frame.events > 0 || self.objects.size > 0 {
+        let collected = self.collections.as_ref().map_or(0, collections::Encoder::size);
+        if self.frame.events > 0 || self.objects.size > 0 || collected > 0 {
             self.end_frame()?;
         }
         let totals = Totals {

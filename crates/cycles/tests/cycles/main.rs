@@ -2,10 +2,18 @@
 
 #![allow(clippy::unwrap_used, reason = "a test says what it found wrong by panicking")]
 
+mod cells;
+mod contract;
+mod graphs;
+mod lists;
+mod long;
 mod model;
+mod numbers;
+mod panics;
 mod property;
 mod setup;
 mod stepped;
+mod steps;
 mod world;
 
 /// So many cases, or as many as the environment variable of this name says.

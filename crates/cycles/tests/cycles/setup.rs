@@ -69,7 +69,7 @@ fn kind(choices: &mut impl Choices) -> Kind {
 
 fn action(choices: &mut impl Choices) -> Action {
     let any = |choices: &mut _| Choices::of(choices, 64);
-    match choices.of(16) {
+    match choices.of(19) {
         2 => Action::Hold(any(choices)),
         3 | 4 => Action::Resurrect,
         5 | 6 => Action::New(kind(choices), any(choices), any(choices)),
@@ -82,6 +82,8 @@ fn action(choices: &mut impl Choices) -> Action {
             Action::Watch(target, callback)
         }
         14 => Action::Collect(choices.of(3)),
+        15 => Action::Immortalize(any(choices)),
+        16 | 17 => Action::Upgrade(any(choices)),
         _ => Action::Drop(any(choices)),
     }
 }

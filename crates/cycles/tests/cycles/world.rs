@@ -3,8 +3,8 @@
 //! It is the heap of both: of the collections that are tested, and of the model, which keeps its lists as plain
 //! vectors.
 
-use cycles::{Cleared, Containers, ListId, Lists, Outcome, Place, Untracks, Which};
-use rc::{Callback, Count, Counting, Detached, Heap, Note};
+use cycles::{ListId, Lists, Outcome, Place};
+use rc::{Count, Counting};
 
 /// Generations 0 to 2, and the objects that are never collected.
 pub(crate) const LISTS: [ListId; 4] = [ListId::new(0), ListId::new(1), ListId::new(2), ListId::new(3)];
@@ -39,6 +39,10 @@ pub(crate) enum Action {
     Wreck(usize),
     /// A weak reference to an object, held; with a callback that is this program, if any.
     Watch(usize, Option<usize>),
+    /// It never dies, from here on.
+    Immortalize(usize),
+    /// Hold a reference to the target of this object, if it is a weak reference that can still be used.
+    Upgrade(usize),
     /// Collect a generation.
     Collect(usize),
 }
@@ -310,6 +314,17 @@ impl World {
                     self.hold(weak);
                 }
             }
+            Action::Immortalize(object) => {
+                if let Some(object) = self.alive(object).filter(|_| self.counting != Counting::PLAIN) {
+                    self.objects[object].count = self.counting.immortal;
+                }
+            }
+            Action::Upgrade(weak) => {
+                let target = self.alive(weak).and_then(|weak| self.objects[weak].target);
+                if let Some(target) = target.and_then(|target| self.alive(target)) {
+                    self.hold(target);
+                }
+            }
             Action::Collect(generation) => return Rest::Collect(generation % 3),
         }
         Rest::Release(release)
@@ -346,94 +361,5 @@ impl World {
                 assert!(object.weak.is_empty() && object.target.is_none(), "{id} is freed");
             }
         }
-    }
-}
-
-impl Heap for World {
-    type Id = usize;
-
-    fn count(&self, object: usize) -> u64 {
-        self.objects[object].count
-    }
-
-    fn set_count(&mut self, object: usize, word: u64) {
-        assert!(!self.objects[object].freed, "{object} is freed");
-        self.objects[object].count = word;
-    }
-
-    fn release_next(&mut self, object: usize) -> Option<usize> {
-        self.forget_target(object);
-        let members = &mut self.objects[object].members;
-        (!members.is_empty()).then(|| members.remove(0))
-    }
-
-    fn take_finalizer(&mut self, object: usize) -> bool {
-        self.objects[object].program = self.objects[object].finalizer.take();
-        self.objects[object].program.is_some()
-    }
-
-    fn detach_weak(&mut self, object: usize) -> Option<Detached<usize>> {
-        let reference = *self.objects[object].weak.first()?;
-        self.forget_target(reference);
-        let calls = self.objects[reference].callback.is_some();
-        Some(Detached { reference, callback: if calls { Callback::Foreign } else { Callback::None } })
-    }
-
-    fn note(&mut self, note: Note<usize>) {
-        match note {
-            Note::Begin(object) => self.begin(object),
-            Note::Resurrect(object) => self.resurrect(object),
-            Note::Deposit(_) | Note::Release(_) => {}
-        }
-    }
-}
-
-impl Containers for World {
-    fn traverse(&self, object: usize, visit: &mut impl FnMut(usize)) {
-        self.referents(object).iter().copied().for_each(visit);
-    }
-
-    fn place(&self, object: usize) -> Place {
-        self.objects[object].place
-    }
-
-    fn set_place(&mut self, object: usize, place: Place) {
-        self.objects[object].place = place;
-    }
-
-    fn lists(&self) -> &Lists<usize> {
-        &self.lists
-    }
-
-    fn lists_mut(&mut self) -> &mut Lists<usize> {
-        &mut self.lists
-    }
-
-    fn is_container(&self, object: usize) -> bool {
-        self.objects[object].kind != Kind::Atom
-    }
-
-    fn untracks(&self, object: usize) -> Untracks {
-        match self.objects[object].kind {
-            Kind::Tuple => Untracks::Fixed,
-            Kind::Dict => Untracks::Changing,
-            Kind::Instance | Kind::Atom | Kind::Weak => Untracks::Never,
-        }
-    }
-
-    fn clear_weak(&mut self, object: usize, which: Which) -> Option<Cleared<usize>> {
-        let objects = &self.objects;
-        let is_asked_for = |&weak: &usize| which == Which::All || objects[weak].callback.is_some();
-        let reference = objects[object].weak.iter().copied().find(is_asked_for)?;
-        self.forget_target(reference);
-        Some(Cleared { reference, calls: self.objects[reference].callback.is_some() })
-    }
-
-    fn clear_own(&mut self, object: usize) {
-        self.forget_target(object);
-    }
-
-    fn is_uncollectable(&self, object: usize) -> bool {
-        self.objects[object].legacy
     }
 }

@@ -6,6 +6,7 @@
 mod addresses;
 mod allocator;
 mod census;
+mod collections;
 mod counts;
 mod objects;
 mod told;

@@ -7,6 +7,7 @@ use record::ObjectEvent;
 use trace::{Block, Header, Tier, Writer};
 
 use super::addresses::Addresses;
+use super::collections::Collections;
 use super::counts::Counts;
 use super::objects::Objects;
 use crate::kinds::minor_version;
@@ -17,11 +18,16 @@ pub(super) enum Told {
     ByTracer(Box<Objects>),
     /// By an interpreter that reports changes of counts.
     ByHook(Box<Counts>),
+    /// By the collector's lists.
+    ByCollector(Box<Collections>),
 }
 
 impl Told {
     pub(super) fn of(header: &Header) -> Self {
         let version = &header.interpreter.version;
+        if header.tier == Tier::Collections {
+            return Self::ByCollector(Box::new(Collections::new(version)));
+        }
         if header.tier < Tier::Counts {
             return Self::ByTracer(Box::new(Objects::new(version)));
         }
@@ -35,6 +41,7 @@ impl Told {
         match self {
             Self::ByTracer(objects) => objects.is_lost,
             Self::ByHook(counts) => counts.is_lost,
+            Self::ByCollector(_) => false,
         }
     }
 
@@ -43,6 +50,7 @@ impl Told {
         match self {
             Self::ByTracer(objects) => objects.call(writer),
             Self::ByHook(counts) => counts.mark(writer),
+            Self::ByCollector(_) => Ok(()),
         }
     }
 
@@ -51,6 +59,7 @@ impl Told {
         match self {
             Self::ByTracer(objects) => objects.call(writer),
             Self::ByHook(counts) => counts.call(writer),
+            Self::ByCollector(_) => Ok(()),
         }
     }
 
@@ -64,6 +73,10 @@ impl Told {
         match self {
             Self::ByTracer(objects) => objects.release(block, address, writer),
             Self::ByHook(counts) => counts.release(block, address, writer),
+            Self::ByCollector(collections) => {
+                collections.release(address);
+                Ok(false)
+            }
         }
     }
 
@@ -71,6 +84,7 @@ impl Told {
         match self {
             Self::ByTracer(objects) => objects.released(block, writer),
             Self::ByHook(counts) => counts.released(writer),
+            Self::ByCollector(_) => {}
         }
     }
 
@@ -83,6 +97,7 @@ impl Told {
         match self {
             Self::ByTracer(objects) => objects.push(event, addresses, writer),
             Self::ByHook(counts) => counts.push(event, addresses, writer),
+            Self::ByCollector(collections) => collections.push(event, addresses, writer),
         }
     }
 
@@ -90,6 +105,7 @@ impl Told {
         match self {
             Self::ByTracer(objects) => objects.end(writer),
             Self::ByHook(counts) => counts.end(writer),
+            Self::ByCollector(_) => Ok(()),
         }
     }
 }

@@ -117,7 +117,7 @@ impl<C: Iterator<Item = PackedInput>> Steps<'_, C> {
         Ok(match code {
             CALL => return self.call().ok_or(unknown),
             DESCRIBED => {
-                types.push(info(&mut self.types, self.known.objects)?);
+                types.push(read_info(&mut self.types, self.known.objects)?);
                 self.known.types += 1;
                 Step::Described
             }
@@ -189,7 +189,8 @@ impl<C: Iterator<Item = PackedInput>> Steps<'_, C> {
     }
 }
 
-fn info(types: &mut Numbers<'_>, born: u64) -> Result<TypeInfo, Malformed> {
+/// Reads what is said of a type, when so many objects were born.
+pub(crate) fn read_info(types: &mut Numbers<'_>, born: u64) -> Result<TypeInfo, Malformed> {
     let flags = u32::try_from(types.number()?).map_err(|_| types.out_of_range())?;
     let bits = types.byte()?;
     let object = types.number()?.checked_sub(1);

@@ -59,6 +59,18 @@ pub(super) const CALLBACK: u8 = 5;
 pub(super) const DEPOSITED: u8 = 6;
 pub(super) const REUSES: u8 = 7;
 
+/// Writes what is said of a type.
+pub(crate) fn write_info(out: &mut Vec<u8>, info: &TypeInfo) {
+    varint::write(out, info.flags.into());
+    let bits = [info.finalizes, info.weakly_referable, info.class, info.foreign, info.finalizes_late];
+    out.push(bits.iter().rev().fold(0, |bits, bit| bits << 1 | u8::from(*bit)));
+    varint::write(out, info.object.map_or(0, |object| object.saturating_add(1)));
+    for name in [&info.name, &info.family] {
+        varint::write(out, name.len() as u64);
+        out.extend_from_slice(name.as_bytes());
+    }
+}
+
 /// Encodes the objects of a frame under construction.
 #[derive(Debug, Default)]
 pub(crate) struct Encoder {
@@ -155,14 +167,7 @@ impl Encoder {
 
     pub(crate) fn described(&mut self, info: &TypeInfo) -> TypeNumber {
         self.input(DESCRIBED);
-        varint::write(&mut self.types, info.flags.into());
-        let bits = [info.finalizes, info.weakly_referable, info.class, info.foreign, info.finalizes_late];
-        self.types.push(bits.iter().rev().fold(0, |bits, bit| bits << 1 | u8::from(*bit)));
-        varint::write(&mut self.types, info.object.map_or(0, |object| object.saturating_add(1)));
-        for name in [&info.name, &info.family] {
-            varint::write(&mut self.types, name.len() as u64);
-            self.types.extend_from_slice(name.as_bytes());
-        }
+        write_info(&mut self.types, info);
         self.types_described += 1;
         self.types_described - 1
     }

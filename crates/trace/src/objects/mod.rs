@@ -9,8 +9,8 @@ mod tests;
 
 use crate::event::{Block, PackedInput};
 
-pub(crate) use decode::{Known, decode};
-pub(crate) use encode::Encoder;
+pub(crate) use decode::{Known, decode, read_info};
+pub(crate) use encode::{Encoder, write_info};
 pub use fetched::FetchedDeaths;
 
 /// An object's number: objects are numbered by birth, from 0, and numbers are never used again. From [`STRANGER`] on:

@@ -71,6 +71,9 @@ pub(super) struct Arguments {
 enum TierChoice {
     /// Every call of the allocators and every arena: checks `placement` and `arenas`
     Blocks,
+    /// Collections as well, with what the collector looked at and what was left (CPython 3.12 and later, but for 3.14.0 to
+    /// 3.14.4): checks `schedule`, `partition`, `survivors` and `stats`, too
+    Collections,
     /// Births and deaths of objects as well, with what they refer to when they die, where that can be seen (CPython 3.13.3
     /// and later patches of 3.13, on x86-64): checks `deaths` and `placement-from-deaths`, too
     Objects,
@@ -101,6 +104,7 @@ pub(super) fn run(arguments: Arguments) -> ExitCode {
         objects: match arguments.tier {
             None => Objects::CountsIfReported,
             Some(TierChoice::Blocks) => Objects::Nothing,
+            Some(TierChoice::Collections) => Objects::Collections,
             Some(TierChoice::Objects) => Objects::Deaths,
             Some(TierChoice::Counts) => Objects::Counts,
         },

@@ -58,6 +58,7 @@ fn follow(consumer: &mut Consumer, family: &Family<'_>) -> Result<Recorded, Stri
     let tier = match consumer.status() {
         Status { counts: true, .. } => Tier::Counts,
         Status { objects: true, .. } => Tier::Objects,
+        Status { collections: true, .. } => Tier::Collections,
         _ => Tier::Blocks,
     };
     let (header, past) = match claim.origin {

@@ -339,8 +339,18 @@ impl Counts {
             }
             ObjectEvent::Thread(thread) => self.switch(thread, writer)?,
             ObjectEvent::Lost => self.is_lost = true,
-            // Of the tracer, or told elsewhere.
-            ObjectEvent::Moves(_)
+            // Of the tracer or the collector's lists, or told elsewhere.
+            ObjectEvent::Container
+            | ObjectEvent::Number(_)
+            | ObjectEvent::Settings
+            | ObjectEvent::Collects(_)
+            | ObjectEvent::HasCollected(_)
+            | ObjectEvent::List(_)
+            | ObjectEvent::Member { .. }
+            | ObjectEvent::FinalizedBefore
+            | ObjectEvent::GraphEnds
+            | ObjectEvent::CollectionLost
+            | ObjectEvent::Moves(_)
             | ObjectEvent::Unnested
             | ObjectEvent::Finalizing
             | ObjectEvent::Value(_) => {}

@@ -1,0 +1,404 @@
+//! The drain of tier `collections`: who is on the collector's lists, by number, and what has changed of them.
+//!
+//! It remembers what was told of each object that is on a list, and so tells of it only what is new; and it keeps the lists
+//! as they were observed last, to tell who has left them.
+
+use std::io::Write;
+
+use hashbrown::HashMap;
+use record::{ObjectEvent, ReferentCount};
+use trace::{
+    Arrival, Begins, Block, Collection, CollectorAction, CollectorSettings, Graph, IMMORTAL, Object,
+    Permanent, Told, TypeNumber, UNTRACKED, Writer,
+};
+
+use super::addresses::Addresses;
+use super::census::Census;
+
+/// How far behind the beginning of its block a container lies: behind what the collector has there, and what some types
+/// have in front of that.
+const OFFSETS: [u64; 2] = [16, 32];
+
+/// On no list.
+const NOWHERE: u8 = u8::MAX;
+/// On the list of those that are never collected.
+const FROZEN: u8 = 3;
+
+/// What was told of an object.
+struct Known {
+    /// On which list it is.
+    list: u8,
+    /// The collection that looked at it last.
+    epoch: u64,
+    count: u64,
+    referents: Box<[Object]>,
+}
+
+/// An object on a list, as the recorder tells it.
+struct Member {
+    address: u64,
+    of: u64,
+    list: u8,
+    count: u64,
+    is_finalized: bool,
+    /// Where its references end, and its weak references.
+    edges: usize,
+    weak: usize,
+}
+
+/// What is being told.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Telling {
+    Nothing,
+    /// What a collection looks at.
+    Graph,
+    /// What is left behind it.
+    Survivors,
+}
+
+/// Who is on the collector's lists.
+pub(super) struct Collections {
+    census: Census,
+    /// By address of a type: its number, and whether its objects may be taken off the lists.
+    types: HashMap<u64, (TypeNumber, bool)>,
+    live: HashMap<u64, Object>,
+    known: HashMap<Object, Known>,
+    /// As they were observed last.
+    lists: [Vec<Object>; 4],
+    settings: CollectorSettings,
+    numbers: Vec<u64>,
+    telling: Telling,
+    list: u8,
+    members: Vec<Member>,
+    edges: Vec<(u64, bool)>,
+    weak: Vec<u64>,
+    oldest: u8,
+    /// The collection that is going on.
+    epoch: u64,
+    collection: Option<Collection>,
+}
+
+impl Collections {
+    /// Of an interpreter of this version.
+    pub(super) fn new(version: &str) -> Self {
+        Self {
+            census: Census::new(version),
+            types: HashMap::new(),
+            live: HashMap::new(),
+            known: HashMap::new(),
+            lists: Default::default(),
+            settings: CollectorSettings::default(),
+            numbers: Vec::new(),
+            telling: Telling::Nothing,
+            list: 0,
+            members: Vec::new(),
+            edges: Vec::new(),
+            weak: Vec::new(),
+            oldest: 0,
+            epoch: 0,
+            collection: None,
+        }
+    }
+
+    /// A block is released.
+    pub(super) fn release(&mut self, address: u64) {
+        for offset in OFFSETS {
+            let at = address.wrapping_add(offset);
+            let Some(object) = self.live.remove(&at) else { continue };
+            self.types.remove(&at);
+            self.census.types.remove(&at);
+            if let Some(known) = self.known.remove(&object)
+                && let Some(collection) = &mut self.collection
+                && known.epoch == self.epoch
+            {
+                collection.dead.push(object);
+            }
+            return;
+        }
+    }
+
+    pub(super) fn push<W: Write>(
+        &mut self,
+        event: ObjectEvent,
+        addresses: &Addresses,
+        writer: &mut Writer<W>,
+    ) -> Result<(), trace::Error> {
+        match event {
+            ObjectEvent::Container => writer.container(),
+            ObjectEvent::Number(number) => {
+                self.numbers.push(number);
+                return Ok(());
+            }
+            ObjectEvent::Settings => self.settings(writer),
+            ObjectEvent::Collects(oldest) => self.begins(oldest, writer),
+            ObjectEvent::HasCollected(generation) => self.is_over(generation),
+            ObjectEvent::List(list) => self.list = u8::try_from(list).unwrap_or(NOWHERE).min(FROZEN),
+            ObjectEvent::Member { address, count } => {
+                let count = match count {
+                    ReferentCount::Exactly(count) => count.into(),
+                    ReferentCount::Many => self.numbers.pop().unwrap_or(u64::from(u16::MAX)),
+                    ReferentCount::Immortal => IMMORTAL,
+                };
+                let (list, edges, weak) = (self.list, self.edges.len(), self.weak.len());
+                self.members.push(Member { address, of: 0, list, count, is_finalized: false, edges, weak });
+            }
+            ObjectEvent::OfType(of) => {
+                if let Some(member) = self.members.last_mut() {
+                    member.of = of;
+                }
+            }
+            ObjectEvent::FinalizedBefore => {
+                if let Some(member) = self.members.last_mut() {
+                    member.is_finalized = true;
+                }
+            }
+            ObjectEvent::Edge { referent, count } => {
+                self.edges.push((referent, count != ReferentCount::Exactly(0)));
+                if let Some(member) = self.members.last_mut() {
+                    member.edges = self.edges.len();
+                }
+            }
+            ObjectEvent::Weak(reference) => {
+                self.weak.push(reference);
+                if let Some(member) = self.members.last_mut() {
+                    member.weak = self.weak.len();
+                }
+            }
+            ObjectEvent::GraphEnds => match std::mem::replace(&mut self.telling, Telling::Nothing) {
+                Telling::Graph => self.graph(addresses, writer),
+                Telling::Survivors => self.survivors(writer),
+                Telling::Nothing => {}
+            },
+            ObjectEvent::CollectionLost => {
+                let collection = self.collection.take();
+                let event = collection.map_or(writer.next_event(), |collection| collection.event);
+                writer.collected(&Collection { event, ..Collection::default() });
+            }
+            event => {
+                if let Some((address, info)) = self.census.describe(event) {
+                    let may_untrack = matches!(info.name.as_str(), "tuple" | "dict");
+                    let number = writer.collection_type(&info);
+                    self.types.insert(address, (number, may_untrack));
+                }
+            }
+        }
+        self.numbers.clear();
+        Ok(())
+    }
+
+    fn number<T: TryFrom<u64> + Default>(&self, at: usize) -> T {
+        self.numbers.get(at).and_then(|number| T::try_from(*number).ok()).unwrap_or_default()
+    }
+
+    fn settings<W: Write>(&mut self, writer: &mut Writer<W>) {
+        let permanent = match self.number::<u64>(5) {
+            1 => Permanent::More,
+            2 => Permanent::None,
+            _ => Permanent::Unchanged,
+        };
+        let thresholds = [0, 1, 2].map(|at| self.number(at));
+        self.settings = CollectorSettings {
+            thresholds,
+            enabled: self.number::<u64>(3) != 0,
+            flags: self.number(4),
+            permanent: Permanent::Unchanged,
+        };
+        writer.collector(&CollectorAction::Settings(CollectorSettings { permanent, ..self.settings }));
+        let moves: &[(usize, u8)] = match permanent {
+            Permanent::Unchanged => &[],
+            Permanent::More => &[(0, FROZEN), (1, FROZEN), (2, FROZEN)],
+            Permanent::None => &[(3, 2)],
+        };
+        for &(from, to) in moves {
+            for object in std::mem::take(&mut self.lists[from]) {
+                if let Some(known) = self.known.get_mut(&object)
+                    && usize::from(known.list) == from
+                {
+                    known.list = to;
+                    self.lists[usize::from(to)].push(object);
+                }
+            }
+        }
+    }
+
+    fn begins<W: Write>(&mut self, oldest: u64, writer: &mut Writer<W>) {
+        let thresholds = [3, 4, 5].map(|at| self.number(at));
+        let flags = self.number(8);
+        if (thresholds, flags) != (self.settings.thresholds, self.settings.flags) {
+            self.settings = CollectorSettings { thresholds, flags, ..self.settings };
+            writer.collector(&CollectorAction::Settings(self.settings));
+        }
+        writer.collector(&match self.number::<u8>(9).checked_sub(1) {
+            Some(generation) => CollectorAction::Asks(generation.min(2)),
+            None => CollectorAction::SafePoint,
+        });
+        self.epoch += 1;
+        self.collection = Some(Collection {
+            event: writer.next_event(),
+            counts_before: [0, 1, 2].map(|at| self.number(at)),
+            ..Collection::default()
+        });
+        self.oldest = u8::try_from(oldest).unwrap_or(2).min(2);
+        self.begin_telling(Telling::Graph);
+    }
+
+    fn begin_telling(&mut self, telling: Telling) {
+        self.telling = telling;
+        self.list = NOWHERE;
+        self.members.clear();
+        self.edges.clear();
+        self.weak.clear();
+    }
+
+    fn is_over(&mut self, generation: u64) {
+        let generation = u8::try_from(generation).unwrap_or(2).min(2);
+        let counts = [2, 3, 4].map(|at| self.number(at));
+        let long_lived = [5, 6].map(|at| self.number(at));
+        let (collected, uncollectable) = (self.number(0), self.number(1));
+        if let Some(collection) = &mut self.collection {
+            // What it did cannot be told if it looked at more than was seen.
+            collection.generation = Some(generation).filter(|generation| *generation <= self.oldest);
+            collection.collected = collected;
+            collection.uncollectable = uncollectable;
+            (collection.counts, collection.long_lived) = (counts, long_lived);
+        }
+        self.begin_telling(Telling::Survivors);
+    }
+
+    /// What a collection looks at was told.
+    fn graph<W: Write>(&mut self, addresses: &Addresses, writer: &mut Writer<W>) {
+        let mut graph = Graph { oldest: self.oldest, ..Graph::default() };
+        let first = writer.arrivals();
+        let members = std::mem::take(&mut self.members);
+        let mut objects = Vec::with_capacity(members.len());
+        // Those of the youngest generation have all come since; of the others, who is not known.
+        for member in &members {
+            let known = self.live.get(&member.address).copied().filter(|object| {
+                let is_there = |known: &Known| known.list == member.list;
+                member.list > 0 && self.known.get(object).is_some_and(is_there)
+            });
+            let object = known.unwrap_or_else(|| {
+                let object = first + graph.arrivals.len() as u64;
+                let of = self.types.get(&member.of).map_or(0, |of| of.0);
+                let begins = Census::block_at(member.address, addresses)
+                    .map_or(Begins::Elsewhere, |(block, offset)| Self::begins_at(block, offset));
+                graph.arrivals.push(Arrival { of, begins });
+                if member.list > 0 {
+                    graph.came.push((member.list, object));
+                }
+                if let Some(before) = self.live.insert(member.address, object) {
+                    self.known.remove(&before);
+                }
+                object
+            });
+            objects.push(object);
+        }
+        self.set_known(&members, &objects, &mut graph);
+        for list in 1..=usize::from(self.oldest) {
+            let observed: Vec<_> =
+                members.iter().zip(&objects).filter(|(member, _)| usize::from(member.list) == list).collect();
+            for object in std::mem::take(&mut self.lists[list]) {
+                if let Some(known) = self.known.get_mut(&object)
+                    && usize::from(known.list) == list
+                    && known.epoch != self.epoch
+                {
+                    known.list = NOWHERE;
+                    graph.gone.push(object);
+                }
+            }
+            self.lists[list].extend(observed.into_iter().map(|(_, object)| *object));
+        }
+        self.lists[0] = members
+            .iter()
+            .zip(&objects)
+            .filter(|(member, _)| member.list == 0)
+            .map(|(_, object)| *object)
+            .collect();
+        writer.graph(&graph);
+    }
+
+    fn begins_at(block: Block, offset: u64) -> Begins {
+        Begins::InBlock(block, u32::try_from(offset).unwrap_or_default())
+    }
+
+    /// Notes, and tells, what is new of the members.
+    fn set_known(&mut self, members: &[Member], objects: &[Object], graph: &mut Graph) {
+        let (mut edges, mut weak) = (0, 0);
+        for (member, &object) in members.iter().zip(objects) {
+            let may_untrack = self.types.get(&member.of).is_none_or(|of| of.1);
+            let referents: Box<[Object]> = self.edges[edges..member.edges.max(edges)]
+                .iter()
+                .filter_map(|(address, is_untracked)| {
+                    let known = self.live.get(address).filter(|_| !is_untracked);
+                    known.copied().or(may_untrack.then_some(UNTRACKED))
+                })
+                .collect();
+            let weak_references = self.weak[weak..member.weak.max(weak)].iter();
+            let weak_references =
+                weak_references.filter_map(|address| self.live.get(address).copied()).collect();
+            (edges, weak) = (member.edges.max(edges), member.weak.max(weak));
+            let before = self.known.get(&object);
+            let count = before.is_none_or(|known| known.count != member.count).then_some(member.count);
+            let is_new = before.is_none_or(|known| known.referents != referents);
+            let told = Told {
+                object,
+                count,
+                referents: is_new.then(|| referents.to_vec()),
+                weak: weak_references,
+                is_finalized: member.is_finalized,
+            };
+            let changed = count.is_some() || is_new || !told.weak.is_empty() || told.is_finalized;
+            if before.is_none() || changed {
+                graph.told.push(told);
+            }
+            self.known.insert(
+                object,
+                Known { list: member.list, epoch: self.epoch, count: member.count, referents },
+            );
+        }
+    }
+
+    /// What is left behind a collection was told.
+    fn survivors<W: Write>(&mut self, writer: &mut Writer<W>) {
+        let Some(mut collection) = self.collection.take() else { return };
+        let Some(generation) = collection.generation else {
+            writer.collected(&Collection { event: collection.event, ..Collection::default() });
+            return;
+        };
+        let to = (generation + 1).min(2);
+        let is_full = generation == 2;
+        collection.candidates = (0..=generation).map(|list| self.lists[usize::from(list)].len() as u64).sum();
+        let members = std::mem::take(&mut self.members);
+        let mut on_list = Vec::new();
+        for member in &members {
+            let Some(&object) = self.live.get(&member.address) else { continue };
+            let Some(known) = self.known.get_mut(&object) else { continue };
+            // The list is told from the beginning if what was its last one is gone.
+            if known.list != to || is_full {
+                collection.survivors.push(object);
+            }
+            known.list = FROZEN + 1;
+            on_list.push(object);
+        }
+        for list in (0..=generation).map(usize::from) {
+            for object in std::mem::take(&mut self.lists[list]) {
+                if let Some(known) = self.known.get_mut(&object)
+                    && usize::from(known.list) == list
+                {
+                    known.list = NOWHERE;
+                }
+            }
+        }
+        let is_whole = collection.survivors.len() < on_list.len();
+        if is_whole {
+            self.lists[usize::from(to)].clear();
+        }
+        for object in &on_list {
+            if let Some(known) = self.known.get_mut(object) {
+                known.list = to;
+            }
+        }
+        self.lists[usize::from(to)].extend(on_list);
+        writer.collected(&collection);
+    }
+}

@@ -1,0 +1,213 @@
+//! Encoding a frame's collections.
+
+use crate::collections::{
+    Arrival, Collection, CollectorAction, CollectorSettings, Graph, IMMORTAL, Permanent, Told, UNTRACKED,
+};
+use crate::frame::stream;
+use crate::objects::{Begins, Object, TypeInfo, TypeNumber, write_info};
+use crate::varint;
+
+/// Codes of steps.
+pub(super) const SETTINGS: u8 = 0;
+pub(super) const ASKS: u8 = 1;
+pub(super) const SAFE_POINT: u8 = 2;
+
+/// Bits of what is told of an object.
+pub(super) const HAS_COUNT: u64 = 1;
+pub(super) const HAS_REFERENTS: u64 = 2;
+pub(super) const HAS_WEAK: u64 = 4;
+pub(super) const FINALIZED: u64 = 8;
+
+/// How far an object is behind the beginning of its block, beside that block: a fourth of so many bytes; or it has none.
+pub(super) const PLACES: u64 = 4;
+pub(super) const ELSEWHERE: u64 = 3;
+pub(super) const OFFSET: u32 = 16;
+
+/// Encodes the collections of a frame under construction.
+#[derive(Debug, Default)]
+pub(crate) struct Encoder {
+    steps: Vec<u8>,
+    containers: Vec<u8>,
+    types: Vec<u8>,
+    graphs: Vec<u8>,
+    observed: Vec<u8>,
+    /// The first event, and that of the step before.
+    first_event: u64,
+    last_event: u64,
+    /// How many blocks the frame has that were allocated for objects.
+    blocks: usize,
+    types_described: TypeNumber,
+    objects: u64,
+}
+
+fn name(out: &mut Vec<u8>, object: Object, last: &mut Object) {
+    varint::write(out, varint::fold(object.cast_signed().wrapping_sub(last.cast_signed())));
+    *last = object;
+}
+
+impl Encoder {
+    /// Begins a frame, whose first event this is.
+    pub(crate) fn begin_frame(&mut self, first_event: u64) {
+        for stream in
+            [&mut self.steps, &mut self.containers, &mut self.types, &mut self.graphs, &mut self.observed]
+        {
+            stream.clear();
+        }
+        (self.first_event, self.last_event, self.blocks) = (first_event, first_event, 0);
+    }
+
+    /// The frame's streams.
+    pub(crate) fn streams(&self) -> [(u8, &[u8]); 5] {
+        [
+            (stream::COLLECTOR, &self.steps[..]),
+            (stream::CONTAINERS, &self.containers),
+            (stream::COLLECTION_TYPES, &self.types),
+            (stream::FETCHED_GRAPHS, &self.graphs),
+            (stream::COLLECTIONS, &self.observed),
+        ]
+    }
+
+    /// How many bytes the frame has.
+    pub(crate) fn size(&self) -> usize {
+        self.streams().into_iter().map(|(_, bytes)| bytes.len()).sum()
+    }
+
+    /// How many objects have come to a list so far.
+    pub(crate) fn objects(&self) -> u64 {
+        self.objects
+    }
+
+    /// A block was allocated for an object.
+    #[inline]
+    pub(crate) fn allocated(&mut self) {
+        if self.blocks.is_multiple_of(8) {
+            self.containers.push(0);
+        }
+        self.blocks += 1;
+    }
+
+    /// The block that was allocated last is a container.
+    #[inline]
+    pub(crate) fn container(&mut self) {
+        if let (Some(bits), Some(last)) = (self.containers.last_mut(), self.blocks.checked_sub(1)) {
+            *bits |= 1 << (last % 8);
+        }
+    }
+
+    pub(crate) fn described(&mut self, info: &TypeInfo) -> TypeNumber {
+        write_info(&mut self.types, info);
+        self.types_described += 1;
+        self.types_described - 1
+    }
+
+    /// Something is done to the collector before this event.
+    pub(crate) fn step(&mut self, event: u64, what: &CollectorAction) {
+        varint::write(&mut self.steps, event - self.last_event);
+        self.last_event = event;
+        match what {
+            CollectorAction::Settings(CollectorSettings { thresholds, enabled, flags, permanent }) => {
+                self.steps.push(SETTINGS);
+                for threshold in thresholds {
+                    varint::write(&mut self.steps, (*threshold).into());
+                }
+                varint::write(&mut self.steps, (*flags).into());
+                let permanent = match permanent {
+                    Permanent::Unchanged => 0,
+                    Permanent::More => 1,
+                    Permanent::None => 2,
+                };
+                self.steps.push(permanent << 1 | u8::from(*enabled));
+            }
+            CollectorAction::Asks(generation) => self.steps.extend([ASKS, *generation]),
+            CollectorAction::SafePoint => self.steps.push(SAFE_POINT),
+        }
+    }
+
+    /// What the collector looks at. How many references were told.
+    pub(crate) fn graph(&mut self, graph: &Graph) -> u64 {
+        let out = &mut self.graphs;
+        let Graph { oldest, arrivals, gone, came, told } = graph;
+        out.push(*oldest);
+        varint::write(out, arrivals.len() as u64);
+        let mut last_block = 0;
+        for Arrival { of, begins } in arrivals {
+            varint::write(out, (*of).into());
+            match *begins {
+                Begins::InBlock(block, offset) => {
+                    let distance = varint::fold(block.cast_signed().wrapping_sub(last_block));
+                    last_block = block.cast_signed();
+                    varint::write(out, distance * PLACES + u64::from(offset / OFFSET) % ELSEWHERE);
+                }
+                Begins::Kept(_) | Begins::Elsewhere => varint::write(out, ELSEWHERE),
+            }
+        }
+        let first = self.objects;
+        self.objects += arrivals.len() as u64;
+        varint::write(out, gone.len() as u64);
+        let mut last = 0;
+        gone.iter().for_each(|object| name(out, *object, &mut last));
+        varint::write(out, came.len() as u64);
+        for (generation, object) in came {
+            out.push(*generation);
+            name(out, *object, &mut last);
+        }
+        varint::write(out, told.len() as u64);
+        let mut references = 0;
+        last = first.wrapping_sub(1);
+        for Told { object, count, referents, weak, is_finalized } in told {
+            let bits = u64::from(count.is_some()) * HAS_COUNT
+                + u64::from(referents.is_some()) * HAS_REFERENTS
+                + u64::from(!weak.is_empty()) * HAS_WEAK
+                + u64::from(*is_finalized) * FINALIZED;
+            // Most come one behind the other.
+            let distance = object.wrapping_sub(last).wrapping_sub(1).cast_signed();
+            varint::write(out, varint::fold(distance) << 4 | bits);
+            last = *object;
+            if let Some(count) = count {
+                varint::write(out, if *count == IMMORTAL { 0 } else { count.saturating_add(1) });
+            }
+            let mut named = *object;
+            if let Some(referents) = referents {
+                references += referents.len() as u64;
+                varint::write(out, referents.len() as u64);
+                for referent in referents {
+                    if *referent == UNTRACKED {
+                        out.push(0);
+                    } else {
+                        let distance = referent.cast_signed().wrapping_sub(named.cast_signed());
+                        varint::write(out, varint::fold(distance) + 1);
+                        named = *referent;
+                    }
+                }
+            }
+            if !weak.is_empty() {
+                varint::write(out, weak.len() as u64);
+                weak.iter().for_each(|reference| name(out, *reference, &mut named));
+            }
+        }
+        references
+    }
+
+    /// What a collection did.
+    pub(crate) fn observe(&mut self, collection: &Collection) {
+        let out = &mut self.observed;
+        let distance = collection.event.cast_signed().wrapping_sub(self.first_event.cast_signed());
+        varint::write(out, varint::fold(distance));
+        let Some(generation) = collection.generation else {
+            out.push(0);
+            return;
+        };
+        out.push(generation + 1);
+        let Collection { candidates, collected, uncollectable, counts_before, counts, long_lived, .. } =
+            collection;
+        let numbers = [*candidates, *collected, *uncollectable].into_iter();
+        let numbers =
+            numbers.chain(counts_before.map(u64::from)).chain(counts.map(u64::from)).chain(*long_lived);
+        numbers.for_each(|number| varint::write(out, number));
+        for objects in [&collection.survivors, &collection.dead] {
+            varint::write(out, objects.len() as u64);
+            let mut last = 0;
+            objects.iter().for_each(|object| name(out, *object, &mut last));
+        }
+    }
+}
