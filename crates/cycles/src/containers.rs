@@ -53,6 +53,14 @@ pub trait Containers: Heap {
         self.traverse(object, &mut |referent| visit(self.place(referent)));
     }
 
+    /// The same for several objects, in their order: calls `visit` with the index of each among them and the
+    /// [place](Self::place) of one that it refers to. For heaps that can fetch what they have to look up ahead of time.
+    fn traverse_all(&self, objects: &[Self::Id], visit: &mut impl FnMut(usize, Place)) {
+        for (at, &object) in objects.iter().enumerate() {
+            self.traverse_places(object, &mut |place| visit(at, place));
+        }
+    }
+
     /// Where the object stands, as it was last [stored](Self::set_place); [`Place::UNTRACKED`] from its
     /// birth on.
     fn place(&self, object: Self::Id) -> Place;
@@ -114,6 +122,10 @@ impl<H: Containers + ?Sized> Containers for &mut H {
 
     fn traverse_places(&self, object: Self::Id, visit: &mut impl FnMut(Place)) {
         (**self).traverse_places(object, visit);
+    }
+
+    fn traverse_all(&self, objects: &[Self::Id], visit: &mut impl FnMut(usize, Place)) {
+        (**self).traverse_all(objects, visit);
     }
 
     fn place(&self, object: Self::Id) -> Place {

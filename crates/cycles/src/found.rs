@@ -30,6 +30,11 @@ impl<I: Copy + Eq> Collection<I> {
         };
         entries.truncate(stay);
         give_back(heap, plan.young, entries);
+        self.outcome.candidates = objects.len();
+        self.outcome.survivors = objects.len();
+        if stay == objects.len() {
+            return;
+        }
         for at in partition.unreachable() {
             push(heap, objects[at as usize], self.garbage);
         }
@@ -100,6 +105,9 @@ impl<I: Copy + Eq> Collection<I> {
         partition: &Partition<'_>,
         scratch: &Bump,
     ) {
+        if self.outcome.unreachable == 0 {
+            return;
+        }
         let mut aside = BumpVec::new_in(scratch);
         let uncollectable = |&at: &u32| heap.is_uncollectable(snapshot.objects()[at as usize]);
         aside.extend(partition.unreachable().filter(uncollectable));

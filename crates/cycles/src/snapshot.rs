@@ -54,6 +54,9 @@ pub(crate) const IMMORTAL: u32 = u32::MAX;
 /// The most references that are told apart: more than there are among the objects of any list.
 const MOST: u32 = u32::MAX >> 1;
 
+/// How many objects are traversed together.
+const TOGETHER: usize = 512;
+
 impl<'s, I: Copy + Eq> Snapshot<'s, I> {
     /// Takes the objects of a list, which closes up.
     ///
@@ -76,43 +79,57 @@ impl<'s, I: Copy + Eq> Snapshot<'s, I> {
         }
         let mut objects = BumpVec::with_capacity_in(many, scratch);
         objects.extend(heap.lists().iter(list));
-        let mut starts = BumpVec::with_capacity_in(many + 1, scratch);
-        // What its count says less what is found inside: in whichever order the two come, a sum modulo 2³².
+        let objects: &'s [I] = objects.into_bump_slice();
+        // What its count says less what is found inside: a sum modulo 2³².
         let outside = scratch.alloc_slice_fill_copy(many, 0_u32);
         let mut immortals = BumpVec::new_in(scratch);
-        let mut referents = BumpVec::with_capacity_in(many, scratch);
         let mut untrackable = BumpVec::new_in(scratch);
-        starts.push(0);
-        for (at, &object) in objects.iter().enumerate() {
-            match counting.read(heap.count(object)) {
-                Count::Mortal(count) => {
-                    let count = u32::try_from(count).unwrap_or(MOST).min(MOST);
-                    outside[at] = outside[at].wrapping_add(count);
-                    heap.traverse_places(object, &mut |place| {
-                        if place.is_on(list)
-                            && let Some(outside) = outside.get_mut(place.index())
-                        {
-                            *outside = outside.wrapping_sub(1);
+        let mut starts = BumpVec::with_capacity_in(many + 1, scratch);
+        let mut referents = BumpVec::with_capacity_in(many, scratch);
+        let mut at = 0;
+        while at < many {
+            // So many that what the counts were read from is at hand still when these are traversed.
+            let from = at;
+            let mut immortal = None;
+            while at < many && at < from + TOGETHER && immortal.is_none() {
+                let object = objects[at];
+                match counting.read(heap.count(object)) {
+                    Count::Mortal(count) => {
+                        let count = u32::try_from(count).unwrap_or(MOST).min(MOST);
+                        outside[at] = outside[at].wrapping_add(count);
+                        if heap.untracks(object) != Untracks::Never {
                             #[allow(
                                 clippy::cast_possible_truncation,
                                 reason = "below the number of objects"
                             )]
-                            referents.push(place.index() as u32);
+                            untrackable.push(at as u32);
                         }
-                    });
-                    if heap.untracks(object) != Untracks::Never {
-                        #[allow(clippy::cast_possible_truncation, reason = "below the number of objects")]
-                        untrackable.push(at as u32);
                     }
+                    // It is no candidate: what it refers to is referred to from outside.
+                    Count::Immortal => immortal = Some(at),
                 }
-                // It is no candidate: what it refers to is referred to from outside.
-                Count::Immortal => immortals.push(at),
+                at += 1;
             }
-            match u32::try_from(referents.len()) {
-                Ok(end) if end < MOST => starts.push(end),
-                _ => return Err(TooMany::References),
-            }
+            let (outside, starts, referents) = (&mut *outside, &mut starts, &mut referents);
+            heap.traverse_all(&objects[from..immortal.unwrap_or(at)], &mut move |among, place| {
+                if place.is_on(list)
+                    && let Some(outside) = outside.get_mut(place.index())
+                {
+                    *outside = outside.wrapping_sub(1);
+                    // Those before it refer to nothing more.
+                    #[allow(clippy::cast_possible_truncation, reason = "looked at in the end")]
+                    while starts.len() <= from + among {
+                        starts.push(referents.len() as u32);
+                    }
+                    #[allow(clippy::cast_possible_truncation, reason = "below the number of objects")]
+                    referents.push(place.index() as u32);
+                }
+            });
+            immortals.extend(immortal);
         }
+        let end = u32::try_from(referents.len()).ok().filter(|&end| end < MOST);
+        let end = end.ok_or(TooMany::References)?;
+        starts.resize(many + 1, end);
         // Of immortal objects no count was put in: whatever was taken off is no excess.
         for &at in &immortals {
             outside[at] = 0;
@@ -127,7 +144,7 @@ impl<'s, I: Copy + Eq> Snapshot<'s, I> {
             outside[at] = IMMORTAL;
         }
         Ok(Self {
-            objects: objects.into_bump_slice(),
+            objects,
             outside,
             starts: starts.into_bump_slice(),
             referents: referents.into_bump_slice(),

@@ -6,7 +6,43 @@
 //! in what the versions differ there is data: [`Rules`]. What is decided is done by [`cycles`], a step at a time, whose
 //! steps the driver does.
 //!
-//! It stores no objects and frees none. A replay of a recorded program drives it, as an interpreter would:
+//! For programs in Rust there is a [`Heap`] that is all of this, on [`rc`]'s typed pointers (the feature `heap`, which is
+//! on by default; without it the crate is `core` and `alloc`, and knows of no object model):
+//!
+//! ```
+//! # #[cfg(feature = "heap")] {
+//! use generations::Heap;
+//! use rc::{Ref, Slot, Trace, Visitor};
+//!
+//! struct Parent {
+//!     child: Slot<Child>,
+//! }
+//!
+//! struct Child {
+//!     parent: Slot<Parent>,
+//! }
+//!
+//! impl Trace for Parent {
+//!     fn traverse(&self, visitor: &mut Visitor<'_>) { self.child.traverse(visitor) }
+//!     fn clear_refs(&self) { self.child.clear_refs() }
+//! }
+//!
+//! impl Trace for Child {
+//!     fn traverse(&self, visitor: &mut Visitor<'_>) { self.parent.traverse(visitor) }
+//!     fn clear_refs(&self) { self.parent.clear_refs() }
+//!     fn finalize(_: &Ref<Self>) { println!("nobody knows us any more") }
+//! }
+//!
+//! let heap = Heap::default();
+//! let parent = heap.alloc(Parent { child: Slot::empty() });
+//! parent.child.set(heap.alloc(Child { parent: Slot::new(parent.clone()) }));
+//! drop(parent);
+//! // Some thousand allocations later this would come by itself.
+//! assert_eq!(heap.collect().collected, 2);
+//! # }
+//! ```
+//!
+//! [`Generations`] itself stores no objects and frees none. A replay of a recorded program drives it, as an interpreter would:
 //!
 //! ```
 //! use cycles::{Lists, Place};
@@ -75,6 +111,13 @@
 //! // The last one before the threshold and what came then are a ring, too.
 //! assert_eq!((freed, generations.stats()[0].collections, heap.lists.len(Generation::YOUNG.list())), (700, 1, 2));
 //! ```
+//!
+//! # Limits
+//!
+//! * The incremental collector of 3.14.0 to 3.14.4 is not here: [`Generations::for_cpython`] says so. What it needs of the seam
+//!   is: an [`Extent`] that is a part of a generation.
+//! * Whether garbage is kept (`DEBUG_SAVEALL`) is read when a collection looks; CPython reads it for each object that it
+//!   clears.
 
 #![no_std]
 #![forbid(unsafe_code)]

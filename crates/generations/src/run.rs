@@ -105,6 +105,16 @@ pub struct Run<I> {
     phase: Phase,
 }
 
+/// What one of the collector's own steps is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Callback,
+    Finalize,
+    Clear,
+    Garbage,
+    Release,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
     Collecting,
@@ -121,20 +131,54 @@ impl<I: Copy + Eq> Run<I> {
     /// # Errors
     ///
     /// As [`Collection::next`] has it: the step that needed the count is left out.
+    #[inline]
     pub fn next<P: Policy, H: Containers<Id = I>>(
         &mut self,
         generations: &mut Generations<P>,
         heap: &mut H,
         scratch: &Bump,
     ) -> Result<Step<I>, CountError<I>> {
+        use cycles::Step as Cycle;
+        Ok(match self.collect(heap, scratch)? {
+            Some((Kind::Callback, reference)) => Step::Collector(Cycle::Callback(reference)),
+            Some((Kind::Finalize, object)) => Step::Collector(Cycle::Finalize(object)),
+            Some((Kind::Clear, object)) => Step::Collector(Cycle::Clear(object)),
+            Some((Kind::Garbage, object)) => Step::Collector(Cycle::Garbage(object)),
+            Some((Kind::Release, object)) => Step::Collector(Cycle::Release(object)),
+            None => self.end(generations),
+        })
+    }
+
+    /// The next of the collector's own steps, in few bytes: to copy a whole step of which only the number was written makes
+    /// processors wait.
+    #[inline]
+    pub(crate) fn collect<H: Containers<Id = I>>(
+        &mut self,
+        heap: &mut H,
+        scratch: &Bump,
+    ) -> Result<Option<(Kind, I)>, CountError<I>> {
+        use cycles::Step as Cycle;
+        if self.phase != Phase::Collecting {
+            return Ok(None);
+        }
+        match self.collection.next(heap, scratch) {
+            Ok(Cycle::Callback(reference)) => Ok(Some((Kind::Callback, reference))),
+            Ok(Cycle::Finalize(object)) => Ok(Some((Kind::Finalize, object))),
+            Ok(Cycle::Clear(object)) => Ok(Some((Kind::Clear, object))),
+            Ok(Cycle::Garbage(object)) => Ok(Some((Kind::Garbage, object))),
+            Ok(Cycle::Release(object)) => Ok(Some((Kind::Release, object))),
+            Ok(Cycle::Done(_)) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// What follows when all is collected.
+    #[cold]
+    pub(crate) fn end<P: Policy>(&mut self, generations: &mut Generations<P>) -> Step<I> {
         if self.phase == Phase::Collecting {
-            let step = self.collection.next(heap, scratch)?;
-            if !matches!(step, cycles::Step::Done(_)) {
-                return Ok(Step::Collector(step));
-            }
             self.phase = Phase::Finishing;
             if self.plan.is_full() {
-                return Ok(Step::FreeLists);
+                return Step::FreeLists;
             }
         }
         let outcome = *self.collection.outcome();
@@ -142,14 +186,14 @@ impl<I: Copy + Eq> Run<I> {
             generations.finish(&self.plan, &outcome);
             self.phase = Phase::Ending;
             if self.calls_back {
-                return Ok(Step::Callbacks(outcome));
+                return Step::Callbacks(outcome);
             }
         }
         if self.phase == Phase::Ending {
             generations.over();
             self.phase = Phase::Over;
         }
-        Ok(Step::Done(outcome))
+        Step::Done(outcome)
     }
 
     /// What it looks at.

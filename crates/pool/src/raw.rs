@@ -156,7 +156,7 @@ impl<S: ArenaSource, F: Fallback> Pool<S, F> {
     #[inline]
     #[must_use]
     pub fn owns(&self, address: *const u8) -> bool {
-        self.state.map.arena_of(address.addr()).is_some()
+        self.state.map.is_surely_ours(address.addr()) || self.state.map.arena_of(address.addr()).is_some()
     }
 
     #[cold]

@@ -48,8 +48,8 @@
 //!
 //! # What it does not do either
 //!
-//! * Free cycles. They leak; the floor above this one will collect them. Each object has a place for what that
-//!   needs: room in front of its header, see `typed/object.rs`.
+//! * Free cycles. In a [`PoolHeap`] they leak; the crate `generations` has a heap that collects them, on a [`Registry`],
+//!   which is what a collector of your own would take, too.
 //! * Cross threads. Nothing here is `Send`: atomic counts would cost a clone what an allocation costs now, and
 //!   an order of deaths that two threads race for is none.
 //! * Derive [`Trace`]: that would be a second crate and a parser of Rust to compile, to save a line by field.

@@ -4,6 +4,7 @@
 //! worth more. So each benchmark runs its contenders interleaved (A B C A B C), shows medians with their spread, prints
 //! the machine and the commands, and never fails because a number is slow.
 
+mod cycles;
 mod machine;
 mod measure;
 mod memray;
@@ -22,10 +23,15 @@ use crate::Result;
 /// Measure against peers; best on a machine that does nothing else.
 #[derive(clap::Subcommand)]
 pub(crate) enum Command {
+    Cycles(cycles::Arguments),
     Pool(pool::Arguments),
     Rc(rc::Arguments),
     Record(record::Arguments),
     Verify(verify::Arguments),
+    /// What a single measurement of `cycles` runs in.
+    #[cfg(feature = "peers")]
+    #[command(hide = true)]
+    CyclesChild(cycles::ChildArguments),
     /// What a single measurement of `pool` runs in.
     #[cfg(feature = "peers")]
     #[command(hide = true)]
@@ -38,10 +44,13 @@ pub(crate) enum Command {
 
 pub(crate) fn run(command: &Command) -> Result<()> {
     match command {
+        Command::Cycles(arguments) => cycles::run(arguments),
         Command::Pool(arguments) => pool::run(arguments),
         Command::Rc(arguments) => rc::run(arguments),
         Command::Record(arguments) => record::run(arguments),
         Command::Verify(arguments) => verify::run(arguments),
+        #[cfg(feature = "peers")]
+        Command::CyclesChild(arguments) => cycles::run_child(arguments),
         #[cfg(feature = "peers")]
         Command::PoolChild(arguments) => pool::run_child(arguments),
         #[cfg(feature = "peers")]

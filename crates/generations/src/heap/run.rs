@@ -1,13 +1,13 @@
 //! A collection, from its start to its end, also if something panics on the way.
 
 use bumpalo::Bump;
-use cycles::{Outcome, Step as Cycle, untrack};
+use cycles::{Outcome, untrack};
 use rc::{Number, Registry};
 
 use super::Heap;
 use super::view::{as_call, call};
 use crate::policy::Policy;
-use crate::run::{Run, Started, Step};
+use crate::run::{Kind, Run, Started, Step};
 
 impl<P: Policy + 'static> Heap<P> {
     /// Takes a collection that has begun through all of its steps.
@@ -69,31 +69,41 @@ impl<P: Policy + 'static> Steps<'_, P> {
 
     fn step(&mut self) {
         let Heap { registry, state } = self.heap;
-        let step = state.with(registry, |generations, view| self.run.next(generations, view, self.scratch));
-        match step {
-            Some(Ok(Step::Collector(Cycle::Clear(object)))) => {
+        let (run, scratch, outcome) = (&mut self.run, self.scratch, &mut self.outcome);
+        let next = state.with(registry, |generations, view| {
+            loop {
+                match run.collect(view, scratch) {
+                    // Nothing is counted, so nothing is given up, and nothing can be counted wrongly. Nothing is kept.
+                    Ok(Some((Kind::Release | Kind::Garbage, _))) | Err(_) => {}
+                    Ok(Some(step)) => return Some(step),
+                    Ok(None) => {
+                        if let Step::Done(came_to) = run.end(generations) {
+                            *outcome = Some(came_to);
+                            return None;
+                        }
+                    }
+                }
+            }
+        });
+        match next {
+            Some(Some((Kind::Clear, object))) => {
                 if let Some(object) = registry.get(object) {
                     object.clear_refs();
                 }
             }
-            Some(Ok(Step::Collector(Cycle::Finalize(object)))) => {
+            Some(Some((Kind::Finalize, object))) => {
                 if let Some(object) = registry.get(object) {
                     Registry::finalize(&object);
                 }
             }
-            Some(Ok(Step::Collector(Cycle::Callback(number)))) => {
+            Some(Some((_, number))) => {
                 let cleared = as_call(number)
                     .and_then(|at| state.kept.try_borrow_mut().ok()?.calls.get_mut(at)?.cleared.take());
                 if let Some(cleared) = cleared {
                     cleared.call();
                 }
             }
-            Some(Ok(Step::Done(outcome))) => {
-                self.outcome = Some(outcome);
-                self.forget_calls();
-            }
-            // Nothing is counted, so nothing is given up; nothing can be counted wrongly.
-            Some(Ok(Step::Collector(_) | Step::FreeLists | Step::Callbacks(_)) | Err(_)) => {}
+            Some(None) => self.forget_calls(),
             // Steps are taken where nothing is borrowed.
             None => self.outcome = Some(Outcome::default()),
         }

@@ -44,9 +44,9 @@ pub(super) struct View<'v, 'r> {
 
 impl View<'_, '_> {
     #[inline]
-    fn look_at(&self, object: Number, traverse: impl FnOnce(&Look<'_>)) {
+    fn look_at(&self, traverse: impl FnOnce(&Look<'_>)) {
         // After a panic nothing is told of any object, so that all seem to be in use.
-        if as_call(object).is_none() && !self.traverses.replace(true) {
+        if !self.traverses.replace(true) {
             traverse(self.look.get_or_init(|| self.registry.look()));
             self.traverses.set(false);
         }
@@ -78,12 +78,11 @@ impl rc::Heap for View<'_, '_> {
 
 impl Containers for View<'_, '_> {
     fn traverse(&self, object: Number, visit: &mut impl FnMut(Number)) {
-        self.look_at(object, |look| look.numbers(object, visit));
+        self.look_at(|look| look.numbers(object, visit));
     }
 
-    #[inline]
-    fn traverse_places(&self, object: Number, visit: &mut impl FnMut(Place)) {
-        self.look_at(object, |look| look.words(object, |word| visit(Place::from_word(word))));
+    fn traverse_all(&self, objects: &[Number], visit: &mut impl FnMut(usize, Place)) {
+        self.look_at(|look| look.words(objects, |at, word| visit(at, Place::from_word(word))));
     }
 
     #[inline]

@@ -2,8 +2,10 @@
 #![allow(clippy::unwrap_used, reason = "a test says what it found wrong by panicking")]
 
 mod driver;
+mod heap;
 mod model;
 mod schedule;
+mod soup;
 
 /// So many cases, or as many as `VIVARIUM_GENERATIONS_CASES` says.
 fn cases(cases: u32) -> proptest::test_runner::Config {

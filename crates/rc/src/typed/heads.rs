@@ -33,6 +33,12 @@ impl Heads {
         number
     }
 
+    /// Whether there is no list.
+    #[inline]
+    pub(super) fn is_empty(&self) -> bool {
+        self.heads.len() == self.free.len()
+    }
+
     /// The first of a list; none if there is no list of that number.
     pub(super) fn get(&self, number: u32) -> Option<NonNull<Record>> {
         *self.heads.get((number as usize).checked_sub(1)?)?

@@ -2,7 +2,7 @@
 //!
 //! Unsafe code is in `object` (the header), `shared` and `free_list` (memory and who needs it), `life` (how an object
 //! dies), `handle` (how it is born), in the pointers themselves: `pointer`, `any`, `weak`,
-//! and where objects have numbers: `registry`.
+//! and where objects have numbers: `registry`, `referents`.
 
 mod any;
 mod free_list;
@@ -12,6 +12,7 @@ mod life;
 mod numbers;
 mod object;
 mod pointer;
+mod referents;
 mod registry;
 mod shared;
 mod slot;

@@ -80,6 +80,9 @@ pub(super) const IMMORTAL: u32 = 3 << 30;
 pub(super) struct Object(pub(super) NonNull<Header>);
 
 impl Object {
+    /// No object: nothing may be asked of it.
+    pub(super) const NONE: Self = Self(NonNull::dangling());
+
     /// # Safety
     ///
     /// The object is not freed while the result is in use.
@@ -88,6 +91,22 @@ impl Object {
         // SAFETY: by contract the object is there; a header is written when it is born, and afterwards
         // changed only through its cells.
         unsafe { self.0.as_ref() }
+    }
+
+    /// Says that what is in front of the value will be read soon.
+    #[inline(always)]
+    #[allow(clippy::unused_self, reason = "on other processors")]
+    pub(super) fn prefetch(self) {
+        #[cfg(all(target_arch = "x86_64", not(miri)))]
+        {
+            use core::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+            let header = self.0.as_ptr().cast::<i8>();
+            // SAFETY: a prefetch of any address is no access.
+            unsafe {
+                _mm_prefetch::<_MM_HINT_T0>(header.wrapping_sub(size_of::<Room>()));
+                _mm_prefetch::<_MM_HINT_T0>(header.wrapping_add(HEADER - 1));
+            }
+        }
     }
 
     /// The value's place, for an object of type `T`.

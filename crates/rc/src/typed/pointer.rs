@@ -36,7 +36,7 @@ use crate::count::{Count, Counting};
 /// shared(&rc::PoolHeap::default().alloc(1));
 /// ```
 ///
-/// Cycles of references are never freed by counting: they leak, until a collector comes along.
+/// Cycles of references are never freed by counting: they leak, but in a heap that has a collector.
 #[repr(transparent)]
 pub struct Ref<T: Trace> {
     /// Alive: `self` is counted.

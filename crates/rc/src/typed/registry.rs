@@ -14,6 +14,7 @@ use super::life::Traversing;
 use super::numbers::Number;
 use super::object::{FINALIZED, NUMBERED, Object};
 use super::pointer::Ref;
+use super::referents::Referents;
 use super::trace::{Trace, Visitor};
 use super::weak::{self, Cleared};
 
@@ -172,7 +173,9 @@ impl Registry {
     #[inline]
     #[must_use]
     pub fn take_finalizer(&self, number: Number) -> bool {
-        let Some(object) = self.object(number) else { return false };
+        // That none has is soon said.
+        let any = self.heap.core().finalizes.get();
+        let Some(object) = any.then(|| self.object(number)).flatten() else { return false };
         // SAFETY: what has a number is there; its type is while its core is.
         let (header, ty) = unsafe { (object.header(), object.header().ty.as_ref()) };
         let bits = &header.bits;
@@ -191,9 +194,12 @@ impl Registry {
     /// Clears a weak reference to the object of this number, the one without callbacks first, then the newest; or
     /// that of those with callbacks. `None` when there is none left; else that which is to be called, if there is something
     /// to call.
+    #[inline]
     #[must_use]
     pub fn clear_weak(&self, number: Number, calling_only: bool) -> Option<Option<Cleared>> {
-        let object = self.object(number)?;
+        // That there are none is soon said.
+        let any = !self.heap.core().heads.borrow().is_empty();
+        let object = any.then(|| self.object(number))??;
         // SAFETY: what has a number is there.
         unsafe { weak::clear_first(object, calling_only) }
     }
@@ -226,19 +232,29 @@ pub struct Look<'a> {
 }
 
 impl Look<'_> {
-    /// Calls `visit` with the word of each object in this heap that has a number and that the object of this number says it
-    /// refers to.
-    #[inline]
-    pub fn words(&self, number: Number, mut visit: impl FnMut(u64)) {
-        self.traverse(number, |object| {
-            if self.registry.is_ours(object.object()) {
-                // SAFETY: the object is alive while the reference is, and has a room.
-                visit(unsafe { object.object().room() }.word.get());
+    /// Calls `visit` for each object in this heap that has a number and that one of these objects says it refers to: with the
+    /// index of the latter, and the word of the former. In the order of these objects.
+    pub fn words(&self, objects: &[Number], mut visit: impl FnMut(usize, u64)) {
+        let mut tell = |of: &[usize], words: &[u64]| {
+            for (&at, &word) in of.iter().zip(words) {
+                visit(at, word);
             }
-        });
+        };
+        // SAFETY: nothing dies while `self` is there.
+        let mut referents = unsafe { Referents::new(self.registry.heap.core(), &mut tell) };
+        let mut visitor = Visitor::gather(&mut referents);
+        for (at, &object) in objects.iter().enumerate() {
+            if let Some(object) = self.registry.object(object) {
+                visitor.begin(at);
+                // SAFETY: as in `traverse`.
+                unsafe { (object.header().ty.as_ref().info.traverse)(object, &mut visitor) };
+            }
+        }
+        visitor.flush();
     }
 
-    /// The same with the number of each.
+    /// Calls `visit` with the number of each object in this heap that has one and that the object of this number says it refers
+    /// to.
     #[inline]
     pub fn numbers(&self, number: Number, mut visit: impl FnMut(Number)) {
         self.traverse(number, |object| self.registry.number(object).into_iter().for_each(&mut visit));

@@ -49,6 +49,8 @@ pub(super) struct Core {
     /// Who looks after the objects that have numbers.
     pub(super) keeper: Option<Rc<dyn Keeper>>,
     pub(super) numbers: RefCell<Numbers>,
+    /// Whether any type whose objects have numbers has a finalizer.
+    pub(super) finalizes: Cell<bool>,
 }
 
 impl Core {
@@ -68,6 +70,7 @@ impl Core {
             heads: RefCell::default(),
             keeper,
             numbers: RefCell::default(),
+            finalizes: Cell::new(false),
         })))
     }
 
@@ -75,6 +78,12 @@ impl Core {
     #[inline]
     pub(super) fn retain(&self) {
         self.live.set(self.live.get() + 1);
+    }
+
+    /// Whether an object is in the pools of this core: then it is one of this heap's.
+    #[inline]
+    pub(super) fn owns(&self, object: Object) -> bool {
+        self.pool.owns(object.0.as_ptr().cast())
     }
 
     pub(super) fn live(&self) -> usize {
@@ -103,6 +112,7 @@ impl Core {
             NonNull::from(Box::leak(Box::new(Type { core: this, info, class, free })))
         });
         core.remembered(info).set(Some((info, ty)));
+        core.finalizes.set(core.finalizes.get() || (info.numbered && info.finalizes));
         ty
     }
 

@@ -12,6 +12,7 @@ use alloc::vec::Vec;
 
 use super::any::AnyRef;
 use super::pointer::Ref;
+use super::referents::Referents;
 use super::weak::Weak;
 
 /// What can live in a [`PoolHeap`](crate::PoolHeap).
@@ -73,19 +74,46 @@ pub trait Trace: 'static {
 }
 
 /// Is shown the references of a value.
-pub struct Visitor<'a> {
-    visit: &'a mut dyn FnMut(&AnyRef),
+pub struct Visitor<'a>(Shown<'a>);
+
+enum Shown<'a> {
+    /// One after the other.
+    Each(&'a mut dyn FnMut(&AnyRef)),
+    /// Gathered, to be looked at together.
+    Together(&'a mut Referents<'a>),
 }
 
 impl<'a> Visitor<'a> {
     pub(super) fn new(visit: &'a mut dyn FnMut(&AnyRef)) -> Self {
-        Self { visit }
+        Self(Shown::Each(visit))
+    }
+
+    #[inline]
+    pub(super) fn gather(referents: &'a mut Referents<'a>) -> Self {
+        Self(Shown::Together(referents))
+    }
+
+    /// The references of this one follow.
+    #[inline]
+    pub(super) fn begin(&mut self, at: usize) {
+        if let Shown::Together(referents) = &mut self.0 {
+            referents.at = at;
+        }
+    }
+
+    pub(super) fn flush(&mut self) {
+        if let Shown::Together(referents) = &mut self.0 {
+            referents.flush();
+        }
     }
 
     /// Shows it one.
     #[inline]
     pub fn visit(&mut self, reference: &AnyRef) {
-        (self.visit)(reference);
+        match &mut self.0 {
+            Shown::Each(visit) => visit(reference),
+            Shown::Together(referents) => referents.push(reference.object()),
+        }
     }
 }
 

@@ -6,6 +6,7 @@ mod deaths;
 mod pointers;
 mod python;
 mod recursive;
+mod registry;
 mod typed;
 mod world;
 

@@ -1,0 +1,194 @@
+//! What safe code can do with the numbers of objects: each must be sound.
+
+use std::cell::{Cell, RefCell};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
+
+use pool::Geometry;
+use rc::{AnyRef, Keeper, Number, PoolHeap, Ref, Registry, Slot, Trace, Visitor};
+
+/// Writes down who goes, and does what a test wants then.
+#[derive(Default)]
+struct Book {
+    gone: RefCell<Vec<(Number, u64)>>,
+    panics: Cell<bool>,
+    registry: RefCell<Option<Registry>>,
+}
+
+impl Keeper for Book {
+    fn gone(&self, number: Number, word: u64) {
+        let registry = self.registry.take();
+        if let Some(registry) = registry {
+            assert!(registry.get(number).is_none(), "nobody gets at it any more");
+            assert_eq!((registry.count(number), registry.word(number)), (Some(0), word));
+            registry.set_word(number, 99);
+            // Foreign code may do anything.
+            drop(registry.alloc(Node::default()).0);
+        }
+        self.gone.borrow_mut().push((number, word));
+        assert!(!self.panics.take(), "as the test wants");
+    }
+}
+
+#[derive(Default)]
+struct Node {
+    next: Slot<Node>,
+    shows: RefCell<Option<AnyRef>>,
+    finalized: Cell<u32>,
+}
+
+impl Trace for Node {
+    fn traverse(&self, visitor: &mut Visitor<'_>) {
+        self.next.traverse(visitor);
+        let shown = self.shows.take();
+        shown.iter().for_each(|shown| visitor.visit(shown));
+        // May have been the last one.
+        drop(shown);
+    }
+
+    fn finalize(this: &Ref<Self>) {
+        this.finalized.set(this.finalized.get() + 1);
+    }
+}
+
+fn registry() -> (Registry, Rc<Book>) {
+    let book = Rc::new(Book::default());
+    (Registry::new(Geometry::for_cpython(3, 13, 0).unwrap(), book.clone()), book)
+}
+
+#[test]
+fn numbers_come_and_go() {
+    let (registry, book) = registry();
+    let (node, number) = registry.alloc(Node::default());
+    let number = number.unwrap();
+    assert_eq!(
+        (number.get(), registry.number(Ref::as_any(&node)), registry.numbered()),
+        (1, Some(number), 1)
+    );
+    assert_eq!((registry.word(number), registry.count(number)), (0, Some(1)));
+    registry.set_word(number, 1 << 40);
+    let again = registry.get(number).unwrap();
+    assert_eq!((&again, registry.count(number)), (Ref::as_any(&node), Some(2)));
+    drop((node, again));
+    assert_eq!(book.gone.take(), [(number, 1 << 40)]);
+    // Nothing, which does no harm.
+    assert!(registry.get(number).is_none() && registry.count(number).is_none());
+    registry.set_word(number, 5);
+    assert!(!registry.take_finalizer(number) && registry.clear_weak(number, false).is_none());
+    registry.look().numbers(number, |_| unreachable!());
+    for stale in [2, 1 << 31, u32::MAX] {
+        let stale = Number::new(stale).unwrap();
+        assert!(registry.get(stale).is_none() && registry.word(stale) == 0);
+    }
+    // Another one gets it, and the word of the one before is no affair of its.
+    let (other, same) = registry.alloc([Slot::<Node>::empty()]);
+    assert_eq!((same, registry.word(number)), (Some(number), 0));
+    assert!(registry.alloc(7_u32).1.is_none(), "it cannot refer");
+    drop(other);
+    assert_eq!((registry.numbered(), registry.heap().live()), (0, 1));
+}
+
+#[test]
+fn whoever_looks_after_them_may_do_anything() {
+    let (registry, book) = registry();
+    *book.registry.borrow_mut() = Some(registry.clone());
+    let (node, number) = registry.alloc(Node::default());
+    drop(node);
+    // The one that was allocated meanwhile has gone before it.
+    let other = Number::new(2).unwrap();
+    assert_eq!(book.gone.take(), [(other, 0), (number.unwrap(), 0)]);
+    let (node, number) = registry.alloc(Node::default());
+    let weak = Ref::downgrade(&node);
+    let called = Rc::new(Cell::new(false));
+    let calls = called.clone();
+    let watch = Ref::watch(&node, move || calls.set(true));
+    book.panics.set(true);
+    catch_unwind(AssertUnwindSafe(|| drop(node))).unwrap_err();
+    assert_eq!(book.gone.take(), [(number.unwrap(), 0)]);
+    assert!(called.get() && weak.upgrade().is_none(), "its death went on");
+    drop((weak, watch));
+    assert_eq!(
+        (registry.numbered(), registry.heap().live(), registry.heap().stats().bytes.in_use),
+        (0, 1, 0)
+    );
+}
+
+#[test]
+fn nothing_dies_while_one_looks() {
+    let (registry, book) = registry();
+    let plain = PoolHeap::default();
+    let nodes: Vec<_> = (0..1000).map(|_| registry.alloc(Node::default())).collect();
+    for (at, (node, number)) in nodes.iter().enumerate() {
+        registry.set_word(number.unwrap(), at as u64);
+        node.next.set(nodes[(at * 7 + 1) % 1000].0.clone());
+        // Shown, and dropped: the last reference to what is here, and to what is elsewhere.
+        let shown = match at % 3 {
+            0 => Ref::into_any(registry.alloc(Node::default()).0),
+            1 => Ref::into_any(plain.alloc(at)),
+            _ => Ref::into_any(registry.alloc([7_u8; 600]).0),
+        };
+        *node.shows.borrow_mut() = Some(shown);
+    }
+    let numbers: Vec<_> = nodes.iter().map(|(_, number)| number.unwrap()).collect();
+    let mut seen = vec![];
+    {
+        let look = registry.look();
+        look.words(&numbers, |of, word| {
+            if word != 0 || of % 3 != 0 {
+                seen.push((of, word));
+            }
+        });
+        assert_eq!(plain.live(), 1, "another heap's do");
+        assert_eq!(book.gone.borrow().len(), 0);
+        drop(nodes);
+        assert_eq!(book.gone.borrow().len(), 0);
+    }
+    let expected: Vec<_> = (0..1000).map(|at| (at, (at as u64 * 7 + 1) % 1000)).collect();
+    let expected: Vec<_> = expected.into_iter().filter(|&(of, word)| word != 0 || of % 3 != 0).collect();
+    assert_eq!(seen, expected);
+    // Some are in rings.
+    assert!(book.gone.borrow().len() >= 334);
+}
+
+#[test]
+fn finalizers_and_weak_references_in_turn() {
+    let (registry, _) = registry();
+    let (node, number) = registry.alloc(Node::default());
+    let number = number.unwrap();
+    assert!(registry.take_finalizer(number) && !registry.take_finalizer(number));
+    Registry::finalize(Ref::as_any(&node));
+    assert_eq!(node.finalized.get(), 1);
+    let weak = Ref::downgrade(&node);
+    let called = Rc::new(Cell::new(0));
+    let watch = |by: u32| {
+        let called = called.clone();
+        Ref::watch(&node, move || called.set(called.get() * 10 + by))
+    };
+    let watches = [watch(1), watch(2), watch(3)];
+    let first = registry.clear_weak(number, true).unwrap().unwrap();
+    assert!(weak.upgrade().is_some());
+    assert!(registry.clear_weak(number, false).unwrap().is_none());
+    assert!(weak.upgrade().is_none());
+    let second = registry.clear_weak(number, false).unwrap().unwrap();
+    first.call();
+    drop(watches);
+    second.call();
+    assert_eq!(called.get(), 32, "the newest first");
+    drop(node);
+    assert!(registry.clear_weak(number, false).is_none());
+    assert_eq!(called.get(), 32);
+}
+
+#[test]
+fn of_another_heap() {
+    let ((one, _), (two, _)) = (registry(), registry());
+    let ((a, _), plain) = (one.alloc(Node::default()), PoolHeap::default().alloc(Node::default()));
+    assert!(two.number(Ref::as_any(&a)).is_none() && one.number(Ref::as_any(&plain)).is_none());
+    assert!(Registry::of(Ref::as_any(&plain)).is_none());
+    let same = Registry::of(Ref::as_any(&a)).unwrap();
+    assert!(PoolHeap::ptr_eq(same.heap(), one.heap()));
+    // A look that is forgotten lets nobody die, and that is all.
+    std::mem::forget(one.look());
+    drop(a);
+    assert_eq!(one.numbered(), 1);
+}

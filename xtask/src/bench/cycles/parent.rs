@@ -1,0 +1,123 @@
+//! The benchmark as a whole: rounds, children.
+
+use std::collections::BTreeMap;
+use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
+use std::process::Command;
+
+use clap::ValueEnum;
+use serde::Serialize;
+
+use super::child::{Contender, Measured};
+use super::work::Shape;
+use super::{Arguments, report};
+use crate::Result;
+use crate::bench::machine::Machine;
+use crate::bench::measure;
+use crate::bench::statistics::Rounds;
+
+/// Everything that is printed.
+#[derive(Serialize)]
+pub(super) struct Results {
+    pub(super) machine: Machine,
+    pub(super) rounds: u32,
+    pub(super) command: String,
+    /// Who was measured, interpreters first, then ours.
+    pub(super) contenders: Vec<String>,
+    /// By graph, then as the contenders are; nothing for who ended by a signal.
+    pub(super) measured: BTreeMap<String, Vec<Figures>>,
+}
+
+/// What was measured of one contender at one graph, by round.
+#[derive(Clone, Default, Serialize)]
+pub(super) struct Figures {
+    pub(super) live: Rounds,
+    pub(super) dead: Rounds,
+    pub(super) peak_bytes: Rounds,
+}
+
+impl Figures {
+    #[expect(clippy::cast_precision_loss, reason = "a few digits are shown")]
+    fn push(&mut self, one: &Measured) {
+        self.live.push(one.live);
+        self.dead.push(one.dead);
+        self.peak_bytes.push(one.peak_bytes as f64);
+    }
+}
+
+pub(super) fn run(arguments: &Arguments) -> Result<()> {
+    let machine = Machine::now();
+    let script = tempfile::NamedTempFile::new().map_err(|error| error.to_string())?;
+    std::fs::write(&script, include_str!("work.py")).map_err(|error| error.to_string())?;
+    let pythons = &arguments.python;
+    let mut contenders: Vec<String> = pythons.iter().map(|python| python.display().to_string()).collect();
+    contenders.extend(Contender::ALL.map(|contender| contender.title().to_owned()));
+    let mut measured: BTreeMap<String, Vec<Figures>> = BTreeMap::new();
+    let name = |shape: Shape| shape.to_possible_value().map(|name| name.get_name().to_owned());
+    for round in 1..=arguments.rounds {
+        for &objects in &arguments.objects {
+            for (shape, shuffled) in Shape::ALL.into_iter().flat_map(|shape| [(shape, false), (shape, true)])
+            {
+                let shape = name(shape).unwrap_or_default();
+                let graph = format!("{objects} {shape}{}", if shuffled { ", shuffled" } else { "" });
+                eprintln!("round {round} of {}: {graph}", arguments.rounds);
+                let figures =
+                    measured.entry(graph).or_insert_with(|| vec![Figures::default(); contenders.len()]);
+                // Another one first each time.
+                for at in (0..contenders.len()).cycle().skip(round as usize).take(contenders.len()) {
+                    // Who ended by a signal would again.
+                    if round > 1 && figures[at].live.is_empty() {
+                        continue;
+                    }
+                    let mut command = match pythons.get(at) {
+                        Some(python) => interpreter(python, script.path(), &shape, objects, shuffled),
+                        None => child(Contender::ALL[at - pythons.len()], &shape, objects, shuffled)?,
+                    };
+                    if let Some(one) = measure_once(&mut command)? {
+                        figures[at].push(&one);
+                        if let Some(version) = one.version {
+                            contenders[at] = format!("CPython {version}");
+                        }
+                    }
+                }
+            }
+        }
+    }
+    let command = measure::shown(&child(Contender::Ours, "ring", 1_000_000, false)?);
+    let results = Results { machine, rounds: arguments.rounds, command, contenders, measured };
+    crate::answer(&if arguments.json { report::json(&results) } else { report::text(&results) })
+}
+
+fn interpreter(python: &Path, script: &Path, shape: &str, objects: usize, shuffled: bool) -> Command {
+    let mut command = Command::new(python);
+    command.arg("-S").arg(script).arg(shape).arg(objects.to_string());
+    command.arg(if shuffled { "shuffled" } else { "made" });
+    command
+}
+
+fn child(contender: Contender, shape: &str, objects: usize, shuffled: bool) -> Result<Command> {
+    let name = contender.to_possible_value().map(|name| name.get_name().to_owned()).unwrap_or_default();
+    let executable =
+        std::env::current_exe().map_err(|error| format!("this program cannot find itself: {error}"))?;
+    let mut command = Command::new(executable);
+    command.args(["bench", "cycles-child", "--contender", &name, "--shape", shape]);
+    command.args(["--objects", &objects.to_string()]);
+    if shuffled {
+        command.arg("--shuffled");
+    }
+    Ok(command)
+}
+
+/// `None` if it ended by a signal, as it does when its stack overflows.
+fn measure_once(command: &mut Command) -> Result<Option<Measured>> {
+    let output = measure::on_one_processor(|| command.output().map_err(|error| error.to_string()))?;
+    let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+    if output.status.signal().is_some() && said.contains("overflowed its stack") {
+        return Ok(None);
+    }
+    if !output.status.success() {
+        return Err(format!("{} failed ({}): {said}", measure::shown(command), output.status));
+    }
+    let measured = serde_json::from_slice(&output.stdout);
+    measured.map(Some).map_err(|error| format!("a measurement cannot be read: {error}"))
+}
