@@ -113,11 +113,13 @@ fn look(producer: &Producer, object_size: usize, released: *mut c_void) {
             put(producer, slot::CONTAINER, 0);
         } else if count == before && !released.is_null() {
             // The release of a container has lowered it already.
-            // SAFETY: the block is as large, and its own until it is released.
             if released != BLOCK.load(Relaxed) {
                 put(producer, slot::CONTAINER_IF, 0);
-            } else if size >= HEADER + LEAST && unsafe { was_container(released) } {
-                put(producer, slot::CONTAINER, 0);
+            } else if size >= HEADER + LEAST {
+                // SAFETY: the block is as large, and not released yet.
+                if unsafe { was_container(released) } {
+                    put(producer, slot::CONTAINER, 0);
+                }
             }
         }
     }

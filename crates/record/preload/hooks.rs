@@ -105,7 +105,7 @@ pub unsafe fn set_originals(originals: [Allocator; 2]) {
 ///
 /// `interface` holds the interpreter's true functions.
 pub unsafe fn fetch(interface: &Interface, domain: u8) -> Allocator {
-    let mut allocator = hooks(domain, core::ptr::null_mut());
+    let mut allocator = hooks(domain, null_mut());
     // SAFETY: the domain exists and there is room for the answer.
     unsafe { (interface.get)(c_int::from(domain), &raw mut allocator) };
     allocator

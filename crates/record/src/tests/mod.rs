@@ -68,6 +68,16 @@ fn object(event: ObjectEvent) -> (u8, u64, u64) {
         ObjectEvent::Collection => (slot::COLLECTION, 0),
         ObjectEvent::Collected => (slot::COLLECTED, 0),
         ObjectEvent::Finalizing => (slot::FINALIZING, 0),
+        ObjectEvent::Container => (slot::CONTAINER, 0),
+        ObjectEvent::ContainerIf => (slot::CONTAINER_IF, 0),
+        ObjectEvent::Number(number) => (slot::NUMBER, number),
+        ObjectEvent::Settings => (slot::SETTINGS, 0),
+        ObjectEvent::Collects(generation) => (slot::COLLECTS, generation),
+        ObjectEvent::HasCollected(generation) => (slot::HAS_COLLECTED, generation),
+        ObjectEvent::List(generation) => (slot::LIST, generation),
+        ObjectEvent::FinalizedBefore => (slot::FINALIZED_BEFORE, 0),
+        ObjectEvent::GraphEnds => (slot::GRAPH_ENDS, 0),
+        ObjectEvent::CollectionLost => (slot::COLLECTION_LOST, 0),
     };
     (slot::OBJECT, what, address)
 }
