@@ -50,10 +50,7 @@ fn decode_common(op: u8, address: u64, size: u64) -> Option<ObjectEvent> {
                 u32::try_from(even >> 1).ok().filter(|times| (1..=slot::MOST_IMMORTALS).contains(times))?;
             ObjectEvent::Immortals { times, is_last }
         }
-        _ if u64::from(size) == slot::COUNT_MANY => {
-            ObjectEvent::Edge { referent: even, count: ReferentCount::Many, is_last }
-        }
-        _ => ObjectEvent::Edge { referent: even, count: ReferentCount::Exactly(size), is_last },
+        _ => ObjectEvent::Edge { referent: even, count: ReferentCount::new(size), is_last },
     })
 }
 

@@ -185,10 +185,25 @@ pub enum ObjectEvent {
 }
 
 /// How many references to an object there are.
+///
+/// A single number: what is written in one piece and read in another makes the processor wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum ReferentCount {
-    /// So many.
-    Exactly(u16),
+#[repr(transparent)]
+pub struct ReferentCount(u16);
+
+impl ReferentCount {
     /// More than are told.
-    Many,
+    pub const MANY: Self = Self(1021);
+
+    /// So many; [`Self::MANY`] from there on.
+    #[must_use]
+    pub const fn new(count: u16) -> Self {
+        if count < Self::MANY.0 { Self(count) } else { Self::MANY }
+    }
+
+    /// How many there are, unless they are too many.
+    #[must_use]
+    pub const fn exactly(self) -> Option<u16> {
+        if self.0 < Self::MANY.0 { Some(self.0) } else { None }
+    }
 }

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use crate::preload::producer::Producer;
 use crate::preload::slot;
 use crate::ring::Ring;
-use crate::{Domain, Event, ObjectEvent, ReferentCount};
+use crate::{Domain, Event, ObjectEvent};
 
 /// A producer that writes to `ring`.
 fn attach(ring: &Ring) -> Producer {
@@ -33,10 +33,7 @@ fn object(event: ObjectEvent) -> (u8, u64, u64) {
         ObjectEvent::BeginsToDie(object) => (slot::OBJECT_DIES, object),
         ObjectEvent::Dies { object, is_last } => return (slot::DIES, 0, object | u64::from(is_last)),
         ObjectEvent::Edge { referent, count, is_last } => {
-            let count = match count {
-                ReferentCount::Exactly(count) => count.into(),
-                ReferentCount::Many => slot::COUNT_MANY,
-            };
+            let count = count.exactly().map_or(slot::COUNT_MANY, u64::from);
             return (slot::EDGE, count, referent | u64::from(is_last));
         }
         ObjectEvent::Immortals { times, is_last } => {

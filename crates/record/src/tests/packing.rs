@@ -47,7 +47,7 @@ const OF_COUNTS: [fn(u64) -> ObjectEvent; 16] = [
 ];
 
 fn objects() -> impl Strategy<Value = ObjectEvent> {
-    let count = prop_oneof![(0..1021_u16).prop_map(ReferentCount::Exactly), Just(ReferentCount::Many),];
+    let count = (0..1022_u16).prop_map(ReferentCount::new);
     let address = || 0..1_u64 << slot::ADDRESS_BITS;
     let even = || address().prop_map(|address| address & !slot::LAST);
     let places = u16::try_from(slot::TYPE_PLACES).expect("ten bits");

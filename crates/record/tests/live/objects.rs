@@ -81,7 +81,7 @@ fn watch(events: &[Event], class: &str) -> Watched {
                 }
             }
             ObjectEvent::Edge { count, is_last, .. } => {
-                watched.owned += usize::from(dying == Some(true) && count == ReferentCount::Exactly(1));
+                watched.owned += usize::from(dying == Some(true) && count == ReferentCount::new(1));
                 if is_last && std::mem::take(&mut is_unnested) {
                     open.pop();
                 }

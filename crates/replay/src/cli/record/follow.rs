@@ -73,6 +73,19 @@ impl From<DrainError> for Failure {
     }
 }
 
+/// Tells of a fork what its child takes over.
+#[cold]
+#[inline(never)]
+fn go_on_from<W: Write>(
+    drain: &mut Drain<W>,
+    fork: u64,
+    forked: &mut impl FnMut(u64, Fork),
+) -> Result<(), DrainError> {
+    let past = drain.fork()?;
+    past.into_iter().for_each(|past| forked(fork, past));
+    Ok(())
+}
+
 /// Reads events until the process has ended or a limit is reached.
 pub(super) fn drain_all<W: Write>(
     consumer: &mut Consumer,
@@ -98,10 +111,7 @@ pub(super) fn drain_all<W: Write>(
                 return;
             }
             if let Event::Forked { fork } = event {
-                match drain.fork() {
-                    Ok(past) => past.into_iter().for_each(|past| forked(fork, past)),
-                    Err(error) => failed = Some(error),
-                }
+                failed = go_on_from(drain, fork, &mut forked).err();
             }
         };
         let ended = !matches!(state, State::Recording);

@@ -12,7 +12,7 @@ mod open;
 use std::io::Write;
 
 use hashbrown::{HashMap, HashSet};
-use record::{ObjectEvent, ReferentCount};
+use record::ObjectEvent;
 use trace::{Beginning, Block, COUNT_LIMIT, Death, Edge, Fate, Object, STRANGER, Step, Writer};
 
 use super::addresses::Addresses;
@@ -466,9 +466,9 @@ impl Counts {
         for (address, count) in edges {
             let (referent, count) = match count {
                 None => (None, None),
-                Some(ReferentCount::Many) => (Some(self.named(address, writer)), Some(COUNT_LIMIT)),
-                Some(ReferentCount::Exactly(count)) => {
-                    (Some(self.named(address, writer)), Some(u32::from(count)))
+                Some(count) => {
+                    let count = count.exactly().map_or(COUNT_LIMIT, u32::from);
+                    (Some(self.named(address, writer)), Some(count))
                 }
             };
             referents.push(if referent.is_some() { address } else { 0 });

@@ -494,11 +494,9 @@ impl Objects {
         let edges = &self.edges;
         let times = |address: u64| edges.iter().filter(|edge| edge.0 == address).count();
         // Somebody should have died.
-        let loses = |edge: &(u64, Option<ReferentCount>)| match edge.1 {
-            Some(ReferentCount::Exactly(1)) => true,
-            Some(ReferentCount::Exactly(count))
-                if edges.len() <= FEW && usize::from(count) <= edges.len() =>
-            {
+        let loses = |edge: &(u64, Option<ReferentCount>)| match edge.1.and_then(ReferentCount::exactly) {
+            Some(1) => true,
+            Some(count) if edges.len() <= FEW && usize::from(count) <= edges.len() => {
                 times(edge.0) >= usize::from(count)
             }
             _ => false,
@@ -591,7 +589,7 @@ impl Objects {
         let place = self.census.referent(address, writer);
         let known = self.census.known(place);
         let referent = Some(known.object);
-        let ReferentCount::Exactly(count) = count else {
+        let Some(count) = count.exactly() else {
             self.references.push(Some(place), &mut self.census);
             return Edge { referent, count: None };
         };
