@@ -47,9 +47,11 @@ const OPTIONAL: u8 = 0x80;
 const STORED: u8 = 0;
 const ZSTD: u8 = 1;
 /// zstd's own default: on event streams, levels above cost four times the time for a twentieth less.
-pub(crate) const LEVEL: i32 = 3;
-/// Where births and deaths are recorded the program waits for whoever writes them down: half the time, for a twentieth more.
-pub(crate) const FAST_LEVEL: i32 = 1;
+const LEVEL: i32 = 3;
+/// Where births and deaths are recorded the program waits for whoever writes them down: these streams, which take the most
+/// time, are compressed in half of it, for a twentieth more.
+const FAST_LEVEL: i32 = 1;
+const FAST: [u8; 3] = [stream::FETCHED_DEATHS, stream::FETCHED_EDGES, stream::ADDRESSES];
 
 /// Kinds of frames.
 pub(crate) mod kind {
@@ -126,6 +128,7 @@ pub(crate) struct FrameHeader {
 /// Writes frames, reusing its buffers.
 pub(crate) struct FrameWriter<W> {
     sink: W,
+    is_urgent: bool,
     compressor: zstd::bulk::Compressor<'static>,
     body: Vec<u8>,
     scratch: Vec<u8>,
@@ -135,15 +138,15 @@ pub(crate) struct FrameWriter<W> {
 }
 
 impl<W: Write> FrameWriter<W> {
-    /// Begins a trace, which is compressed at this level.
-    pub(crate) fn new(mut sink: W, level: i32) -> Result<Self, Error> {
+    /// Begins a trace; `is_urgent` says that the program waits for it.
+    pub(crate) fn new(mut sink: W, is_urgent: bool) -> Result<Self, Error> {
         sink.write_all(&MAGIC)?;
         sink.write_all(&VERSION.major.to_le_bytes())?;
         sink.write_all(&VERSION.minor.to_le_bytes())?;
         sink.write_all(&[0; 4])?;
-        let compressor = zstd::bulk::Compressor::new(level)?;
+        let compressor = zstd::bulk::Compressor::new(LEVEL)?;
         let (body, scratch) = (Vec::new(), Vec::new());
-        Ok(Self { sink, compressor, body, scratch, next_number: 0, written: 16, digest: 0 })
+        Ok(Self { sink, is_urgent, compressor, body, scratch, next_number: 0, written: 16, digest: 0 })
     }
 
     /// Writes one frame; its number is the next one, whatever `header` says. Empty streams are left out, but for
@@ -160,6 +163,8 @@ impl<W: Write> FrameWriter<W> {
             let raw_len =
                 u32::try_from(bytes.len()).ok().filter(|&len| len <= MAX_STREAMS).ok_or_else(too_long)?;
             self.scratch.resize(zstd::zstd_safe::compress_bound(bytes.len()), 0);
+            let level = if self.is_urgent && FAST.contains(id) { FAST_LEVEL } else { LEVEL };
+            self.compressor.set_compression_level(level)?;
             let compressed = self.compressor.compress_to_buffer(bytes, &mut self.scratch[..])?;
             let (codec, stored) =
                 if compressed < bytes.len() { (ZSTD, &self.scratch[..compressed]) } else { (STORED, *bytes) };

@@ -5,7 +5,7 @@ use std::io::Write;
 use crate::address::{ADDRESS_LIMIT, AddressRule, Seen};
 use crate::error::Error;
 use crate::event::{Answer, ArenaChange, Block, Domain, Input};
-use crate::frame::{FAST_LEVEL, FrameHeader, FrameWriter, LEVEL, kind, stream};
+use crate::frame::{FrameHeader, FrameWriter, kind, stream};
 use crate::header::{Allocator, Ending, Header, Parent, Tier, Totals, Trailer};
 use crate::inputs::Encoder;
 use crate::objects::{self, Beginning, Begins, Death, Fate, Object, Step, TypeInfo, TypeNumber};
@@ -115,8 +115,7 @@ impl<W: Write> Writer<W> {
     }
 
     fn begin(sink: W, header: &Header, rule: AddressRule) -> Result<Self, Error> {
-        let level = if header.tier == Tier::Objects { FAST_LEVEL } else { LEVEL };
-        let mut frames = FrameWriter::new(sink, level)?;
+        let mut frames = FrameWriter::new(sink, header.tier == Tier::Objects)?;
         let document = serde_json::to_vec(header).map_err(std::io::Error::other)?;
         let frame = FrameHeader { kind: kind::HEADER, ..FrameHeader::default() };
         frames.write(frame, &[(stream::DOCUMENT, &document)])?;
