@@ -83,6 +83,40 @@ fn deaths_are_predicted_and_place_blocks() {
     }
 }
 
+/// Where there is little of the stack, deaths are put off: from 3.14 on that is told, and all else is predicted.
+#[test]
+fn what_is_deeper_than_the_stack_is_predicted_but_for_what_is_put_off() {
+    let chain = "link = None
+for n in range(200_000): link = [str(n) * 2, link, n + 1000]
+del link";
+    let threads = "import threading
+class Plain: pass
+def work():
+    link = [[[n + 1000]] for n in range(3000)]
+    for n in range(4000): link = (link, [str(n) * 2])
+    link = None
+    for n in range(4000):
+        plain = Plain(); plain.before = [n + 1000]; plain.link = [str(n) * 2, link, (n + 1000,)]
+        plain.behind = {n: [n + 1000]}; link = plain
+    del plain; link = None
+    for n in range(4000): link = (link,)
+threading.stack_size(256 * 1024)
+threads = [threading.Thread(target=work) for _ in range(2)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()";
+    for python in tellers("deaths").into_iter().filter(|python| python.version >= (3, 14, 0)) {
+        for program in [chain, threads] {
+            let (_folder, path, _) = record(&python, program, 0);
+            let (report, status) = verify_json(&path);
+            let wrong = format!("{python:?} {program} {report}");
+            assert_eq!((report["verdict"].as_str(), status), (Some("identical"), 0), "{wrong}");
+            let checks = report["checks"].as_array().unwrap();
+            let deaths = checks.iter().find(|check| check["name"] == "deaths").unwrap();
+            assert!(deaths["unverified"] == 0 && deaths["given"]["put off"].as_u64() > Some(0), "{wrong}");
+        }
+    }
+}
+
 /// Replays a trace after `change` has been at each frame, which it is given with the number of the first fact in it.
 /// Answers where the deaths differ first, and all that was predicted.
 fn replayed(path: &Path, mut change: impl FnMut(u64, &mut Frame)) -> (Option<u64>, Vec<Death>) {
