@@ -42,16 +42,21 @@ pub(super) fn text(results: &Results) -> String {
     };
     let ratio = |which: fn(&Figures) -> &Rounds| {
         move |figures: &[Figures], at: usize| {
-            format!("{:.2}", which(&figures[ours]).median() / which(&figures[at]).median())
+            shown(which(&figures[ours]).median() / which(&figures[at]).median(), 2)
         }
     };
     add("live: ns per object", &times(|it| &it.live));
     add("live: ours ÷ it", &ratio(|it| &it.live));
     add("dead: ns per object", &times(|it| &it.dead));
     add("dead: ours ÷ it", &ratio(|it| &it.dead));
-    add("peak MB", &|figures, at| format!("{:.0}", figures[at].peak_bytes.median() / 1e6));
+    add("peak MB", &|figures, at| shown(figures[at].peak_bytes.median() / 1e6, 0));
     let _ = writeln!(text, "\n{NOTES}");
     text
+}
+
+/// A number, if there is one.
+fn shown(number: f64, digits: usize) -> String {
+    if number.is_nan() { "–".to_owned() } else { format!("{number:.digits$}") }
 }
 
 /// A row by graph, a column by contender.
