@@ -4,7 +4,8 @@ use std::io::Write;
 
 use trace::{Fate, Writer};
 
-use super::{Objects, explains};
+use super::Objects;
+use super::open::explains;
 
 impl Objects {
     /// What was told to be put off, is. Whose death nothing predicts is not spoken of: the program gave up the last reference,

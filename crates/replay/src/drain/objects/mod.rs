@@ -6,68 +6,22 @@
 //! what dies after that in any of the deaths that are going on is told.
 
 mod deposits;
+mod dying;
+mod open;
 mod references;
 
 use std::io::Write;
-use std::ops::Range;
 
 use hashbrown::HashSet;
-use rc::Part;
 use record::{ObjectEvent, ReferentCount};
-use trace::{Beginning, Block, Death, Edge, Fate, Object, Step, Writer};
+use trace::{Beginning, Block, Death, Fate, Object, Writer};
 
 use super::addresses::Addresses;
 use super::census::{Census, Place};
 use crate::kinds::{Finalizes, Order, minor_version};
+use dying::Dying;
+use open::Open;
 use references::References;
-
-/// Of so many references it is looked whether they are all that there are to the same object.
-const FEW: usize = 16;
-/// From so many deaths inside of each other on, one in which nothing happens is taken for one that was put off.
-const DEEP: usize = 4096;
-/// So many deaths inside of each other are looked through one by one.
-const SHALLOW: usize = 64;
-
-/// A death that is going on.
-#[derive(Clone, Debug)]
-struct Open {
-    address: u64,
-    /// What is known of it, unless it dies again.
-    place: Option<Place>,
-    object: Object,
-    block: Option<Block>,
-    /// Its type, as an object.
-    of: Option<Place>,
-    /// What it referred to, as far as that is counted.
-    references: Range<usize>,
-    /// Steps of the program inside of it, since anything else happened to it.
-    steps: u64,
-    /// Its end was told, or will not be: it lasts until something happens that cannot be inside.
-    is_over: bool,
-    /// It has memory that is released for sure: it lasts until then, whatever is told.
-    is_released: bool,
-    /// Program code may have run inside.
-    is_stale: bool,
-    /// It is known when it gives up which reference.
-    has_order: bool,
-    /// It may be brought back to life.
-    revives: bool,
-    /// It was put off: its object lives on.
-    is_put_off: bool,
-}
-
-/// A death of which it is being told what it refers to.
-#[derive(Clone, Debug)]
-struct Dying {
-    address: u64,
-    place: Place,
-    object: Object,
-    block: Option<Block>,
-    /// By the death on top.
-    is_explained: bool,
-    /// That is complete.
-    is_told: bool,
-}
 
 /// What is known of objects.
 #[derive(Default)]
@@ -77,7 +31,7 @@ pub(super) struct Objects {
     open: Vec<Open>,
     /// From this one on, all are over.
     is_over_from: usize,
-    /// The blocks of those that are behind the first [`SHALLOW`] ones.
+    /// The blocks of those that are behind the first [`SHALLOW`](open::SHALLOW) ones.
     deep: HashSet<Block>,
     references: References,
     dying: Option<Dying>,
@@ -203,72 +157,6 @@ impl Objects {
         self.last = None;
         if let Some(open) = self.open.last_mut() {
             open.steps += 1;
-        }
-    }
-
-    /// Ends deaths of which it was told that they are over.
-    fn leave<W: Write>(&mut self, writer: &mut Writer<W>) {
-        while self.open.last().is_some_and(|open| open.is_over && !open.is_released)
-            && let Some(open) = self.pop()
-        {
-            self.finish(open, Fate::Kept, writer);
-        }
-    }
-
-    /// Ends all deaths but so many, which are around them.
-    fn finish_down_to<W: Write>(&mut self, depth: usize, writer: &mut Writer<W>) {
-        while self.open.len() > depth
-            && let Some(open) = self.pop()
-        {
-            self.finish(open, Fate::Kept, writer);
-        }
-    }
-
-    fn finish<W: Write>(&mut self, open: Open, fate: Fate, writer: &mut Writer<W>) {
-        if open.steps > 0 {
-            writer.steps(open.steps, None);
-        }
-        // Its memory is not released yet, and something around it goes on: another thread does, and so program code has run.
-        let is_left = open.is_released && fate == Fate::Kept;
-        if is_left {
-            writer.calls();
-            self.make_stale();
-        }
-        let open = Open { is_stale: open.is_stale || is_left, ..open };
-        if open.revives {
-            self.reviving.remove(&open.address);
-        }
-        writer.ends(fate);
-        writer.observed(Death::Ends(open.object, fate));
-        // Whose memory is neither released nor kept for others lives on.
-        let lives_on = (open.revives || open.is_put_off) && fate == Fate::Kept;
-        match open.place {
-            Some(place) if lives_on => self.census.settle_at(open.address, place),
-            Some(place) => self.census.is_over(place),
-            None => {}
-        }
-        let start = open.references.start;
-        if open.is_put_off || (open.has_order && open.is_stale) {
-            self.references.end_at(start, &mut self.census, |_, _| {});
-        } else if open.has_order {
-            let mut left = None;
-            self.references.end_at(start, &mut self.census, |to, known| {
-                let count = known.count().map(|count| count.saturating_sub(1));
-                known.set_count(count);
-                if open.of == Some(to) {
-                    left = count;
-                }
-            });
-            self.last = open.of.filter(|_| left == Some(0));
-        } else {
-            self.references.end_at(start, &mut self.census, |_, known| known.set_count(None));
-        }
-    }
-
-    /// Program code may have run: nothing is known of counts any more.
-    fn make_stale(&mut self) {
-        for open in self.open.iter_mut().rev().take_while(|open| !open.is_stale) {
-            open.is_stale = true;
         }
     }
 
@@ -419,242 +307,4 @@ impl Objects {
         self.step();
         self.census.born(address, of, found, None, writer)
     }
-
-    fn dies<W: Write>(&mut self, address: u64, writer: &mut Writer<W>) -> Result<(), trace::Error> {
-        self.edges.clear();
-        let again = self.dies_again(address);
-        let is_again = again.is_some();
-        let Some(place) = again.or_else(|| self.census.dies(address)) else { return Ok(()) };
-        let known = self.census.known(place);
-        let (object, block) = (known.object, known.block());
-        // The innermost death that explains it, if everything inside of that is over.
-        let mut inner = self.open.len();
-        let is_last = self.last.take_if(|last| *last == place).is_some();
-        let mut is_explained = is_last;
-        while let Some(open) =
-            inner.checked_sub(1).and_then(|inner| self.open.get(inner)).filter(|_| !is_explained)
-        {
-            is_explained = !is_again && explains(open, place, &self.references, &mut self.census);
-            if is_explained || !open.is_over || open.is_released {
-                break;
-            }
-            inner -= 1;
-        }
-        self.finish_down_to(inner, writer);
-        if !is_explained {
-            self.step();
-            writer.step(Step::Dies(object))?;
-        }
-        if let Some(open) = self.open.last_mut().filter(|open| open.steps > 0) {
-            writer.steps(std::mem::take(&mut open.steps), None);
-        }
-        // All references to it are given up here.
-        if let Some(open) = self.open.last().filter(|open| is_explained && !is_last && !open.has_order) {
-            let range = open.references.clone();
-            self.given_up.clear();
-            self.given_up.extend(self.references.places(range, place, &mut self.census));
-            self.given_up.iter().rev().for_each(|at| writer.gives(*at));
-        }
-        self.dying = Some(Dying { address, place, object, block, is_explained, is_told: false });
-        Ok(())
-    }
-
-    /// If a death of what is at this address is going on: it was brought back to life in that, and now dies for good, inside
-    /// of something that died inside.
-    fn dies_again(&mut self, address: u64) -> Option<Place> {
-        if !self.is_reviving(address) {
-            return None;
-        }
-        let open = self.open.iter_mut().rev().find(|open| open.address == address && open.revives)?;
-        let place = open.place.take()?;
-        open.revives = false;
-        open.is_over = true;
-        open.is_released = false;
-        self.reviving.remove(&address);
-        let block = open.block.take();
-        self.census.known(place).set_block(block);
-        Some(place)
-    }
-
-    /// Is it going on, and may be brought back to life?
-    fn is_reviving(&self, address: u64) -> bool {
-        !self.reviving.is_empty() && self.reviving.contains(&address)
-    }
-
-    /// Nothing happened between the beginning and the end of a death: was it put off?
-    fn is_put_off(&mut self, dying: &Dying) -> bool {
-        if self.tells_deposits {
-            return false;
-        }
-        let of = self.census.known(dying.place).of();
-        let kind = self.census.kind(of);
-        if kind.part == Part::None || kind.order == Order::Given {
-            return false;
-        }
-        let edges = &self.edges;
-        let times = |address: u64| edges.iter().filter(|edge| edge.0 == address).count();
-        // Somebody should have died.
-        let loses = |edge: &(u64, Option<ReferentCount>)| match edge.1.and_then(ReferentCount::exactly) {
-            Some(1) => true,
-            Some(count) if edges.len() <= FEW && usize::from(count) <= edges.len() => {
-                times(edge.0) >= usize::from(count)
-            }
-            _ => false,
-        };
-        self.open.len() >= DEEP || edges.iter().any(loses)
-    }
-
-    /// The death of which it was told begins.
-    fn go_on<W: Write>(&mut self, writer: &mut Writer<W>) -> Result<(), trace::Error> {
-        match self.dying.take_if(|dying| dying.is_told) {
-            Some(dying) => self.begins(dying, false, writer),
-            None => Ok(()),
-        }
-    }
-
-    fn begins<W: Write>(
-        &mut self,
-        dying: Dying,
-        is_put_off: bool,
-        writer: &mut Writer<W>,
-    ) -> Result<(), trace::Error> {
-        let Dying { address: own, place, object, block, is_explained, .. } = dying;
-        let of = self.census.known(place).of();
-        let kind = self.census.kind(of);
-        let (keeps, revives, has_order) =
-            (kind.keeps, kind.revives && !is_put_off, kind.order == Order::Same);
-        let finalizes = kind.finalizes != Finalizes::Never;
-        if kind.borrows {
-            self.edges.clear();
-        }
-        self.told.clear();
-        let start = self.references.end();
-        for at in 0..self.edges.len() {
-            match self.edges[at] {
-                (times, None) => {
-                    for _ in 0..times {
-                        self.told.edges.push(Edge { referent: None, count: None });
-                        self.references.push(None, &mut self.census);
-                    }
-                }
-                (address, Some(count)) => {
-                    let edge = self.refers_to(address, count, writer);
-                    self.told.edges.push(edge);
-                }
-            }
-        }
-        let references = start..self.references.end();
-        if is_put_off {
-            writer.trashcan(false);
-        }
-        writer.begins(object, &self.told)?;
-        if is_explained {
-            writer.observed(Death::Begins(object));
-        }
-        self.open.push(Open {
-            address: own,
-            place: Some(place),
-            object,
-            block,
-            of: self.census.place_of_type(of),
-            references,
-            steps: 0,
-            is_over: std::mem::take(&mut self.is_unnested),
-            is_released: block.is_some() && !keeps && !revives && !is_put_off,
-            is_stale: false,
-            has_order,
-            revives,
-            is_put_off,
-        });
-        if let Some(block) = block.filter(|_| self.open.len() > SHALLOW) {
-            self.deep.insert(block);
-        }
-        self.is_over_from = self.open.len();
-        if revives {
-            self.reviving.insert(own);
-        }
-        if finalizes && !is_put_off {
-            self.make_stale();
-        }
-        Ok(())
-    }
-
-    /// One more reference of the death that begins.
-    #[inline]
-    fn refers_to<W: Write>(&mut self, address: u64, count: ReferentCount, writer: &mut Writer<W>) -> Edge {
-        if self.is_reviving(address) {
-            self.references.push(None, &mut self.census);
-            return Edge { referent: None, count: None };
-        }
-        let place = self.census.referent(address, writer);
-        let known = self.census.known(place);
-        let referent = Some(known.object);
-        let Some(count) = count.exactly() else {
-            self.references.push(Some(place), &mut self.census);
-            return Edge { referent, count: None };
-        };
-        let count = u32::from(count);
-        let before = known.count().unwrap_or(0);
-        known.set_count(Some(count));
-        if before > count {
-            self.forget(place, before - count);
-        }
-        self.references.push(Some(place), &mut self.census);
-        Edge { referent, count: Some(count) }
-    }
-
-    /// Fewer references than were known: the deaths that are going on have given up as many already.
-    fn forget(&mut self, place: Place, mut gone: u32) {
-        for open in self.open.iter().rev() {
-            if gone == 0 {
-                break;
-            }
-            gone = self.references.forget(open.references.clone(), place, gone, &mut self.census);
-        }
-    }
-
-    /// Takes the innermost death out.
-    fn pop(&mut self) -> Option<Open> {
-        if self.open.len() > SHALLOW
-            && let Some(block) = self.open.last().and_then(|open| open.block)
-        {
-            self.deep.remove(&block);
-        }
-        self.open.pop()
-    }
-
-    /// Whether the death of an object in this block is going on.
-    fn is_open(&self, block: Block) -> bool {
-        let shallow = self.open.get(..SHALLOW).unwrap_or(&self.open);
-        shallow.iter().rev().any(|open| open.block == Some(block)) || self.deep.contains(&block)
-    }
-
-    /// The end of a death was told. (It may be known already, by the release of the object's block.) They end from the
-    /// inside out.
-    fn ended(&mut self, address: u64) {
-        let mut from = self.is_over_from.min(self.open.len());
-        while let Some(open) = from.checked_sub(1).and_then(|at| self.open.get_mut(at)) {
-            if !open.is_over && open.address != address {
-                let mut near = self.open.iter_mut().rev().take(SHALLOW);
-                if let Some(open) = near.find(|open| open.address == address && !open.is_over) {
-                    open.is_over = true;
-                }
-                break;
-            }
-            from -= 1;
-            if !std::mem::replace(&mut open.is_over, true) {
-                break;
-            }
-        }
-        self.is_over_from = from;
-    }
-}
-
-/// Whether a death says that something loses its last reference by it.
-fn explains(open: &Open, place: Place, references: &References, census: &mut Census) -> bool {
-    if open.is_stale || open.is_put_off {
-        return false;
-    }
-    let times = references.times(open.references.clone(), place, census);
-    times > 0 && census.known(place).count().is_some_and(|count| count <= times)
 }
