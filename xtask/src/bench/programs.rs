@@ -31,6 +31,8 @@ pub(crate) struct Choice {
 pub(crate) enum Tier {
     /// The calls of the allocators
     Blocks,
+    /// And collections, with what the collector looks at
+    Collections,
     /// And objects: births, deaths, and what dying ones refer to
     Objects,
     /// And every change of a count, of an instrumented interpreter
