@@ -1,5 +1,7 @@
 //! What is recorded.
 
+use crate::preload::slot;
+
 /// An allocator domain of CPython, of those that the pools serve.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[repr(u8)]
@@ -211,6 +213,13 @@ pub enum ObjectEvent {
     CollectionLost,
 }
 
+/// The number of references that stands for itself and all larger ones.
+#[expect(clippy::cast_possible_truncation, reason = "it has ten bits")]
+pub const COUNT_MANY: u16 = slot::COUNT_MANY as u16;
+/// The number that says that an object is immortal.
+#[expect(clippy::cast_possible_truncation, reason = "it has ten bits")]
+pub const COUNT_IMMORTAL: u16 = slot::COUNT_IMMORTAL as u16;
+
 /// How many references to an object there are.
 ///
 /// A single number: what is written in one piece and read in another makes the processor wait.
@@ -220,7 +229,7 @@ pub struct ReferentCount(u16);
 
 impl ReferentCount {
     /// More than are told.
-    pub const MANY: Self = Self(1021);
+    pub const MANY: Self = Self(COUNT_MANY);
 
     /// So many; [`Self::MANY`] from there on.
     #[must_use]

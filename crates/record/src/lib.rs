@@ -77,7 +77,7 @@ mod unsupported;
 mod tests;
 
 pub use error::Error;
-pub use event::{Domain, Event, ObjectEvent, ReferentCount};
+pub use event::{COUNT_IMMORTAL, COUNT_MANY, Domain, Event, ObjectEvent, ReferentCount};
 pub use options::{
     Claim, Drained, End, LibraryPlace, Objects, Origin, Refusal, SessionOptions, State, Status,
 };

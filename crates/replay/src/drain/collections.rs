@@ -6,7 +6,7 @@
 use std::io::Write;
 
 use hashbrown::{HashMap, HashSet};
-use record::ObjectEvent;
+use record::{COUNT_IMMORTAL, COUNT_MANY, ObjectEvent};
 use trace::{
     Arrival, Begins, Block, Collection, CollectorAction, CollectorSettings, Graph, IMMORTAL, Object,
     Permanent, Told, TypeNumber, UNTRACKED, Writer,
@@ -18,11 +18,6 @@ use super::census::Census;
 /// How far behind the beginning of its block a container lies: behind what the collector has there, and what some types
 /// have in front of that.
 const OFFSETS: [u64; 2] = [16, 32];
-
-/// How many references there are to a member, as the recorder tells it: so many, or more, and from here on the object is
-/// immortal.
-const MANY: u16 = 1021;
-const IMMORTAL_COUNT: u16 = 1022;
 
 /// On no list.
 const NOWHERE: u8 = u8::MAX;
@@ -196,10 +191,9 @@ impl Collections {
             ObjectEvent::HasCollected(generation) => self.is_over(generation),
             ObjectEvent::List(list) => self.list = u8::try_from(list).unwrap_or(NOWHERE).min(FROZEN),
             ObjectEvent::Born { object: address, of: count } => {
-                // The recorder's count: what is not told exactly comes before, and 1,022 is an immortal one.
                 let count = match count {
-                    MANY => self.numbers.pop().unwrap_or(MANY.into()),
-                    IMMORTAL_COUNT.. => IMMORTAL,
+                    COUNT_MANY => self.numbers.pop().unwrap_or(COUNT_MANY.into()),
+                    COUNT_IMMORTAL.. => IMMORTAL,
                     count => count.into(),
                 };
                 let (list, edges, weak) = (self.list, self.edges.len(), self.weak.len());
@@ -374,8 +368,6 @@ impl Collections {
         }
         self.set_known(&members, &objects, &mut graph);
         for list in 1..=usize::from(self.oldest) {
-            let observed: Vec<_> =
-                members.iter().zip(&objects).filter(|(member, _)| usize::from(member.list) == list).collect();
             for object in std::mem::take(&mut self.lists[list]) {
                 if let Some(known) = self.known.get_mut(&object)
                     && usize::from(known.list) == list
@@ -385,14 +377,13 @@ impl Collections {
                     graph.gone.push(object);
                 }
             }
-            self.lists[list].extend(observed.into_iter().map(|(_, object)| *object));
         }
-        self.lists[0] = members
-            .iter()
-            .zip(&objects)
-            .filter(|(member, _)| member.list == 0)
-            .map(|(_, object)| *object)
-            .collect();
+        self.lists[0].clear();
+        for (member, &object) in members.iter().zip(&objects) {
+            if member.list <= self.oldest {
+                self.lists[usize::from(member.list)].push(object);
+            }
+        }
         writer.graph(&graph);
     }
 

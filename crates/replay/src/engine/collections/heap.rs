@@ -45,6 +45,7 @@ struct Member {
     referents: Vec<Id>,
     /// Whether the referents are told of by another one, and this one has none.
     is_embedded: bool,
+    /// The last one first.
     weak: Vec<Id>,
     block: Option<Block>,
     is_finalized: bool,
@@ -155,7 +156,7 @@ impl Members {
     }
 
     pub(super) fn set_weak(&mut self, id: Id, weak: &[Object]) {
-        let ids = weak.iter().filter_map(|object| self.id(*object)).collect();
+        let ids = weak.iter().rev().filter_map(|object| self.id(*object)).collect();
         self.table[id as usize].weak = ids;
     }
 
@@ -237,11 +238,7 @@ impl Containers for Members {
     }
 
     fn clear_weak(&mut self, object: Id, _which: Which) -> Option<Cleared<Id>> {
-        let member = &mut self.table[object as usize];
-        if member.weak.is_empty() {
-            return None;
-        }
-        let reference = member.weak.remove(0);
+        let reference = self.table[object as usize].weak.pop()?;
         self.runs_code = true;
         Some(Cleared { reference, calls: true })
     }
