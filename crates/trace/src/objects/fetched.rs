@@ -161,6 +161,12 @@ impl FetchedDeaths {
         self.items.pop_front_if(|item| *item == Item::Deposited).is_some()
     }
 
+    /// Whether there is nothing but that the death about to begin is put off.
+    #[must_use]
+    pub fn is_only_a_deposit(&self) -> bool {
+        self.items.len() == 1 && self.items.front() == Some(&Item::Deposited)
+    }
+
     /// Whether deaths that were put off are taken up now, for who cannot know.
     pub fn is_taken_up(&mut self) -> bool {
         self.items.pop_front_if(|item| *item == Item::TakenUp).is_some()

@@ -168,6 +168,12 @@ impl Objects {
         self.dying.last().map(|dying| dying.object)
     }
 
+    /// Whether what is fetched next is still to come, all of it or its end: where deaths are given, that one is put off
+    /// comes in two parts, and a frame may end between them.
+    pub(super) fn waits(&self) -> bool {
+        self.fetched.is_empty() || (!self.follows && self.fetched.is_only_a_deposit())
+    }
+
     /// How many steps the program makes now in the innermost death.
     pub(super) fn steps(&mut self) -> u64 {
         let Some(dying) = self.dying.last_mut() else { return 0 };

@@ -12,6 +12,8 @@ mod happening;
 mod heap;
 mod kept;
 mod stopped;
+#[cfg(test)]
+mod tests;
 
 use std::collections::VecDeque;
 
@@ -176,7 +178,7 @@ impl DeathEngine {
         if *left == 0 && !deaths.is_idle() && !deaths.is_waiting() {
             let current = deaths.current();
             // What is told may come with the next frame.
-            if (current.is_some() || deaths.deposited() > 0) && self.objects.fetched.is_empty() {
+            if (current.is_some() || deaths.deposited() > 0) && self.objects.waits() {
                 return Ok(false);
             }
             // Whether the program does something inside of the innermost death, before that goes on.
