@@ -30,6 +30,29 @@ pub(crate) struct Arguments {
     json: bool,
 }
 
+/// How much is recorded, as the command line of `replay record` has it; each tells of all that those before it do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Tier {
+    #[default]
+    Blocks,
+    Collections,
+    Objects,
+    Counts,
+}
+
+impl Tier {
+    /// As the command line has it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Blocks => "blocks",
+            Self::Collections => "collections",
+            Self::Objects => "objects",
+            Self::Counts => "counts",
+        }
+    }
+}
+
 /// An interpreter.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Interpreter {
@@ -100,14 +123,15 @@ impl Interpreter {
     }
 
     /// How much can be recorded, or why nothing can.
-    pub(crate) fn tier(&self) -> Result<&'static str, &'static str> {
+    pub(crate) fn tier(&self) -> Result<Tier, &'static str> {
         match self.version {
             _ if self.free_threaded => Err("none: built without the interpreter lock"),
             // It has no hooks: its calls are seen if they go by the names of functions.
             (2, 7, _) if !self.shared => Err("none: it calls its allocators directly"),
-            _ if self.instrumented => Ok("counts"),
-            (3, 13, 3..) | (3, 14, 5..) | (3, 15, _) => Ok("objects"),
-            (2, 7, _) | (3, 6..=15, _) => Ok("blocks"),
+            _ if self.instrumented => Ok(Tier::Counts),
+            (3, 13, 3..) | (3, 14, 5..) | (3, 15, _) => Ok(Tier::Objects),
+            (3, 12..=13, _) => Ok(Tier::Collections),
+            (2, 7, _) | (3, 6..=15, _) => Ok(Tier::Blocks),
             _ => Err("none: this version is not known yet"),
         }
     }
@@ -217,8 +241,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
             workspace::shown(&one.path),
             if one.shared { "shared" } else { "static" }.to_owned(),
             match one.tier() {
-                Ok(tier) if one.instrumented => format!("{tier}; instrumented"),
-                Ok(tier) => tier.to_owned(),
+                Ok(tier) if one.instrumented => format!("{}; instrumented", tier.name()),
+                Ok(tier) => tier.name().to_owned(),
                 Err(why) => why.to_owned(),
             },
         ]);

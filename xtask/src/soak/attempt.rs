@@ -182,10 +182,10 @@ impl Place {
         let sum = |number: fn(&Checked) -> u64| checks.values().map(number).sum();
         let (facts, diverged, unverified) =
             (sum(|check| check.facts), sum(|check| check.diverged), sum(|check| check.unverified));
-        if report["verdict"] != "identical" || diverged > 0 || unverified > 0 {
+        if report["verdict"] != "identical" || diverged > 0 {
             let kept = self.keep();
             eprintln!("{}: {}: {report:#}", kept.display(), report["verdict"]);
-            if facts == 0 {
+            if diverged == 0 {
                 return Err(format!("{}: {}", report["verdict"], report["error"]));
             }
             let events = report["events"].as_u64().unwrap_or(0);

@@ -6,9 +6,9 @@ use std::collections::BTreeMap;
 
 use super::attempt::{Checked, Facts};
 use super::list::Program;
-use super::{Outcome, Soak, Tier, Timing};
+use super::{Outcome, Soak, Timing};
 use crate::bench::median;
-use crate::interpreters::Interpreter;
+use crate::interpreters::{Interpreter, Tier};
 use crate::{Result, workspace};
 
 const HEAD: &str = "\
@@ -75,7 +75,7 @@ pub(super) fn page(soak: &Soak, pythons: &[Interpreter]) -> String {
         .map(|program| (program, pythons.iter().map(|python| known(program, python)).collect()))
         .collect();
     if soak.tier != Tier::Blocks {
-        return page_of_objects(soak.tier, &rows, pythons);
+        return page_by_check(soak.tier, &rows, pythons);
     }
     let mut text = HEAD.to_owned();
     let mut all = Sums::default();
@@ -104,7 +104,7 @@ pub(super) fn page(soak: &Soak, pythons: &[Interpreter]) -> String {
     for (program, row) in &rows {
         let mut sums = Sums::default();
         row.iter().filter_map(Known::facts).for_each(|facts| sums.add(facts));
-        let cells: Vec<_> = row.iter().map(events).collect();
+        let cells: Vec<_> = row.iter().map(|known| cell(known, |facts| facts.events)).collect();
         let _ = writeln!(text, "| {} | {} | {} |", program.name, sums.cells(), cells.join(" | "));
     }
     let totals: Vec<_> = (0..pythons.len())
@@ -118,74 +118,108 @@ pub(super) fn page(soak: &Soak, pythons: &[Interpreter]) -> String {
     text
 }
 
-/// The page of a tier at which objects are told of.
-fn page_of_objects(tier: Tier, rows: &[(&Program, Vec<Known>)], pythons: &[Interpreter]) -> String {
+/// The page of a tier at which there is more to check than where blocks lie.
+fn page_by_check(tier: Tier, rows: &[(&Program, Vec<Known>)], pythons: &[Interpreter]) -> String {
+    let name = tier.name();
     let mut text = format!(
         "\
-# The soak, objects and all
+# The soak at tier `{name}`
 
-Programs of all kinds, recorded with their objects, and every recorded fact compared with what the replay predicts. Made
-by `cargo xtask soak --tier {}`. What had to be told, because it cannot be predicted, stands beside what was.
-",
-        tier.name()
+Programs of all kinds, recorded at tier `{name}`, and every recorded fact compared with what the replay predicts. Made by
+`cargo xtask soak --tier {name}`. What had to be told, because it cannot be predicted, stands beside what was.
+"
     );
-    let runs = || {
-        let cells = rows.iter().flat_map(|(program, row)| {
-            pythons.iter().zip(row).map(move |(python, known)| (program, python, known))
-        });
-        cells.filter_map(|(program, python, known)| Some((program, python, known.facts()?)))
-    };
-    let mut sums = Sums::default();
-    let mut checks: BTreeMap<&str, Checked> = BTreeMap::new();
-    let mut objects = 0;
-    for (_, _, facts) in runs() {
-        sums.add(facts);
-        objects += facts.objects;
-        facts.checks.iter().for_each(|(name, check)| checks.entry(name).or_default().add(check));
-    }
-    let Sums { runs: count, facts, diverged, unverified, .. } = sums;
+    let facts_of = |at: usize| rows.iter().filter_map(move |(_, row)| row[at].facts());
+    let columns: Vec<Column> = (0..pythons.len()).map(|at| Column::of(facts_of(at))).collect();
+    let all = Column::of((0..pythons.len()).flat_map(facts_of));
+    let facts = all.checks.values().map(|check| check.facts).sum::<u64>();
+    let [diverged, unverified] = [all.sum(|check| check.diverged), all.sum(|check| check.unverified)];
+    let objects =
+        if all.objects > 0 { format!("{} objects were born. ", all.objects) } else { String::new() };
     let _ = write!(
         text,
-        "\n## What was predicted\n\n{objects} objects were born in {count} runs: {facts} facts, of which {diverged} diverged \
-         and {unverified} could not be compared.\n\n| check | facts | diverged | unverified | given |\n|---|--:|--:|--:|---|\n"
+        "\n## What was predicted\n\n{} runs, {} of them identical. {objects}{facts} facts, of which {diverged} diverged and \
+         {unverified} could not be compared.\n\n| check | facts | diverged | unverified | given |\n|---|--:|--:|--:|---|\n",
+        all.runs, all.identical
     );
-    for (name, Checked { facts, diverged, unverified, given }) in &checks {
+    for (name, Checked { facts, diverged, unverified, given }) in &all.checks {
         let given: Vec<_> = given.iter().map(|(kind, count)| format!("{kind} {count}")).collect();
         let _ = writeln!(text, "| {name} | {facts} | {diverged} | {unverified} | {} |", given.join(", "));
     }
-    let names: Vec<_> = checks.keys().copied().collect();
-    let head = names.iter().fold(String::new(), |head, name| head + &format!(" {name} |"));
-    let _ = writeln!(text, "\n| program | on | objects |{head} diverged | unverified | given |");
-    let _ = writeln!(text, "|---|---|--:|{}--:|--:|---|", "--:|".repeat(names.len()));
-    for (program, python, facts) in runs() {
-        let by_check = names.iter().fold(String::new(), |row, name| {
-            row + &format!(" {} |", facts.checks.get(*name).map_or(0, |check| check.facts))
-        });
-        let given: Vec<_> = facts
-            .checks
-            .values()
-            .flat_map(|check| &check.given)
-            .map(|(kind, count)| format!("{kind} {count}"))
-            .collect();
-        let Facts { objects, diverged, unverified, .. } = facts;
-        let _ = writeln!(
-            text,
-            "| {} | {} | {objects} |{by_check} {diverged} | {unverified} | {} |",
-            program.name,
-            python.label(),
-            given.join(", ")
-        );
+    let head: String =
+        pythons.iter().fold(String::new(), |head, python| head + &format!(" {} |", python.label()));
+    let rule = "--:|".repeat(pythons.len());
+    let _ = write!(
+        text,
+        "\n## By interpreter\n\nFacts by check; if not all were as predicted, how many were.\n\n| |{head}\n|---|{rule}\n"
+    );
+    let mut row = |name: &str, cell: &dyn Fn(&Column) -> String| {
+        let cells: Vec<_> = columns.iter().map(cell).collect();
+        let _ = writeln!(text, "| {name} | {} |", cells.join(" | "));
+    };
+    row("runs", &|column| column.runs.to_string());
+    row("identical", &|column| column.identical.to_string());
+    for name in all.checks.keys() {
+        row(name, &|column| column.checks.get(name).map_or(String::new(), shown));
+    }
+    let _ = write!(
+        text,
+        "\n## By program\n\nFacts in millions by interpreter; “–”: see below; empty: has not been run yet.\n\n\
+         | program |{head}\n|---|{rule}\n"
+    );
+    for (program, row) in rows {
+        let cells: Vec<_> = row.iter().map(|known| cell(known, |facts| facts.facts)).collect();
+        let _ = writeln!(text, "| {} | {} |", program.name, cells.join(" | "));
     }
     absent(&mut text, rows, pythons);
     cost(&mut text, rows, pythons);
     text
 }
 
-fn events(known: &Known) -> String {
+/// What came out on one interpreter, or on all.
+#[derive(Default)]
+struct Column {
+    runs: u64,
+    identical: u64,
+    objects: u64,
+    checks: BTreeMap<String, Checked>,
+}
+
+impl Column {
+    fn of<'a>(runs: impl Iterator<Item = &'a Facts>) -> Self {
+        let mut column = Self::default();
+        for facts in runs {
+            column.runs += 1;
+            column.identical += u64::from(facts.diverged == 0);
+            column.objects += facts.objects;
+            for (name, check) in &facts.checks {
+                column.checks.entry(name.clone()).or_default().add(check);
+            }
+        }
+        column
+    }
+
+    fn sum(&self, number: fn(&Checked) -> u64) -> u64 {
+        self.checks.values().map(number).sum()
+    }
+}
+
+/// How many facts there were, and how many of them were as predicted if not all were.
+fn shown(check: &Checked) -> String {
+    let Checked { facts, diverged, unverified, .. } = check;
+    match facts - diverged - unverified {
+        verified if verified == *facts => facts.to_string(),
+        verified => format!("{verified} of {facts}"),
+    }
+}
+
+/// How many there were of something in a run, in millions.
+fn cell(known: &Known, number: fn(&Facts) -> u64) -> String {
     match known.run {
-        Some(Outcome::Facts(facts)) if facts.status == 0 => millions(facts.events),
+        Some(Outcome::Facts(facts)) if facts.diverged > 0 => "**diverged**".to_owned(),
+        Some(Outcome::Facts(facts)) if facts.status == 0 => millions(number(facts)),
         // It ended so alone, too.
-        Some(Outcome::Facts(facts)) => format!("{} (exit {})", millions(facts.events), facts.status),
+        Some(Outcome::Facts(facts)) => format!("{} (exit {})", millions(number(facts)), facts.status),
         Some(Outcome::Failed(_)) => "**failed**".to_owned(),
         Some(Outcome::NotThere(_)) => "–".to_owned(),
         None => String::new(),
@@ -271,6 +305,7 @@ impl Known<'_> {
 pub(super) fn write(tier: Tier, page: &str) -> Result<()> {
     let name = match tier {
         Tier::Blocks => "SOAK.md",
+        Tier::Collections => "SOAK-COLLECTIONS.md",
         Tier::Objects => "SOAK-OBJECTS.md",
         Tier::Counts => "SOAK-COUNTS.md",
     };

@@ -78,15 +78,15 @@ impl List {
         let wanted = |one: &&Program| names.is_empty() || names.contains(&one.name);
         Ok(self.programs.iter().filter(wanted).collect())
     }
+}
 
-    /// The packages that programs for an interpreter need, each once.
-    pub(crate) fn packages(&self, python: &Interpreter) -> Vec<&str> {
-        let programs = self.programs.iter().filter(|program| program.runs_on(python).is_ok());
-        let mut packages: Vec<_> = programs.flat_map(|one| one.needs.iter().map(String::as_str)).collect();
-        packages.sort_unstable();
-        packages.dedup();
-        packages
-    }
+/// The packages that these programs need on an interpreter, each once.
+pub(crate) fn packages<'a>(programs: &'a [Program], python: &Interpreter) -> Vec<&'a str> {
+    let programs = programs.iter().filter(|program| program.runs_on(python).is_ok());
+    let mut packages: Vec<_> = programs.flat_map(|one| one.needs.iter().map(String::as_str)).collect();
+    packages.sort_unstable();
+    packages.dedup();
+    packages
 }
 
 impl Program {

@@ -86,7 +86,7 @@ pub(crate) fn cache() -> Result<PathBuf> {
 /// built in.)
 pub(crate) fn build() -> Result<String> {
     let mut files = vec![workspace::root().join("Cargo.lock")];
-    for name in ["pool", "trace", "record", "replay"] {
+    for name in ["cycles", "generations", "pool", "rc", "record", "replay", "trace"] {
         let package = workspace::root().join("crates").join(name);
         for part in ["Cargo.toml", "build.rs", "src", "preload"] {
             collect(&package.join(part), &mut files);
