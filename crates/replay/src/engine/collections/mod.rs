@@ -14,6 +14,7 @@ use bumpalo::Bump;
 use cycles::{Containers, track, untrack};
 use generations::{Answer, Generation, Generations, Request, Run, Started, Thread};
 use hashbrown::HashSet;
+use rc::Heap;
 use trace::{
     BlockTable, CollectionFrame, CollectorAction, CollectorSettings, Graph, MARK_FINALIZING, Object,
     PackedInput, Permanent,
@@ -281,6 +282,14 @@ impl CollectionEngine {
             let outcome = match going.run.next(&mut self.generations, &mut self.members, &self.scratch) {
                 Ok(generations::Step::Collector(cycles::Step::Clear(id))) => {
                     untrack(&mut self.members, id);
+                    continue;
+                }
+                // What the collector had counted while it ran a finalizer or a callback.
+                Ok(generations::Step::Collector(cycles::Step::Release(id))) => {
+                    let counting = self.generations.collector().counting;
+                    if let Ok(word) = counting.decrement(self.members.count(id)) {
+                        self.members.set_count(id, word);
+                    }
                     continue;
                 }
                 Ok(generations::Step::Callbacks(outcome) | generations::Step::Done(outcome)) => outcome,
