@@ -60,51 +60,63 @@ def census(garbage):
     return {name: len(items) for name, items in kinds.items()}
 
 
-def work(rounds, kept, name):
+def work(rounds, kept, name, handles=False):
     for number in range(rounds):
         node = ring(number % 6 + 2, name)
         if number % 7 == 0:
             kept.append(node)
             del kept[:-5]
-        if number % 11 == 0:
+        if handles and number % 11 == 0:
             Handle()
+
+
+def search(size, kept):
+    """Nothing is freed: what is found is kept. Answers what that was, by type."""
+    gc.set_debug(gc.DEBUG_SAVEALL)
+    work(size // 2, kept, "b")
+    gc.collect(0)
+    work(size // 6, kept, "c")
+    gc.collect()
+    found = census(gc.garbage)
+    half = gc.garbage[::2]
+    del gc.garbage[:]
+    gc.set_debug(0)
+    # The ones that were found before are found again, as far as nobody holds them.
+    gc.collect()
+    del half[:]
+    gc.collect()
+    return found
+
+
+def watched(size, kept):
+    """The collector calls back when it begins, and when it ends."""
+    watch = Watch()
+    gc.callbacks.append(watch)
+    work(size, kept, "g")
+    gc.collect(1)
+    gc.set_threshold(120, 2, 2)
+    work(size // 2, kept, "h")
+    gc.callbacks.remove(watch)
+    return watch
 
 
 def main(size):
     gc.set_threshold(300, 5, 4)
     kept = []
     work(size, kept, "a")
-    # Nothing is freed, all is kept.
-    gc.set_debug(gc.DEBUG_SAVEALL)
-    work(size // 2, kept, "b")
-    gc.collect(0)
-    work(size // 6, kept, "c")
-    gc.collect()
-    first = census(gc.garbage)
-    half = gc.garbage[::2]
-    del gc.garbage[:]
-    gc.set_debug(0)
-    # The ones that were found before are found again.
-    gc.collect()
-    del half[:]
-    gc.collect()
-    watch = Watch()
-    gc.callbacks.append(watch)
-    work(size, kept, "d")
-    gc.collect(1)
-    # Collections inside of callbacks and finalizers are in vain, and by another threshold.
+    found = search(size, kept)
+    # Collections inside of finalizers are in vain.
+    work(size, kept, "d", handles=True)
     gc.set_threshold(120, 2, 2)
-    work(size // 2, kept, "e")
-    gc.callbacks.remove(watch)
+    work(size // 2, kept, "e", handles=True)
     gc.disable()
     work(size // 2, kept, "f")
-    automatic = watch.times.get(("start", 0), 0)
     gc.collect(2)
     gc.enable()
-    work(size // 4, kept, "g")
+    watch = watched(size // 2, kept)
     del kept[:]
     gc.collect()
-    print(sorted(first), Handle.asked, automatic > 0, watch.found > 0, len(gc.garbage))
+    print(sorted(found.items()), Handle.asked, watch.found > 0, len(watch.calls), len(gc.garbage))
 
 
 main(int(sys.argv[1]) if len(sys.argv) > 1 else 120)

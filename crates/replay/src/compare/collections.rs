@@ -133,7 +133,10 @@ impl Collections {
     }
 
     fn partition(&mut self, observed: &Collection, predicted: &PredictedCollection, facts: u64) {
-        let garbage: HashSet<Object> = predicted.unreachable.iter().copied().collect();
+        let mut garbage: HashSet<Object> = predicted.unreachable.iter().copied().collect();
+        for object in predicted.survivors.iter().rev().take(predicted.saved) {
+            garbage.remove(object);
+        }
         let mut lives = observed.survivors.iter().copied().filter(|object| garbage.contains(object));
         // Those that were saved are given.
         let mut given = 0;

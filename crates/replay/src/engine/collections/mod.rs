@@ -41,6 +41,8 @@ pub struct PredictedCollection {
     pub unreachable: Vec<Object>,
     /// Who stands at the tail of the list that they come to, in order.
     pub survivors: Vec<Object>,
+    /// How many of these, the last ones, are garbage that is kept for somebody to look at.
+    pub saved: usize,
     /// Of the survivors, those whose memory is kept when they die: what nobody tells of may die with the garbage, and then that
     /// does not show.
     pub kept: Vec<Object>,
@@ -289,6 +291,14 @@ impl CollectionEngine {
                     let counting = self.generations.collector().counting;
                     if let Ok(word) = counting.decrement(self.members.count(id)) {
                         self.members.set_count(id, word);
+                    }
+                    continue;
+                }
+                Ok(generations::Step::Collector(cycles::Step::Garbage(id))) => {
+                    // Where code has run, who is left is told.
+                    if !going.predicted.runs_code {
+                        going.predicted.survivors.push(self.members.object(id));
+                        going.predicted.saved += 1;
                     }
                     continue;
                 }
