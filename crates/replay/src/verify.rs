@@ -13,10 +13,10 @@ use serde::{Serialize, Serializer};
 use trace::{Death, Fate, Fetched, Frame, Header, Lineage, Resolver, Tier, Trailer};
 use xxhash_rust::xxh3::Xxh3Default;
 
-use crate::compare::{Arenas, Check, CheckReport, Collections, Deaths, Placement};
+use crate::compare::{Arenas, Check, CheckReport, Collections, Deaths, Placement, Reachability};
 use crate::diagnose;
 use crate::engine::{
-    CollectionEngine, CollectionPredictions, DeathEngine, DeathPredictions, Engine, Given,
+    CollectionCounts, CollectionEngine, CollectionPredictions, DeathEngine, DeathPredictions, Engine, Given,
     GivenOfCollections, Predictions, Stopped,
 };
 
@@ -44,6 +44,9 @@ pub struct TraceReport {
     pub predictions: u64,
     /// The checks.
     pub checks: Vec<CheckReport>,
+    /// What collections do, counted; absent if the trace does not tell of them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub collections: Option<CollectionCounts>,
 }
 
 fn hexadecimal<S: Serializer>(digest: &u64, serializer: S) -> Result<S::Ok, S::Error> {
@@ -76,6 +79,7 @@ pub fn verify(path: &Path, checks: &[Check], progress: impl FnMut(u64)) -> Trace
         error: None,
         predictions: 0,
         checks: Vec::new(),
+        collections: None,
     };
     match Lineage::open(path) {
         Ok(trace) => {
@@ -116,6 +120,8 @@ pub struct Outcome {
     pub deaths_stopped: Option<Stopped>,
     /// The checks.
     pub collections: Collections,
+    /// The checks.
+    pub reachability: Reachability,
 }
 
 /// Frames on their way between the threads; enough that neither waits for the other's hiccups.
@@ -279,6 +285,13 @@ fn compare<R: Read>(
             outcome.deaths.frame(&frame.objects, &work.deaths, outcome.placement.observed());
         }
         outcome.events += frame.inputs.len() as u64;
+        outcome.reachability.frame(
+            frame.first_event,
+            &frame.inputs,
+            &frame.collections.steps,
+            &frame.observations.collections,
+            &work.collections.looks,
+        );
         outcome.collections.frame(&work.frame.observations.collections, &mut work.collections);
         idle.push(work);
     }
@@ -337,6 +350,7 @@ impl Outcome {
         report.events = self.events;
         report.bytes = self.bytes;
         report.predictions = self.predictions;
+        report.collections = (header.tier == Tier::Collections).then_some(self.collections.counts);
         for &check in checks.iter().filter(|check| check.applies_to(header.tier)) {
             report.checks.push(self.report(check, path, header));
         }
@@ -406,6 +420,11 @@ impl Outcome {
                     _ => {}
                 }
                 (tally, first.map(|first| diagnose::collections(path, first)), declared)
+            }
+            Check::Reachability => {
+                let (tally, first) = self.reachability.check();
+                let first = first.map(|first| diagnose::collections(path, first));
+                (tally, first, self.trailer.as_ref().map(|trailer| trailer.totals.partition_facts))
             }
             Check::Deaths => {
                 let Given {

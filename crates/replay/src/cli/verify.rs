@@ -13,6 +13,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use super::{UNUSABLE, answer, complain, junit, numbers, traces_in};
 use crate::compare::Check;
+use crate::engine::CollectionCounts;
 use crate::verify::{TraceReport, Verdict, verify};
 
 /// Replay traces and compare every answer with CPython's.
@@ -163,6 +164,7 @@ fn table(reports: &[TraceReport]) -> String {
         tell(report, &mut text);
     }
     text.push_str(&given(reports));
+    text.push_str(&collections(reports));
     let identical = reports.iter().filter(|report| report.verdict == Verdict::Identical).count();
     text.push_str(&format!("{identical} of {} identical\n", reports.len()));
     text
@@ -188,6 +190,19 @@ fn given(reports: &[TraceReport]) -> String {
         return String::new();
     }
     format!("given beside {} facts about deaths: {}\n", numbers::count(facts), told.join(", "))
+}
+
+/// What the collections of all traces did, counted: a line, if there were any.
+fn collections(reports: &[TraceReport]) -> String {
+    let mut counts = CollectionCounts::default();
+    reports.iter().filter_map(|report| report.collections.as_ref()).for_each(|more| counts.add(more));
+    let told: Vec<_> = counts
+        .named()
+        .into_iter()
+        .filter(|(_, number)| *number > 0)
+        .map(|(name, number)| format!("{name} {}", numbers::count(number)))
+        .collect();
+    if told.is_empty() { String::new() } else { format!("collected: {}\n", told.join(", ")) }
 }
 
 /// What there is to say of a trace beyond its row in the table.

@@ -7,7 +7,7 @@ use hashbrown::HashSet;
 use trace::{Collection, Object};
 
 use super::Tally;
-use crate::engine::{CollectionPredictions, GivenOfCollections, PredictedCollection};
+use crate::engine::{CollectionCounts, CollectionPredictions, GivenOfCollections, PredictedCollection};
 
 /// Names of the numbers of a collection.
 pub const NUMBERS: [&str; 10] = [
@@ -41,6 +41,12 @@ pub enum Difference {
     Begins([Option<(u64, Option<u8>)>; 2]),
     /// Somebody was predicted to be garbage and lives on.
     Lives(Object),
+    /// Somebody was predicted to be garbage whom petgraph reaches.
+    Reached(Object),
+    /// Somebody was predicted to be reachable whom petgraph does not reach.
+    Unreached(Object),
+    /// How many objects the collection looked at: by what is told of them, and observed.
+    Candidates([u64; 2]),
     /// Another one stands at this place: predicted, observed.
     Survivor(u64, [Option<Object>; 2]),
     /// A number, by its place among [`NUMBERS`]: predicted, observed.
@@ -56,14 +62,10 @@ pub struct Collections {
     firsts: [Option<CollectionDivergence>; 4],
     /// Answers that had to be inputs.
     pub given: GivenOfCollections,
-    /// Collections that were compared, by generation.
-    pub collections: [u64; 3],
-    /// Those in which code of the program may have run.
-    pub with_code: u64,
+    /// What collections do, counted.
+    pub counts: CollectionCounts,
     /// Those that were not seen.
     pub unseen: u64,
-    /// Garbage that was found, and predicted.
-    pub garbage: u64,
     /// Those that died though they could be reached: when the garbage died, by references that nobody tells of.
     pub hidden: u64,
     is_lost: bool,
@@ -78,6 +80,7 @@ impl Collections {
     /// Compares a frame.
     pub fn frame(&mut self, observed: &[Collection], predictions: &mut CollectionPredictions) {
         self.given.add(&predictions.given);
+        self.counts.add(&predictions.counts);
         self.predicted.extend(predictions.collections.drain(..));
         for collection in observed {
             self.collection(collection);
@@ -86,12 +89,12 @@ impl Collections {
 
     fn collection(&mut self, observed: &Collection) {
         let facts = observed.facts();
-        let Some(generation) = observed.generation else {
+        if observed.generation.is_none() {
             self.unseen += 1;
             self.is_lost = true;
             self.leave(facts);
             return;
-        };
+        }
         if self.is_lost {
             return self.leave(facts);
         }
@@ -105,9 +108,6 @@ impl Collections {
             return;
         }
         self.tallies[SCHEDULE].agree(1);
-        self.collections[usize::from(generation)] += 1;
-        self.with_code += u64::from(predicted.runs_code);
-        self.garbage += predicted.unreachable.len() as u64;
         self.partition(observed, &predicted, facts[PARTITION]);
         self.survivors(observed, &predicted, facts[SURVIVORS]);
         let [a, b, c] = observed.counts_before;
@@ -133,7 +133,10 @@ impl Collections {
     }
 
     fn partition(&mut self, observed: &Collection, predicted: &PredictedCollection, facts: u64) {
-        let garbage: HashSet<Object> = predicted.unreachable.iter().copied().collect();
+        let mut garbage: HashSet<Object> = predicted.unreachable.iter().copied().collect();
+        for object in predicted.survivors.iter().rev().take(predicted.saved) {
+            garbage.remove(object);
+        }
         let mut lives = observed.survivors.iter().copied().filter(|object| garbage.contains(object));
         // Those that were saved are given.
         let mut given = 0;

@@ -8,6 +8,7 @@ mod arenas;
 mod collections;
 mod deaths;
 mod placement;
+mod reachability;
 
 use std::collections::BTreeMap;
 
@@ -18,6 +19,7 @@ pub use arenas::{ArenaDivergence, Arenas};
 pub use collections::{CollectionDivergence, Collections, Difference, NUMBERS};
 pub use deaths::{Deaths, ListDivergence};
 pub use placement::{Placement, PlacementDivergence};
+pub use reachability::Reachability;
 
 /// The checks, by the names they have on the command line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, clap::ValueEnum)]
@@ -31,6 +33,8 @@ pub enum Check {
     Schedule,
     /// Who is garbage.
     Partition,
+    /// Who is garbage, by petgraph's opinion.
+    Reachability,
     /// Who stands where on the collector's lists after a collection.
     Survivors,
     /// What the collector counts.
@@ -45,11 +49,12 @@ pub enum Check {
 
 impl Check {
     /// All of them, in the order in which they are shown.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Placement,
         Self::Arenas,
         Self::Schedule,
         Self::Partition,
+        Self::Reachability,
         Self::Survivors,
         Self::Stats,
         Self::Counts,
@@ -65,6 +70,7 @@ impl Check {
             Self::Arenas => "arenas",
             Self::Schedule => "schedule",
             Self::Partition => "partition",
+            Self::Reachability => "reachability",
             Self::Survivors => "survivors",
             Self::Stats => "stats",
             Self::Deaths => "deaths",
@@ -85,7 +91,9 @@ impl Check {
     pub fn tier(self) -> Tier {
         match self {
             Self::Placement | Self::Arenas => Tier::Blocks,
-            Self::Schedule | Self::Partition | Self::Survivors | Self::Stats => Tier::Collections,
+            Self::Schedule | Self::Partition | Self::Reachability | Self::Survivors | Self::Stats => {
+                Tier::Collections
+            }
             Self::Deaths | Self::PlacementFromDeaths => Tier::Objects,
             Self::Counts => Tier::Counts,
         }

@@ -31,8 +31,10 @@ fn types_of(path: &Path, objects: &[Object]) -> BTreeMap<Object, String> {
 pub(crate) fn collections(path: &Path, divergence: CollectionDivergence) -> Divergence {
     let CollectionDivergence { collection, event, what } = divergence;
     let objects: Vec<Object> = match what {
-        Difference::Begins(_) | Difference::Number(..) => Vec::new(),
-        Difference::Lives(object) => vec![object],
+        Difference::Begins(_) | Difference::Number(..) | Difference::Candidates(_) => Vec::new(),
+        Difference::Lives(object) | Difference::Reached(object) | Difference::Unreached(object) => {
+            vec![object]
+        }
         Difference::Survivor(_, both) => both.into_iter().flatten().collect(),
     };
     let types = types_of(path, &objects);
@@ -53,6 +55,15 @@ pub(crate) fn collections(path: &Path, divergence: CollectionDivergence) -> Dive
         Difference::Begins([predicted, observed]) => (begins(predicted), begins(observed)),
         Difference::Lives(object) => {
             (format!("{} is garbage", who(Some(object))), "it is on the list afterwards".to_owned())
+        }
+        Difference::Reached(object) => {
+            (format!("{} is garbage", who(Some(object))), "petgraph reaches it".to_owned())
+        }
+        Difference::Unreached(object) => {
+            (format!("{} is reachable", who(Some(object))), "petgraph does not reach it".to_owned())
+        }
+        Difference::Candidates([told, observed]) => {
+            (format!("{told} objects are looked at, by what is told of them"), observed.to_string())
         }
         Difference::Survivor(at, [predicted, observed]) => (
             format!("{} stands at place {at} of the survivors", who(predicted)),

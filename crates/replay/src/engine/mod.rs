@@ -17,7 +17,9 @@ use std::rc::Rc;
 use pool::{Pool, Refusal, SizeClass, Unbacked};
 use trace::{Allocator, ArenaChange, ArenaEvent, BlockTable, Fetched, FetchedArena, Kind, PackedInput};
 
-pub use collections::{CollectionEngine, CollectionPredictions, GivenOfCollections, PredictedCollection};
+pub use collections::{
+    CollectionCounts, CollectionEngine, CollectionPredictions, GivenOfCollections, Look, PredictedCollection,
+};
 pub use deaths::{Cause, DeathEngine, DeathPredictions, Given, Happening, Stopped};
 pub use error::EngineError;
 use geometry::geometry;

@@ -6,14 +6,16 @@
 //!
 //! What finalizers and callbacks do cannot be seen here: of a collection that runs some, the engine is told who is left.
 
+mod counts;
 mod heap;
 
 use std::collections::VecDeque;
 
 use bumpalo::Bump;
 use cycles::{Containers, track, untrack};
-use generations::{Answer, Generation, Generations, Request, Run, Started, Thread};
+use generations::{Answer, Generation, Generations, Policy, Request, Run, Started, Thread, Why};
 use hashbrown::HashSet;
+use rc::Heap;
 use trace::{
     BlockTable, CollectionFrame, CollectorAction, CollectorSettings, Graph, MARK_FINALIZING, Object,
     PackedInput, Permanent,
@@ -21,6 +23,7 @@ use trace::{
 
 use super::EngineError;
 use crate::kinds::full_version;
+pub use counts::CollectionCounts;
 use heap::{Id, Kind, Members};
 
 /// The flag that has garbage kept.
@@ -40,6 +43,8 @@ pub struct PredictedCollection {
     pub unreachable: Vec<Object>,
     /// Who stands at the tail of the list that they come to, in order.
     pub survivors: Vec<Object>,
+    /// How many of these, the last ones, are garbage that is kept for somebody to look at.
+    pub saved: usize,
     /// Of the survivors, those whose memory is kept when they die: what nobody tells of may die with the garbage, and then that
     /// does not show.
     pub kept: Vec<Object>,
@@ -49,11 +54,30 @@ pub struct PredictedCollection {
     pub numbers: [u64; 10],
 }
 
+/// What a collection looks at, and whom it finds.
+#[derive(Clone, Debug, Default)]
+pub struct Look {
+    /// The first event behind its beginning.
+    pub event: u64,
+    /// How many of the frame's steps come before it.
+    pub steps: usize,
+    /// Of which generation it is.
+    pub generation: u8,
+    /// What was fetched.
+    pub graph: Graph,
+    /// Who is garbage, in order.
+    pub unreachable: Vec<Object>,
+}
+
 /// What the engine of collections says of a frame, and what it had to be told.
 #[derive(Debug, Default)]
 pub struct CollectionPredictions {
     /// Collections, as they are over.
     pub collections: Vec<PredictedCollection>,
+    /// What was looked at, as collections begin.
+    pub looks: Vec<Look>,
+    /// What they did, counted.
+    pub counts: CollectionCounts,
     /// What was given.
     pub given: GivenOfCollections,
 }
@@ -100,6 +124,10 @@ pub struct CollectionEngine {
     going: Option<Going>,
     scratch: Bump,
     is_finalizing: bool,
+    /// How many steps of the frame have been done.
+    steps: usize,
+    /// Whether one is armed, and not due any more.
+    has_fallen: bool,
     /// Nothing is known any more: a collection was not seen, or not told of whole.
     is_lost: bool,
 }
@@ -125,6 +153,8 @@ impl CollectionEngine {
             going: None,
             scratch: Bump::new(),
             is_finalizing: false,
+            steps: 0,
+            has_fallen: false,
             is_lost: false,
         })
     }
@@ -138,14 +168,16 @@ impl CollectionEngine {
         out: &mut CollectionPredictions,
     ) {
         out.collections.clear();
-        out.given = GivenOfCollections::default();
+        out.looks.clear();
+        (out.given, out.counts) = (GivenOfCollections::default(), CollectionCounts::default());
         self.kinds.extend(frame.types.iter().map(|info| Kind::of(info, self.version)));
         self.graphs.append(&mut frame.graphs);
-        let mut steps = std::mem::take(&mut frame.steps).into_iter().peekable();
+        let mut steps = frame.steps.iter().peekable();
+        self.steps = 0;
         let mut for_objects = 0;
         for (event, &input) in (first_event..).zip(inputs) {
             while let Some(step) = steps.next_if(|step| step.event <= event) {
-                self.step(event, step.what, out);
+                self.step(event, &step.what, out);
             }
             if input.is_birth() {
                 let mut is_container = false;
@@ -161,6 +193,9 @@ impl CollectionEngine {
                 if self.blocks.remove(input.block()) == Some(true) {
                     self.generations.freed();
                     self.members.released(input.block());
+                    if self.generations.is_armed(THREAD) {
+                        self.fallen(out);
+                    }
                 }
             } else if input.kind() == trace::Kind::Mark && input.block() == MARK_FINALIZING {
                 self.is_finalizing = true;
@@ -168,23 +203,34 @@ impl CollectionEngine {
         }
         let end = first_event + inputs.len() as u64;
         for step in steps {
-            self.step(end, step.what, out);
+            self.step(end, &step.what, out);
         }
+    }
+
+    /// A collection is armed, and there is one container less.
+    #[cold]
+    fn fallen(&mut self, out: &mut CollectionPredictions) {
+        let is_due = self.generations.counters().counts[0] > self.generations.policy().alarm().young;
+        out.counts.not_due_any_more += u64::from(!is_due && !self.has_fallen);
+        self.has_fallen = !is_due;
     }
 
     /// More containers were allocated than the threshold says.
     #[cold]
     fn triggered(&mut self, event: u64, out: &mut CollectionPredictions) {
+        self.has_fallen = false;
         if let Answer::Collect(started) = self.generations.trigger(THREAD, false) {
             self.begin(event + 1, started, out);
         }
     }
 
-    fn step(&mut self, event: u64, what: CollectorAction, out: &mut CollectionPredictions) {
+    fn step(&mut self, event: u64, what: &CollectorAction, out: &mut CollectionPredictions) {
+        self.steps += 1;
         match what {
-            CollectorAction::Settings(settings) => self.set(&settings),
+            CollectorAction::Settings(settings) => self.set(settings),
             CollectorAction::Asks(generation) => {
-                let generation = Generation::new(generation.into()).unwrap_or(Generation::OLD);
+                out.counts.asked += 1;
+                let generation = Generation::new((*generation).into()).unwrap_or(Generation::OLD);
                 let answer = self.generations.request(Request::Program(generation));
                 self.begin_if(event, answer, out);
             }
@@ -243,6 +289,10 @@ impl CollectionEngine {
             return;
         };
         let before = self.generations.counters().counts;
+        if started.why() == Why::Alarm {
+            let choice = self.generations.policy().choose(self.generations.counters());
+            out.counts.held_back += u64::from(choice.held_back.is_some());
+        }
         predicted.numbers[2..5].copy_from_slice(&before);
         self.look_at(&graph, out);
         self.scratch.reset();
@@ -258,6 +308,13 @@ impl CollectionEngine {
             predicted.unreachable.push(self.members.object(id));
         }
         predicted.runs_code |= self.members.runs_code;
+        out.looks.push(Look {
+            event,
+            steps: self.steps,
+            generation: number,
+            graph,
+            unreachable: predicted.unreachable.clone(),
+        });
         // Not what is on no list any more, nor weak references that are called: these come behind the others.
         let old = look.run.collection().plan().old;
         let still_there = |id: &Id| self.members.place(*id).list() == Some(old);
@@ -281,6 +338,22 @@ impl CollectionEngine {
             let outcome = match going.run.next(&mut self.generations, &mut self.members, &self.scratch) {
                 Ok(generations::Step::Collector(cycles::Step::Clear(id))) => {
                     untrack(&mut self.members, id);
+                    continue;
+                }
+                // What the collector had counted while it ran a finalizer or a callback.
+                Ok(generations::Step::Collector(cycles::Step::Release(id))) => {
+                    let counting = self.generations.collector().counting;
+                    if let Ok(word) = counting.decrement(self.members.count(id)) {
+                        self.members.set_count(id, word);
+                    }
+                    continue;
+                }
+                Ok(generations::Step::Collector(cycles::Step::Garbage(id))) => {
+                    // Where code has run, who is left is told.
+                    if !going.predicted.runs_code {
+                        going.predicted.survivors.push(self.members.object(id));
+                        going.predicted.saved += 1;
+                    }
                     continue;
                 }
                 Ok(generations::Step::Callbacks(outcome) | generations::Step::Done(outcome)) => outcome,
@@ -332,6 +405,8 @@ impl CollectionEngine {
         let Going { mut run, mut predicted } = going;
         let Self { generations, members, scratch, .. } = self;
         while !matches!(run.next(generations, members, scratch), Ok(generations::Step::Done(_))) {}
+        out.counts.collected(run.plan().generation, run.collection().outcome());
+        out.counts.kept += predicted.saved as u64;
         if predicted.runs_code {
             // What was saved is where it was seen.
             let old = predicted.generation.map_or(2, |number| (number + 1).min(2));
@@ -343,6 +418,7 @@ impl CollectionEngine {
             let left: HashSet<Object> = list.iter().copied().collect();
             let saved = predicted.unreachable.iter().filter(|object| left.contains(*object)).count() as u64;
             out.given.saved += saved;
+            out.counts.resurrected += saved;
             predicted.numbers[0] = (predicted.unreachable.len() as u64).saturating_sub(saved);
         }
         let policy = generations.policy();
