@@ -44,7 +44,8 @@ pub enum Untracks {
 /// it for what has borrowed them, and give that back before doing what a step says.
 pub trait Containers: Heap {
     /// Calls `visit` with each object that this one refers to, once for each reference that it owns. Also with
-    /// objects that are no containers, if that is easier; not with references that are not counted.
+    /// objects that are no containers, if that is easier. With one that it does not own, which is not counted, only if
+    /// [`traverse_uncounted`](Self::traverse_uncounted) says so.
     fn traverse(&self, object: Self::Id, visit: &mut impl FnMut(Self::Id));
 
     /// Calls `visit` with the [place](Self::place) of each object that this one refers to, as
@@ -59,6 +60,16 @@ pub trait Containers: Heap {
         for (at, &object) in objects.iter().enumerate() {
             self.traverse_places(object, &mut |place| visit(at, place));
         }
+    }
+
+    /// Calls `visit` with those of the objects that [`traverse`](Self::traverse) tells of to which the reference is not
+    /// counted, once for each such reference: it is not taken off the object's count, but leads from what is reachable to
+    /// what is reachable, too. With none, unless a heap says something else. (In CPython from 3.14 on, the evaluation stack
+    /// of a frame may have such references to what local variables own.)
+    ///
+    /// An object of which more of these are told than of references seems to be held from outside, and lives on.
+    fn traverse_uncounted(&self, object: Self::Id, visit: &mut impl FnMut(Self::Id)) {
+        let _ = (object, visit);
     }
 
     /// Where the object stands, as it was last [stored](Self::set_place); [`Place::UNTRACKED`] from its
@@ -126,6 +137,10 @@ impl<H: Containers + ?Sized> Containers for &mut H {
 
     fn traverse_all(&self, objects: &[Self::Id], visit: &mut impl FnMut(usize, Place)) {
         (**self).traverse_all(objects, visit);
+    }
+
+    fn traverse_uncounted(&self, object: Self::Id, visit: &mut impl FnMut(Self::Id)) {
+        (**self).traverse_uncounted(object, visit);
     }
 
     fn place(&self, object: Self::Id) -> Place {

@@ -110,10 +110,11 @@ impl<'s, I: Copy + Eq> Snapshot<'s, I> {
                 }
                 at += 1;
             }
-            let (outside, starts, referents) = (&mut *outside, &mut starts, &mut referents);
-            heap.traverse_all(&objects[from..immortal.unwrap_or(at)], &mut move |among, place| {
+            let traversed = &objects[from..immortal.unwrap_or(at)];
+            let (all, starts, referents) = (&mut *outside, &mut starts, &mut referents);
+            heap.traverse_all(traversed, &mut move |among, place| {
                 if place.is_on(list)
-                    && let Some(outside) = outside.get_mut(place.index())
+                    && let Some(outside) = all.get_mut(place.index())
                 {
                     *outside = outside.wrapping_sub(1);
                     // Those before it refer to nothing more.
@@ -125,6 +126,17 @@ impl<'s, I: Copy + Eq> Snapshot<'s, I> {
                     referents.push(place.index() as u32);
                 }
             });
+            // What was taken off for these was not in the count.
+            for &object in traversed {
+                heap.traverse_uncounted(object, &mut |referent| {
+                    let place = heap.place(referent);
+                    if place.is_on(list)
+                        && let Some(outside) = outside.get_mut(place.index())
+                    {
+                        *outside = outside.wrapping_add(1);
+                    }
+                });
+            }
             immortals.extend(immortal);
         }
         let end = u32::try_from(referents.len()).ok().filter(|&end| end < MOST);
@@ -195,9 +207,9 @@ impl<'s, I: Copy + Eq> Snapshot<'s, I> {
         self.untrackable
     }
 
-    /// How many references were told of beyond those that are counted: if there are any, some object's
-    /// `traverse` tells of references that it does not own, or a count is wrong. Objects of which there are such
-    /// count as referred to from outside.
+    /// How many references were told of beyond those that are counted: if there are any, some object's `traverse` tells of
+    /// references that it does not own (and its `traverse_uncounted` does not), or a count is wrong. Objects of which there
+    /// are such count as referred to from outside.
     #[must_use]
     pub fn excess(&self) -> u64 {
         self.excess

@@ -13,16 +13,17 @@ use core::sync::atomic::{
 
 use super::collector::{self, Collector, HEADER};
 use super::interpreter::find;
-use super::layout::{BASIC_SIZE, FLAGS, IS_GC, Object, SIZE, TRAVERSE, TYPE_OF, VALUES, is_type, minor};
+use super::layout::{
+    BASIC_SIZE, FLAGS, IS_GC, Object, SIZE, TRAVERSE, TYPE_OF, Traverse, VALUES, is_type, minor,
+};
 use super::methods;
 use super::objects::{self, put};
 use super::producer::Producer;
 use super::referents;
 use super::slot;
+use super::stack_references;
 use super::types::{forget, introduce, is_described};
 
-type Visit = unsafe extern "C" fn(*mut c_void, *mut c_void) -> c_int;
-type Traverse = unsafe extern "C" fn(*mut c_void, Visit, *mut c_void) -> c_int;
 type IsContainer = unsafe extern "C" fn(*mut c_void) -> c_int;
 
 /// What tells objects of a type that are containers from others, by offset in words.
@@ -55,6 +56,9 @@ static STATS: [[AtomicI64; 3]; 3] = [const { [const { AtomicI64::new(0) }; 3] };
 /// The last one of each older list.
 static TAILS: [AtomicPtr<c_void>; 3] = [const { AtomicPtr::new(null_mut()) }; 3];
 
+/// Whether something was told of the collection that begins which is not certain.
+static IS_UNSURE: AtomicBool = AtomicBool::new(false);
+
 /// The generation that the program asks to be collected, and 1 more.
 static ASKED: AtomicUsize = AtomicUsize::new(0);
 
@@ -78,7 +82,10 @@ pub fn install(version: &[u8]) -> bool {
         DATA[0].store(from, Relaxed);
         DATA[1].store(to, Relaxed);
     }
-    collector::know(version) && collector::is_there() && objects::know(version)
+    collector::know(version)
+        && collector::is_there()
+        && objects::know(version)
+        && stack_references::know(version)
 }
 
 /// The program asks for a collection of this generation, or has.
@@ -259,6 +266,9 @@ fn begins(producer: &Producer, collector: Collector) {
         }
     }
     put(producer, slot::GRAPH_ENDS, 0);
+    if IS_UNSURE.swap(false, Relaxed) {
+        put(producer, slot::COLLECTION_LOST, 0);
+    }
 }
 
 /// # Safety
@@ -284,7 +294,11 @@ unsafe fn tell_member(producer: &Producer, object: Object, generation: usize) {
         }
         referents::tell_weak(producer, object, of);
         if let Some(traverse) = of.0.cast::<Option<Traverse>>().add(TRAVERSE).read() {
-            traverse(object.0, visit, core::ptr::from_ref(producer).cast_mut().cast());
+            let tell = |referent, is_counted| tell_edge(producer, referent, is_counted);
+            match stack_references::traverse(object, of, traverse, tell) {
+                Some(is_sure) => _ = IS_UNSURE.fetch_or(!is_sure, Relaxed),
+                None => _ = traverse(object.0, visit, core::ptr::from_ref(producer).cast_mut().cast()),
+            }
         }
         if of.0 == TUPLE.load(Relaxed) && is_incomplete(object, of) {
             producer.put(slot::pack(slot::EDGE, slot::UNTRACKED, object.0 as u64));
@@ -342,20 +356,26 @@ fn header_of(object: Object) -> *mut usize {
 }
 
 unsafe extern "C" fn visit(referent: *mut c_void, producer: *mut c_void) -> c_int {
-    let referent = Object(referent);
-    // SAFETY: what `tell_member` passed on; live objects refer to live ones.
+    // SAFETY: what `tell_member` passed on.
+    tell_edge(unsafe { &*producer.cast::<Producer>() }, Object(referent), true);
+    0
+}
+
+/// A member refers to that object.
+#[inline(always)]
+fn tell_edge(producer: &Producer, referent: Object, is_counted: bool) {
+    // SAFETY: live objects refer to live ones.
     unsafe {
         if is_container(referent) && referent.0.addr() >> slot::ADDRESS_BITS == 0 {
             let is_tracked = header_of(referent).read() != 0;
             // A tuple that is on no list will never be on one.
             if is_tracked || referent.of().0 != TUPLE.load(Relaxed) {
-                let producer = &*producer.cast::<Producer>();
                 let how = if is_tracked { slot::TRACKED } else { slot::UNTRACKED };
+                let how = if is_counted { how } else { how + slot::UNCOUNTED };
                 producer.put(slot::pack(slot::EDGE, how, referent.0 as u64));
             }
         }
     }
-    0
 }
 
 /// # Safety

@@ -3,7 +3,7 @@
 //! The layouts of `PyObject` and `PyTypeObject` are the same from 2.7 to 3.15; they are checked nevertheless before anything
 //! rests on them.
 
-use core::ffi::{CStr, c_char, c_void};
+use core::ffi::{CStr, c_char, c_int, c_void};
 use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use super::interpreter::find;
@@ -13,6 +13,7 @@ use super::slot;
 pub const TYPE_OF: usize = 1;
 pub const NAME: usize = 3;
 pub const BASIC_SIZE: usize = 4;
+pub const SIZE_OF_ITEM: usize = 5;
 pub const DEALLOC: usize = 6;
 pub const FLAGS: usize = 21;
 pub const BASE: usize = 32;
@@ -37,6 +38,11 @@ pub const SIZE: usize = 2;
 pub const VALUES: usize = 5;
 /// How far in front of an object with a managed dictionary that is pointed to, in words (CPython 3.13 and later).
 pub const MANAGED_DICTIONARY: usize = 3;
+
+/// A function that a traversal calls with each object that is referred to, and with what it was given.
+pub type Visit = unsafe extern "C" fn(*mut c_void, *mut c_void) -> c_int;
+/// A type's traversal.
+pub type Traverse = unsafe extern "C" fn(*mut c_void, Visit, *mut c_void) -> c_int;
 
 /// Whether there are immortal objects: from CPython 3.12 on.
 static HAS_IMMORTALS: AtomicBool = AtomicBool::new(true);

@@ -32,6 +32,7 @@ mod reset;
 mod returns;
 mod ring;
 mod slot;
+mod stack_references;
 mod start;
 mod sys;
 mod text;

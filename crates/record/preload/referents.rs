@@ -7,7 +7,7 @@ use core::sync::atomic::{AtomicBool, AtomicPtr, Ordering::Relaxed};
 use super::interpreter::find;
 use super::layout::{
     BASIC_SIZE, CALLBACK, FLAGS, HAS_INLINE_VALUES, HAS_MANAGED_DICTIONARY, IS_GC, IS_HEAP_TYPE,
-    MANAGED_DICTIONARY, NEXT, Object, TRAVERSE, VALUES, WEAK_REFERENCES, is_type, minor,
+    MANAGED_DICTIONARY, NEXT, Object, TRAVERSE, Traverse, VALUES, WEAK_REFERENCES, is_type, minor,
 };
 use super::objects::put;
 use super::producer::Producer;
@@ -15,8 +15,6 @@ use super::slot;
 
 /// `PyDict_Next`.
 type NextEntry = unsafe extern "C" fn(*mut c_void, *mut isize, *mut *mut c_void, *mut *mut c_void) -> c_int;
-type Visit = unsafe extern "C" fn(*mut c_void, *mut c_void) -> c_int;
-type Traverse = unsafe extern "C" fn(*mut c_void, Visit, *mut c_void) -> c_int;
 
 /// `PyDict_Type`, and `PyDict_Next`.
 static DICTIONARY: AtomicPtr<c_void> = AtomicPtr::new(null_mut());

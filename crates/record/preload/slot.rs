@@ -147,6 +147,8 @@ pub const TRACKED: u64 = 0;
 pub const UNTRACKED: u64 = 1;
 pub const EMBEDDED: u64 = 2;
 pub const EMBEDDED_UNTRACKED: u64 = 3;
+/// Added to that: the reference is not counted.
+pub const UNCOUNTED: u64 = 4;
 /// In an [`EDGE`]: at least so many references.
 pub const COUNT_MANY: u64 = 1021;
 /// In an [`EDGE`]: these are immortal.

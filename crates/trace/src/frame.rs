@@ -88,6 +88,8 @@ pub(crate) mod stream {
     pub(crate) const FETCHED_COUNTS: u8 = 0x13;
     /// Of collections: what the collector looks at.
     pub(crate) const FETCHED_GRAPHS: u8 = 0x14;
+    /// Which of the references in these are not counted.
+    pub(crate) const FETCHED_UNCOUNTED: u8 = 0x15;
     /// What was observed: addresses.
     pub(crate) const ADDRESSES: u8 = 0x20;
     /// What was observed: arenas.
@@ -100,11 +102,12 @@ pub(crate) mod stream {
     /// What was observed: collections.
     pub(crate) const COLLECTIONS: u8 = 0x25;
     /// All that a frame of events may have.
-    pub(crate) const OF_EVENTS: [u8; 23] = [
+    pub(crate) const OF_EVENTS: [u8; 24] = [
         COLLECTOR,
         CONTAINERS,
         COLLECTION_TYPES,
         FETCHED_GRAPHS,
+        FETCHED_UNCOUNTED,
         COLLECTIONS,
         INPUTS,
         INPUT_SIZES,

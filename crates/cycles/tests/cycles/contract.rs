@@ -46,7 +46,11 @@ impl Heap for World {
 
 impl Containers for World {
     fn traverse(&self, object: usize, visit: &mut impl FnMut(usize)) {
-        self.referents(object).iter().copied().for_each(visit);
+        self.referents(object).into_iter().for_each(visit);
+    }
+
+    fn traverse_uncounted(&self, object: usize, visit: &mut impl FnMut(usize)) {
+        self.objects[object].borrowed.iter().for_each(|&(_, referent)| visit(referent));
     }
 
     fn place(&self, object: usize) -> Place {

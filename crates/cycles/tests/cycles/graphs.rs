@@ -22,10 +22,8 @@ fn reached(heap: &Numbers) -> Vec<bool> {
     for _ in 0..young.len() {
         for owner in 0..young.len() {
             if reached[owner] {
-                heap.owned[owner]
-                    .iter()
-                    .filter(|&&member| young[member])
-                    .for_each(|&member| reached[member] = true);
+                let all = heap.owned[owner].iter().chain(&heap.borrowed[owner]);
+                all.filter(|&&member| young[member]).for_each(|&member| reached[member] = true);
             }
         }
     }

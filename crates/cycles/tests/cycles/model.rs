@@ -116,7 +116,7 @@ impl Model {
             c.insert(x, i128::from(self.world.objects[x].count));
         }
         for x in self.list(young).clone() {
-            for &r in self.world.referents(x) {
+            for &r in self.world.counted(x) {
                 if let Some(c) = c.get_mut(&r) {
                     *c -= 1;
                 }
@@ -136,7 +136,7 @@ impl Model {
                 self.move_to(x, unreachable);
                 continue;
             }
-            for r in self.world.referents(x).to_vec() {
+            for r in self.world.referents(x) {
                 if !c.contains_key(&r) {
                     continue;
                 }
@@ -220,7 +220,7 @@ impl Model {
         let mut at = 0;
         while let Some(&x) = self.list(fin).get(at) {
             at += 1;
-            for r in self.world.referents(x).to_vec() {
+            for r in self.world.referents(x) {
                 if self.list(unreachable).contains(&r) {
                     self.move_to(r, fin);
                 }

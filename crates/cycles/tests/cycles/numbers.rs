@@ -12,6 +12,8 @@ pub(crate) const OLD: ListId = ListId::new(1);
 pub(crate) struct Numbers {
     pub(crate) counts: Vec<u64>,
     pub(crate) owned: Vec<Vec<usize>>,
+    /// To what each refers, behind that, without being counted.
+    pub(crate) borrowed: Vec<Vec<usize>>,
     pub(crate) places: Vec<Place>,
     pub(crate) lists: Lists<usize>,
 }
@@ -22,6 +24,7 @@ impl Numbers {
         Self {
             counts: vec![0; many],
             owned: vec![Vec::new(); many],
+            borrowed: vec![Vec::new(); many],
             places: vec![Place::UNTRACKED; many],
             lists: Lists::new(),
         }
@@ -42,6 +45,11 @@ impl Numbers {
             this.counts[object] += u64::from(choices.once_in(6));
             let list = [YOUNG, OLD][usize::from(choices.once_in(8))];
             cycles::track(&mut this, object, list);
+        }
+        for borrower in 0..many {
+            if choices.once_in(4) {
+                this.borrowed[borrower].push(choices.of(many));
+            }
         }
         this
     }
@@ -70,11 +78,16 @@ impl Heap for Numbers {
 
 impl Containers for Numbers {
     fn traverse(&self, object: usize, visit: &mut impl FnMut(usize)) {
-        self.owned[object].iter().copied().for_each(visit);
+        self.owned[object].iter().chain(&self.borrowed[object]).copied().for_each(visit);
+    }
+
+    fn traverse_uncounted(&self, object: usize, visit: &mut impl FnMut(usize)) {
+        self.borrowed[object].iter().copied().for_each(visit);
     }
 
     fn traverse_places(&self, object: usize, visit: &mut impl FnMut(Place)) {
-        self.owned[object].iter().for_each(|&member| visit(self.places[member]));
+        let all = self.owned[object].iter().chain(&self.borrowed[object]);
+        all.for_each(|&member| visit(self.places[member]));
     }
 
     fn place(&self, object: usize) -> Place {

@@ -47,6 +47,10 @@ impl Containers for Fragile {
         self.numbers.traverse(object, visit);
     }
 
+    fn traverse_uncounted(&self, object: usize, visit: &mut impl FnMut(usize)) {
+        self.numbers.traverse_uncounted(object, visit);
+    }
+
     fn place(&self, object: usize) -> Place {
         self.numbers.place(object)
     }

@@ -23,6 +23,8 @@ struct Seen {
     dicts: usize,
     uncollectable: usize,
     excess: usize,
+    /// Worlds in which it matters that a reference is not counted.
+    uncounted: usize,
 }
 
 impl Seen {
@@ -95,6 +97,14 @@ proptest! {
     }
 
     #[test]
+    fn as_the_model_when_references_are_not_counted(tape in prop::collection::vec(any::<u16>(), 0..400)) {
+        let mut tape = Tape(tape.iter());
+        let mut setup = Setup::new(&mut tape);
+        setup.borrow(&mut tape);
+        compare(setup);
+    }
+
+    #[test]
     fn as_the_model_when_objects_lie(tape in prop::collection::vec(any::<u16>(), 0..400)) {
         let mut tape = Tape(tape.iter());
         let mut setup = Setup::new(&mut tape);
@@ -113,11 +123,16 @@ fn as_the_model_for_seeds() {
         if seed % 5 == 0 {
             setup.lie(&mut choices);
         }
+        if seed % 4 == 0 {
+            setup.borrow(&mut choices);
+            let counted = compare(setup.counting_all());
+            seen.uncounted += usize::from(counted != compare(setup.clone()));
+        }
         seen.add(&compare(setup));
     }
     println!("{seen:?}");
     let Seen { collections, nested, rescued, callbacks, suppressed, finalized, resurrected, .. } = seen;
-    let Seen { outlived, immortal, tuples, dicts, uncollectable, excess, .. } = seen;
+    let Seen { outlived, immortal, tuples, dicts, uncollectable, excess, uncounted, .. } = seen;
     let all = [
         collections,
         nested,
@@ -132,6 +147,7 @@ fn as_the_model_for_seeds() {
         dicts,
         uncollectable,
         excess,
+        uncounted,
     ];
     assert!(all.iter().all(|&all| all > 50), "something hardly ever happened");
 }

@@ -180,6 +180,29 @@ impl Setup {
         Self { name, rules, world, saves_all, script }
     }
 
+    /// Some objects refer to others without being counted.
+    pub(crate) fn borrow(&mut self, choices: &mut impl Choices) {
+        let many = self.world.objects.len();
+        for _ in 0..1 + choices.of(8) {
+            let (borrower, at, referent) = (choices.of(many), choices.of(4), choices.of(many));
+            if !matches!(self.world.objects[borrower].kind, Kind::Atom | Kind::Weak) {
+                self.world.objects[borrower].borrowed.push((at, referent));
+            }
+        }
+    }
+
+    /// The same with all references told as if they were counted.
+    pub(crate) fn counting_all(&self) -> Self {
+        let mut this = self.clone();
+        for object in 0..this.world.objects.len() {
+            if !this.world.objects[object].borrowed.is_empty() {
+                this.world.objects[object].lie = Some(this.world.referents(object));
+                this.world.objects[object].borrowed.clear();
+            }
+        }
+        this
+    }
+
     /// Some objects tell of others than those that they own.
     pub(crate) fn lie(&mut self, choices: &mut impl Choices) {
         let many = self.world.objects.len();

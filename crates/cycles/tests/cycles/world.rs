@@ -80,6 +80,8 @@ pub(crate) struct Object {
     pub(crate) count: u64,
     /// The first to be released first.
     pub(crate) members: Vec<usize>,
+    /// To what it refers without being counted: where that is to be told among its members, and to whom.
+    pub(crate) borrowed: Vec<(usize, usize)>,
     /// What `traverse` tells of instead, of a liar.
     pub(crate) lie: Option<Vec<usize>>,
     /// Weak references to it, the next to be cleared first.
@@ -105,6 +107,7 @@ impl Object {
             kind,
             count: 0,
             members: Vec::new(),
+            borrowed: Vec::new(),
             lie: None,
             weak: Vec::new(),
             target: None,
@@ -209,9 +212,19 @@ impl World {
         self.log.push(Event::Lists(lists));
     }
 
-    pub(crate) fn referents(&self, object: usize) -> &[usize] {
+    /// To what it tells that it refers, counted.
+    pub(crate) fn counted(&self, object: usize) -> &[usize] {
         let object = &self.objects[object];
         object.lie.as_ref().unwrap_or(&object.members)
+    }
+
+    /// To what it refers, counted or not.
+    pub(crate) fn referents(&self, object: usize) -> Vec<usize> {
+        let mut all = self.counted(object).to_vec();
+        for &(at, referent) in &self.objects[object].borrowed {
+            all.insert(at.min(all.len()), referent);
+        }
+        all
     }
 
     /// A weak reference: first those that do not call, then the newest.
@@ -244,7 +257,10 @@ impl World {
                 self.objects[object].callback = None;
                 std::mem::take(&mut self.objects[object].members)
             }
-            Kind::Instance | Kind::Dict => std::mem::take(&mut self.objects[object].members),
+            Kind::Instance | Kind::Dict => {
+                self.objects[object].borrowed.clear();
+                std::mem::take(&mut self.objects[object].members)
+            }
         }
     }
 

@@ -19,6 +19,12 @@ use super::census::Census;
 /// have in front of that.
 const OFFSETS: [u64; 2] = [16, 32];
 
+/// What the recorder tells of a reference: to a container that is on no list; one of those of the object that a dictionary belongs
+/// to; not counted.
+const IS_UNTRACKED: u16 = 1;
+const IS_EMBEDDED: u16 = 2;
+const IS_UNCOUNTED: u16 = 4;
+
 /// On no list.
 const NOWHERE: u8 = u8::MAX;
 /// On the list of those that are never collected.
@@ -41,6 +47,7 @@ struct Known {
     count: u64,
     is_embedded: bool,
     referents: Box<[Object]>,
+    uncounted: Box<[u32]>,
 }
 
 /// An object on a list, as the recorder tells it.
@@ -83,7 +90,8 @@ pub(super) struct Collections {
     telling: Telling,
     list: u8,
     members: Vec<Member>,
-    edges: Vec<(u64, bool)>,
+    /// To whom they refer, and what the recorder tells of the reference.
+    edges: Vec<(u64, u16)>,
     weak: Vec<u64>,
     oldest: u8,
     /// The collection that is going on.
@@ -221,10 +229,10 @@ impl Collections {
             }
             ObjectEvent::Edge { referent, count, .. } => {
                 let how = count.exactly().unwrap_or(0);
-                self.edges.push((referent, how & 1 != 0));
+                self.edges.push((referent, how));
                 if let Some(member) = self.members.last_mut() {
                     member.edges = self.edges.len();
-                    member.is_embedded |= how & 2 != 0;
+                    member.is_embedded |= how & IS_EMBEDDED != 0;
                 }
             }
             ObjectEvent::Weak(reference) => {
@@ -396,13 +404,15 @@ impl Collections {
         let (mut edges, mut weak) = (0, 0);
         for (member, &object) in members.iter().zip(objects) {
             let may_untrack = self.types.get(&member.of).is_none_or(|of| of.may_untrack);
-            let referents: Box<[Object]> = self.edges[edges..member.edges.max(edges)]
-                .iter()
-                .filter_map(|(address, is_untracked)| {
-                    let known = self.live.get(address).filter(|_| !is_untracked);
-                    known.copied().or(may_untrack.then_some(UNTRACKED))
-                })
-                .collect();
+            let (mut referents, mut uncounted) = (Vec::new(), Vec::new());
+            for (address, how) in &self.edges[edges..member.edges.max(edges)] {
+                let known = self.live.get(address).filter(|_| how & IS_UNTRACKED == 0).copied();
+                let Some(referent) = known.or(may_untrack.then_some(UNTRACKED)) else { continue };
+                if how & IS_UNCOUNTED != 0 {
+                    uncounted.extend(u32::try_from(referents.len()));
+                }
+                referents.push(referent);
+            }
             let weak_references = self.weak[weak..member.weak.max(weak)].iter();
             let weak_references =
                 weak_references.filter_map(|address| self.live.get(address).copied()).collect();
@@ -411,12 +421,15 @@ impl Collections {
             (edges, weak) = (member.edges.max(edges), member.weak.max(weak));
             let before = self.known.get(&object);
             let count = before.is_none_or(|known| known.count != member.count).then_some(member.count);
-            let is_new = before
-                .is_none_or(|known| known.referents != referents || known.is_embedded != member.is_embedded);
+            let is_new = before.is_none_or(|known| {
+                (&*known.referents, &*known.uncounted, known.is_embedded)
+                    != (&*referents, &*uncounted, member.is_embedded)
+            });
             let told = Told {
                 object,
                 count,
-                referents: is_new.then(|| referents.to_vec()),
+                referents: is_new.then(|| referents.clone()),
+                uncounted: if is_new { uncounted.clone() } else { Vec::new() },
                 weak: weak_references,
                 is_finalized: member.is_finalized,
                 is_embedded: member.is_embedded,
@@ -432,7 +445,8 @@ impl Collections {
                     epoch: self.epoch,
                     count: member.count,
                     is_embedded: member.is_embedded,
-                    referents,
+                    referents: referents.into(),
+                    uncounted: uncounted.into(),
                 },
             );
         }

@@ -50,10 +50,12 @@ pub(crate) fn decode<'a>(
         known.types += 1;
     }
     let mut graphs = numbers(stream::FETCHED_GRAPHS);
+    let first_graph = out.graphs.len();
     while !graphs.is_at_end() {
         let graph = graph(&mut graphs, blocks, known)?;
         out.graphs.push_back(graph);
     }
+    uncounted(numbers(stream::FETCHED_UNCOUNTED), out.graphs.range_mut(first_graph..))?;
     let mut steps = numbers(stream::COLLECTOR);
     let mut event = first_event;
     while !steps.is_at_end() {
@@ -163,6 +165,33 @@ fn graph(numbers: &mut Numbers<'_>, blocks: u64, known: &mut Known) -> Result<Gr
         graph.told.push(told);
     }
     Ok(graph)
+}
+
+/// Notes which references are not counted.
+fn uncounted<'g>(
+    mut numbers: Numbers<'_>,
+    graphs: impl Iterator<Item = &'g mut Graph>,
+) -> Result<(), Malformed> {
+    if numbers.is_at_end() {
+        return Ok(());
+    }
+    // How many are counted before the next one that is not, from the first reference of an object on.
+    let mut counted = numbers.number()?;
+    for told in graphs.flat_map(|graph| &mut graph.told) {
+        let many = told.referents.as_ref().map_or(0, Vec::len) as u64;
+        let mut next = 0;
+        while counted < many - next {
+            let at = next + counted;
+            told.uncounted.push(u32::try_from(at).map_err(|_| numbers.out_of_range())?);
+            next = at + 1;
+            if numbers.is_at_end() {
+                return Ok(());
+            }
+            counted = numbers.number()?;
+        }
+        counted -= many - next;
+    }
+    Err(numbers.out_of_range())
 }
 
 fn told(numbers: &mut Numbers<'_>, last: &mut Object, known: &mut Known) -> Result<Told, Malformed> {

@@ -34,12 +34,15 @@ pub(crate) struct Encoder {
     containers: Vec<u8>,
     types: Vec<u8>,
     graphs: Vec<u8>,
+    uncounted: Vec<u8>,
     observed: Vec<u8>,
     /// The first event, and that of the step before.
     first_event: u64,
     last_event: u64,
     /// How many blocks the frame has that were allocated for objects.
     blocks: usize,
+    /// How many references were told in the frame behind the last one that is not counted.
+    counted: u64,
     types_described: TypeNumber,
     objects: u64,
 }
@@ -52,21 +55,27 @@ fn name(out: &mut Vec<u8>, object: Object, last: &mut Object) {
 impl Encoder {
     /// Begins a frame, whose first event this is.
     pub(crate) fn begin_frame(&mut self, first_event: u64) {
-        for stream in
-            [&mut self.steps, &mut self.containers, &mut self.types, &mut self.graphs, &mut self.observed]
-        {
+        for stream in [
+            &mut self.steps,
+            &mut self.containers,
+            &mut self.types,
+            &mut self.graphs,
+            &mut self.uncounted,
+            &mut self.observed,
+        ] {
             stream.clear();
         }
-        (self.first_event, self.last_event, self.blocks) = (first_event, first_event, 0);
+        (self.first_event, self.last_event, self.blocks, self.counted) = (first_event, first_event, 0, 0);
     }
 
     /// The frame's streams.
-    pub(crate) fn streams(&self) -> [(u8, &[u8]); 5] {
+    pub(crate) fn streams(&self) -> [(u8, &[u8]); 6] {
         [
             (stream::COLLECTOR, &self.steps[..]),
             (stream::CONTAINERS, &self.containers),
             (stream::COLLECTION_TYPES, &self.types),
             (stream::FETCHED_GRAPHS, &self.graphs),
+            (stream::FETCHED_UNCOUNTED, &self.uncounted),
             (stream::COLLECTIONS, &self.observed),
         ]
     }
@@ -166,7 +175,7 @@ impl Encoder {
         varint::write(out, told.len() as u64);
         let mut references = 0;
         last = first.wrapping_sub(1);
-        for Told { object, count, referents, is_embedded, weak, is_finalized } in told {
+        for Told { object, count, referents, uncounted, is_embedded, weak, is_finalized } in told {
             let bits = u64::from(count.is_some()) * HAS_COUNT
                 + u64::from(referents.is_some()) * HAS_REFERENTS
                 + u64::from(!weak.is_empty()) * HAS_WEAK
@@ -183,6 +192,12 @@ impl Encoder {
             if let Some(referents) = referents {
                 references += referents.len() as u64;
                 varint::write(out, referents.len() as u64);
+                let mut next = 0;
+                for at in uncounted.iter().map(|at| u64::from(*at)) {
+                    varint::write(&mut self.uncounted, self.counted + (at - next));
+                    (self.counted, next) = (0, at + 1);
+                }
+                self.counted += referents.len() as u64 - next;
                 for referent in referents {
                     if *referent == UNTRACKED {
                         out.push(0);

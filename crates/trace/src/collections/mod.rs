@@ -88,6 +88,9 @@ pub struct Told {
     /// To which containers it refers, in the order of its `tp_traverse`, and as often as it does; [`UNTRACKED`] for those that are
     /// on no list. `None` if that is as when it was last told.
     pub referents: Option<Vec<Object>>,
+    /// Which of the `referents` it refers to without being counted, by their places among them, in order: CPython's collector
+    /// follows these references, but does not take them off a count.
+    pub uncounted: Vec<u32>,
     /// Whether it tells of no reference itself, and `referents` are the values of a dictionary that are in the object which the
     /// dictionary belongs to: that one tells of them.
     pub is_embedded: bool,

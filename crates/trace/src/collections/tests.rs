@@ -39,13 +39,10 @@ fn told() -> impl Strategy<Value = Told> {
     let referents = prop::option::of(prop::collection::vec(referent, 0..6));
     let weak = prop::collection::vec(object(), 0..3);
     (object(), count, referents, any::<[bool; 2]>(), weak).prop_map(
-        |(object, count, referents, [is_embedded, is_finalized], weak)| Told {
-            object,
-            count,
-            referents,
-            is_embedded,
-            weak,
-            is_finalized,
+        |(object, count, referents, [is_embedded, is_finalized], weak)| {
+            let many = referents.as_ref().map_or(0, Vec::len);
+            let uncounted = (0..many as u32).filter(|at| object >> at & 5 == 5).collect();
+            Told { object, count, referents, uncounted, is_embedded, weak, is_finalized }
         },
     )
 }
@@ -183,12 +180,12 @@ proptest! {
                         told: told
                             .into_iter()
                             .filter_map(|told| {
-                                let referent = |object| if object == UNTRACKED { Some(object) } else { known(object) };
+                                let referent = |object| if object == UNTRACKED { object } else { object % objects };
                                 Some(Told {
                                     object: known(told.object)?,
                                     referents: told
                                         .referents
-                                        .map(|referents| referents.into_iter().filter_map(referent).collect()),
+                                        .map(|referents| referents.into_iter().map(referent).collect()),
                                     weak: told.weak.into_iter().filter_map(known).collect(),
                                     ..told
                                 })

@@ -43,6 +43,8 @@ struct Member {
     place: Place,
     count: u64,
     referents: Vec<Id>,
+    /// Those of them to which the reference is not counted.
+    uncounted: Vec<Id>,
     /// Whether the referents are told of by another one, and this one has none.
     is_embedded: bool,
     /// The last one first.
@@ -72,6 +74,7 @@ impl Members {
             place: Place::UNTRACKED,
             count: immortal,
             referents: Vec::new(),
+            uncounted: Vec::new(),
             is_embedded: false,
             weak: Vec::new(),
             block: None,
@@ -100,6 +103,7 @@ impl Members {
             place: Place::UNTRACKED,
             count: 0,
             referents: Vec::new(),
+            uncounted: Vec::new(),
             is_embedded: false,
             weak: Vec::new(),
             block,
@@ -131,6 +135,7 @@ impl Members {
         cycles::untrack(self, id);
         let member = &mut self.table[id as usize];
         member.referents.clear();
+        member.uncounted.clear();
         member.weak.clear();
         if let Some(block) = member.block.take() {
             self.by_block.remove(&block);
@@ -147,12 +152,23 @@ impl Members {
         self.table[id as usize].object
     }
 
-    pub(super) fn set_referents(&mut self, id: Id, referents: &[Object], is_embedded: bool) {
-        let mut ids = std::mem::take(&mut self.table[id as usize].referents);
+    /// What it refers to, counted or not; which of these are not, by their places.
+    pub(super) fn set_referents(
+        &mut self,
+        id: Id,
+        referents: &[Object],
+        uncounted: &[u32],
+        is_embedded: bool,
+    ) {
+        let member = &mut self.table[id as usize];
+        let mut ids = std::mem::take(&mut member.referents);
+        let mut borrowed = std::mem::take(&mut member.uncounted);
         ids.clear();
         ids.extend(referents.iter().map(|object| self.id(*object).unwrap_or(STRANGER)));
-        self.table[id as usize].referents = ids;
-        self.table[id as usize].is_embedded = is_embedded;
+        borrowed.clear();
+        borrowed.extend(uncounted.iter().filter_map(|at| ids.get(*at as usize)));
+        let member = &mut self.table[id as usize];
+        (member.referents, member.uncounted, member.is_embedded) = (ids, borrowed, is_embedded);
     }
 
     pub(super) fn set_weak(&mut self, id: Id, weak: &[Object]) {
@@ -215,6 +231,13 @@ impl Containers for Members {
 
     fn traverse_to_untrack(&self, object: Id, visit: &mut impl FnMut(Id)) {
         self.table[object as usize].referents.iter().copied().for_each(visit);
+    }
+
+    fn traverse_uncounted(&self, object: Id, visit: &mut impl FnMut(Id)) {
+        let member = &self.table[object as usize];
+        if !member.is_embedded {
+            member.uncounted.iter().copied().for_each(visit);
+        }
     }
 
     fn place(&self, object: Id) -> Place {

@@ -389,7 +389,7 @@ impl CollectionEngine {
                 self.members.tell_count(id, count);
             }
             if let Some(referents) = &told.referents {
-                self.members.set_referents(id, referents, told.is_embedded);
+                self.members.set_referents(id, referents, &told.uncounted, told.is_embedded);
             }
             self.members.set_weak(id, &told.weak);
             self.members.tell_finalized(id, told.is_finalized);
