@@ -125,7 +125,27 @@ impl Collections {
         }
     }
 
-    /// A block is allocated.
+    /// Whether what is told just now of objects is what a collection looks at, or what is left behind it.
+    #[inline]
+    pub(super) fn is_telling(&self) -> bool {
+        self.telling != Telling::Nothing
+    }
+
+    /// Whether an event tells of the collector, where births and deaths are told, too.
+    pub(super) fn is_its(&self, event: ObjectEvent) -> bool {
+        use ObjectEvent::{
+            Born, CollectionLost, Collects, Container, ContainerIf, Edge, FinalizedBefore, GraphEnds,
+            HasCollected, List, Number, OfType, Settings, Weak,
+        };
+        match event {
+            Born { .. } | OfType(_) | Edge { .. } | Weak(_) => self.is_telling(),
+            Container | ContainerIf | Number(_) | Settings | Collects(_) | HasCollected(_) | List(_)
+            | FinalizedBefore | GraphEnds | CollectionLost => true,
+            _ => false,
+        }
+    }
+
+    /// A block is allocated for an object.
     #[inline]
     pub(super) fn allocated(&mut self, address: u64) {
         self.last_block = address;
@@ -144,6 +164,15 @@ impl Collections {
         }
     }
 
+    /// An object is born at an address. What the collector has in front of it says that it is a container.
+    #[inline]
+    pub(super) fn is_born<W: Write>(&mut self, address: u64, writer: &mut Writer<W>) {
+        if self.last_block != 0 && OFFSETS.contains(&address.wrapping_sub(self.last_block)) {
+            self.is_container(writer);
+            self.last_block = 0;
+        }
+    }
+
     fn is_container<W: Write>(&mut self, writer: &mut Writer<W>) {
         self.containers.insert(self.last_block);
         writer.container();
@@ -152,8 +181,12 @@ impl Collections {
     /// A block is released.
     pub(super) fn release<W: Write>(&mut self, address: u64, writer: &mut Writer<W>) {
         let was_container = self.containers.remove(&address);
-        if std::mem::take(&mut self.is_if) && was_container && address != self.last_block {
+        let was_last = address == self.last_block;
+        if std::mem::take(&mut self.is_if) && was_container && !was_last {
             self.is_container(writer);
+        }
+        if was_last {
+            self.last_block = 0;
         }
         if !was_container {
             return;
