@@ -93,8 +93,10 @@ pub(super) struct Collections {
     may_run_code: bool,
     /// The blocks of containers.
     containers: HashSet<u64>,
-    /// The block that was allocated last, and whether it is a container if the next one is that is released.
+    /// The block that was allocated last for an object, how many bytes it has (none if it is known whether it is a container),
+    /// and whether it is one if the next one is that is released.
     last_block: u64,
+    last_size: u64,
     is_if: bool,
 }
 
@@ -121,6 +123,7 @@ impl Collections {
             may_run_code: false,
             containers: HashSet::new(),
             last_block: 0,
+            last_size: 0,
             is_if: false,
         }
     }
@@ -147,8 +150,8 @@ impl Collections {
 
     /// A block is allocated for an object.
     #[inline]
-    pub(super) fn allocated(&mut self, address: u64) {
-        self.last_block = address;
+    pub(super) fn allocated(&mut self, address: u64, size: u64) {
+        (self.last_block, self.last_size) = (address, size);
     }
 
     /// A block was resized, and may have moved.
@@ -167,9 +170,10 @@ impl Collections {
     /// An object is born at an address. What the collector has in front of it says that it is a container.
     #[inline]
     pub(super) fn is_born<W: Write>(&mut self, address: u64, writer: &mut Writer<W>) {
-        if self.last_block != 0 && OFFSETS.contains(&address.wrapping_sub(self.last_block)) {
+        let offset = address.wrapping_sub(self.last_block);
+        if offset < self.last_size && OFFSETS.contains(&offset) {
             self.is_container(writer);
-            self.last_block = 0;
+            self.last_size = 0;
         }
     }
 
@@ -181,12 +185,11 @@ impl Collections {
     /// A block is released.
     pub(super) fn release<W: Write>(&mut self, address: u64, writer: &mut Writer<W>) {
         let was_container = self.containers.remove(&address);
-        let was_last = address == self.last_block;
-        if std::mem::take(&mut self.is_if) && was_container && !was_last {
+        if std::mem::take(&mut self.is_if) && was_container && address != self.last_block {
             self.is_container(writer);
         }
-        if was_last {
-            self.last_block = 0;
+        if address == self.last_block {
+            self.last_size = 0;
         }
         if !was_container {
             return;

@@ -322,7 +322,7 @@ impl<W: Write> Recording<W> {
         if let Some(live) = self.writer.allocate(domain(through), size, zeroed, answer)? {
             self.place(address, live)?;
             if through == record::Domain::Obj {
-                self.objects.allocated(address);
+                self.objects.allocated(address, size);
             }
         }
         Ok(())

@@ -76,11 +76,11 @@ impl Told {
         }
     }
 
-    /// A block was allocated.
+    /// A block was allocated for an object.
     #[inline]
-    pub(super) fn allocated(&mut self, address: u64) {
+    pub(super) fn allocated(&mut self, address: u64, size: u64) {
         if let Some(collections) = &mut self.collector {
-            collections.allocated(address);
+            collections.allocated(address, size);
         }
     }
 
