@@ -298,7 +298,8 @@ fn senseless_collections_do_no_harm() {
                     let told = told.into_iter().map(|object| Told {
                         object,
                         count: Some(random(4)).filter(|count| *count != 3),
-                        referents: Some((0..random(5)).map(|_| random(objects)).chain([UNTRACKED]).collect()),
+                        referents: Some(vec![random(objects), UNTRACKED, random(objects)]),
+                        uncounted: (0..3).filter(|_| random(3) == 0).collect(),
                         is_embedded: random(5) == 0,
                         weak: (0..random(3)).map(|_| random(objects)).collect(),
                         is_finalized: random(5) == 0,

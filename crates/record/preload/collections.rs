@@ -58,6 +58,8 @@ static TAILS: [AtomicPtr<c_void>; 3] = [const { AtomicPtr::new(null_mut()) }; 3]
 
 /// Whether something was told of the collection that begins which is not certain.
 static IS_UNSURE: AtomicBool = AtomicBool::new(false);
+/// Of the collection that is going on, where the collector says that.
+static GENERATION: AtomicUsize = AtomicUsize::new(0);
 
 /// The generation that the program asks to be collected, and 1 more.
 static ASKED: AtomicUsize = AtomicUsize::new(0);
@@ -112,6 +114,32 @@ pub fn note(producer: &Producer, block: *mut c_void) {
 
 fn look(producer: &Producer, object_size: usize, released: *mut c_void) {
     let Some(collector) = Collector::get() else { return };
+    // What is born says itself that it is a container.
+    if producer.has_no_births() {
+        look_for_containers(producer, collector, object_size, released);
+    }
+    let is_collecting = collector.is_collecting();
+    let phase = PHASE.load(Relaxed);
+    if !is_collecting
+        && (THRESHOLD.load(Relaxed) != collector.threshold(0)
+            || ENABLED.load(Relaxed) != collector.enabled()
+            || LAST_PERMANENT.load(Relaxed) != collector.last_permanent())
+    {
+        tell_settings(producer, collector);
+    }
+    // Who reports counts reports collections, too.
+    if (is_collecting || phase != NONE) && !producer.follows_counts() {
+        go_on(producer, collector, is_collecting, object_size == START);
+    }
+}
+
+#[inline(always)]
+fn look_for_containers(
+    producer: &Producer,
+    collector: Collector,
+    object_size: usize,
+    released: *mut c_void,
+) {
     let count = collector.count(0);
     let size = SIZE_ASKED.load(Relaxed);
     if size > 0 {
@@ -132,17 +160,20 @@ fn look(producer: &Producer, object_size: usize, released: *mut c_void) {
     }
     COUNT.store(count, Relaxed);
     SIZE_ASKED.store(object_size, Relaxed);
-    let is_collecting = collector.is_collecting();
-    let phase = PHASE.load(Relaxed);
-    if !is_collecting
-        && (THRESHOLD.load(Relaxed) != collector.threshold(0)
-            || ENABLED.load(Relaxed) != collector.enabled()
-            || LAST_PERMANENT.load(Relaxed) != collector.last_permanent())
-    {
-        tell_settings(producer, collector);
+}
+
+/// The collector says that a collection of this generation begins, before it has done anything.
+pub fn has_begun(producer: &Producer, generation: usize) {
+    if let Some(collector) = Collector::get().filter(|_| producer.records_collections()) {
+        GENERATION.store(generation.min(2), Relaxed);
+        begins(producer, collector, generation.min(2));
     }
-    if is_collecting || phase != NONE {
-        go_on(producer, collector, is_collecting, object_size == START);
+}
+
+/// It says that this is over.
+pub fn has_ended(producer: &Producer) {
+    if let Some(collector) = Collector::get().filter(|_| producer.records_collections()) {
+        ends(producer, collector, GENERATION.load(Relaxed));
     }
 }
 
@@ -172,7 +203,7 @@ fn go_on(producer: &Producer, collector: Collector, is_collecting: bool, is_star
         // One at the end of the interpreter makes no strings: it is seen too late.
         NONE if !is_start => PHASE.store(UNSEEN, Relaxed),
         NONE => {
-            begins(producer, collector);
+            begins(producer, collector, oldest(collector));
             PHASE.store(BEGUN, Relaxed);
         }
         BEGUN => {
@@ -237,7 +268,7 @@ fn oldest(collector: Collector) -> usize {
     (0..3).rev().filter(is_due).find(|generation| !is_held_back(*generation)).unwrap_or(2)
 }
 
-fn begins(producer: &Producer, collector: Collector) {
+fn begins(producer: &Producer, collector: Collector, oldest: usize) {
     objects::ask_for_the_end(producer);
     for generation in 0..3 {
         let stats = collector.stats(generation);
@@ -245,7 +276,6 @@ fn begins(producer: &Producer, collector: Collector) {
         // SAFETY: no collection is at work yet.
         TAILS[generation].store(unsafe { Collector::previous(collector.head(generation)) }, Relaxed);
     }
-    let oldest = oldest(collector);
     (0..3).for_each(|generation| tell_number(producer, collector.count(generation).into()));
     (0..3).for_each(|generation| tell_number(producer, collector.threshold(generation).into()));
     collector.long_lived().into_iter().for_each(|number| tell_number(producer, number));
@@ -278,8 +308,8 @@ unsafe fn tell_member(producer: &Producer, object: Object, generation: usize) {
     // SAFETY: the caller's promise.
     unsafe {
         let of = object.of();
-        if generation == 0 && is_type(of) {
-            // One that has just come may lie where another one lay.
+        if generation == 0 && is_type(of) && producer.has_no_births() {
+            // One that has just come may lie where another one lay, of whose end nobody told.
             forget(object);
         }
         introduce(producer, of);

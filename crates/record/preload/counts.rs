@@ -9,6 +9,7 @@ use core::ffi::c_void;
 use core::ptr::null_mut;
 use core::sync::atomic::{AtomicPtr, AtomicU32, AtomicUsize, Ordering::Relaxed};
 
+use super::collections;
 use super::interpreter::find;
 use super::nesting::{self, thread};
 use super::objects::{self, put};
@@ -24,6 +25,8 @@ const VERSION: u32 = 1;
 const BORN: u32 = 4;
 const DEALLOC: u32 = 5;
 const FINALIZED: u32 = 10;
+const COLLECTION: u32 = 13;
+const COLLECTED: u32 = 14;
 
 /// What an event says, by report; 0 where the report is not passed on, or not as it is.
 const EVENTS: [u64; 20] = [
@@ -104,6 +107,11 @@ unsafe extern "C" fn report(what: u32, object: *mut c_void, value: isize) {
                 put(producer, slot::VALUE, value.unsigned_abs());
             }
             put(producer, event, object.addr());
+            match what {
+                COLLECTION => collections::has_begun(producer, value.unsigned_abs()),
+                COLLECTED => collections::has_ended(producer),
+                _ => {}
+            }
             if what == FINALIZED && value == 0 {
                 // SAFETY: as above; its finalizer has run and left it whole.
                 unsafe { objects::begins_to_die(producer, object, slot::OBJECT_GOES_ON) };

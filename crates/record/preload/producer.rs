@@ -35,8 +35,6 @@ const WAITING: (usize, usize) = (usize::MAX, 1);
 pub const OBJECTS: u32 = 1;
 /// So are changes of counts.
 pub const COUNTS: u32 = 2;
-/// Collections are recorded.
-pub const COLLECTIONS: u32 = 3;
 
 /// The state of the writing side.
 #[repr(C)]
@@ -57,6 +55,8 @@ pub struct Producer {
     initialized: AtomicU32,
     /// [`OBJECTS`] if births and deaths of objects are recorded, [`COUNTS`] if changes of counts are, too.
     tier: AtomicU32,
+    /// 1 if collections are recorded, whatever else is.
+    collections: AtomicU32,
     /// How many deallocations are going on.
     pub open: AtomicUsize,
     slots: AtomicPtr<AtomicU64>,
@@ -169,13 +169,25 @@ impl Producer {
         self.tier.load(Relaxed) == COUNTS
     }
 
-    /// Are collections recorded, and nothing else of objects?
+    /// Are collections recorded?
     #[inline(always)]
     pub fn records_collections(&self) -> bool {
-        self.tier.load(Relaxed) == COLLECTIONS
+        self.collections.load(Relaxed) != 0
     }
 
-    /// Says what of objects is recorded: 0, [`OBJECTS`], [`COUNTS`] or [`COLLECTIONS`].
+    /// Are births of objects not recorded?
+    #[inline(always)]
+    pub fn has_no_births(&self) -> bool {
+        self.tier.load(Relaxed) == 0
+    }
+
+    /// Has collections recorded, too.
+    pub fn record_collections(&self) {
+        self.collections.store(1, Relaxed);
+        self.raise(header::FLAG_COLLECTIONS);
+    }
+
+    /// Says what of objects is recorded: 0, [`OBJECTS`] or [`COUNTS`].
     pub fn record(&self, tier: u32) {
         self.tier.store(tier, Relaxed);
     }

@@ -171,21 +171,21 @@ unsafe fn start(board: &'static Board, ring: &Ring, symbols: &Symbols) {
         if let Allocators::Hooked { interface, get_arena, set_arena } = symbols.allocators {
             hooks::install(interface, page);
             arena::install(get_arena, set_arena, page);
-            match board.tier.load(Relaxed) {
+            let tier = board.tier.load(Relaxed);
+            match tier {
                 board::TIER_OBJECTS if objects::install(version, page) => {
                     (*page).record(producer::OBJECTS);
                     (*page).raise(header::FLAG_OBJECTS);
-                }
-                board::TIER_COLLECTIONS if collections::install(version) => {
-                    (*page).record(producer::COLLECTIONS);
-                    (*page).raise(header::FLAG_COLLECTIONS);
-                    methods::wrap_collect(module);
                 }
                 board::TIER_COUNTS | board::TIER_AUTOMATIC if counts::install(version, page) => {
                     (*page).record(producer::COUNTS);
                     (*page).raise(header::FLAG_COUNTS);
                 }
                 _ => {}
+            }
+            if (!(*page).has_no_births() || tier == board::TIER_COLLECTIONS) && collections::install(version) {
+                (*page).record_collections();
+                methods::wrap_collect(module);
             }
             if methods::wrap_debug_malloc_stats(module, page) {
                 (*page).raise(header::FLAG_STATISTICS);

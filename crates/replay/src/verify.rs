@@ -155,13 +155,13 @@ pub fn replay<R: Read + Send>(trace: Lineage<R>, mut progress: impl FnMut(u64)) 
         Ok(engine) => engine,
         Err(error) => return Outcome { error: Some(error.to_string()), ..Outcome::default() },
     };
-    let mut collections = match trace.header().tier {
-        Tier::Collections => match CollectionEngine::new(&trace.header().interpreter.version) {
-            Ok(engine) => Some(engine),
+    let mut collections = None;
+    if trace.header().has_collections() {
+        match CollectionEngine::new(&trace.header().interpreter.version) {
+            Ok(engine) => collections = Some(engine),
             Err(error) => return Outcome { error: Some(error.to_string()), ..Outcome::default() },
-        },
-        _ => None,
-    };
+        }
+    }
     let mut deaths = match trace.header().tier {
         Tier::Blocks | Tier::Collections => None,
         tier => {
@@ -350,8 +350,8 @@ impl Outcome {
         report.events = self.events;
         report.bytes = self.bytes;
         report.predictions = self.predictions;
-        report.collections = (header.tier == Tier::Collections).then_some(self.collections.counts);
-        for &check in checks.iter().filter(|check| check.applies_to(header.tier)) {
+        report.collections = header.has_collections().then_some(self.collections.counts);
+        for &check in checks.iter().filter(|check| check.applies_to(header)) {
             report.checks.push(self.report(check, path, header));
         }
         report.error = self.error;
@@ -361,17 +361,21 @@ impl Outcome {
             report.error.get_or_insert(why);
         }
         let diverged = report.checks.iter().any(|check| check.first.is_some());
-        // A forked process may end without ever needing an arena of its own, and then that check has nothing to say.
-        let has_parent = header.parent.is_some();
-        let mut empty = report.checks.iter().filter(|check| check.facts == 0);
-        let empty =
-            if has_parent && empty.clone().count() < report.checks.len() { None } else { empty.next() };
+        // A forked process may end without ever needing an arena of its own, and a program without a collection, where that is
+        // not what it was recorded for; then that check has nothing to say.
+        let may_be_empty = |check: &CheckReport| {
+            header.parent.is_some()
+                || (check.name.tier() == Tier::Collections && header.tier > Tier::Collections)
+        };
+        let empty = || report.checks.iter().filter(|check| check.facts == 0);
+        let are_all = empty().count() == report.checks.len();
+        let empty = empty().find(|check| are_all || !may_be_empty(check)).map(|check| check.name);
         report.verdict = if diverged {
             Verdict::Diverged
         } else if report.error.is_some() {
             Verdict::Unreadable
         } else if let Some(check) = empty {
-            report.error = Some(format!("the trace has no facts for the check {}", check.name.name()));
+            report.error = Some(format!("the trace has no facts for the check {}", check.name()));
             Verdict::Unreadable
         } else {
             Verdict::Identical

@@ -21,6 +21,9 @@ pub struct Header {
     pub allocator: Allocator,
     /// How much the trace holds.
     pub tier: Tier,
+    /// Whether a trace of objects also holds collections, with what the collector looked at. (One of tier `collections` does.)
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub collections: bool,
     /// Why it holds no more.
     pub tier_reason: String,
     /// Of a forked process: the process that it was forked from, whose past is its own. Absent if the trace begins with
@@ -196,9 +199,12 @@ pub struct Totals {
     pub placement_facts: u64,
     /// Observed facts: an arena acquired, refused or given back.
     pub arena_facts: u64,
-    /// Objects born.
+    /// Objects born; at tier `collections`, those that have come to the youngest generation's list.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub objects: u64,
+    /// Where objects and collections are told: those that have come to the youngest generation's list.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub arrivals: u64,
     /// Changes of counts that the program made.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub changes: u64,
@@ -233,7 +239,7 @@ impl Totals {
     /// changes of counts, and references of dying objects.
     #[must_use]
     pub fn events_of_all_kinds(&self) -> u64 {
-        self.events + self.objects + self.changes + self.edges + self.references
+        self.events + self.objects + self.arrivals + self.changes + self.edges + self.references
     }
 }
 
@@ -257,6 +263,12 @@ pub enum Ending {
 }
 
 impl Header {
+    /// Whether the trace holds collections, with what the collector looked at.
+    #[must_use]
+    pub fn has_collections(&self) -> bool {
+        self.tier == Tier::Collections || (self.tier > Tier::Collections && self.collections)
+    }
+
     /// Removes what may be private: the command line, and where the interpreter lies.
     pub fn redact(&mut self) {
         self.program.command = None;

@@ -32,7 +32,7 @@ pub struct Frame {
     pub observations: Observations,
     /// What there is of objects, from tier `objects` on.
     pub objects: ObjectFrame,
-    /// What there is of collections, at tier `collections`.
+    /// What there is of collections, where these are told.
     pub collections: CollectionFrame,
 }
 
@@ -243,6 +243,7 @@ impl<R: Read> Reader<R> {
             ("placement facts", totals.placement_facts, counted.placement_facts),
             ("arena facts", totals.arena_facts, counted.arena_facts),
             ("objects", totals.objects, counted.objects),
+            ("arrivals", totals.arrivals, counted.arrivals),
             ("changes of counts", totals.changes, counted.changes),
             ("references of dying objects", totals.edges, counted.edges),
             ("death facts", totals.death_facts, counted.death_facts),
@@ -300,7 +301,8 @@ impl<R: Read> Reader<R> {
             self.counted.edges = self.known.edges;
             self.counted.death_facts = self.known.deaths;
             self.counted.count_facts = self.known.counts;
-        } else if self.header.tier == Tier::Collections {
+        }
+        if self.header.has_collections() {
             let frames = &self.frames;
             collections::decode(
                 |id| frames.stream(id),
@@ -313,14 +315,20 @@ impl<R: Read> Reader<R> {
             )
             .map_err(|what| frames.malformed(None, what))?;
             let collections::Known { objects, references, facts, .. } = self.collections;
-            (self.counted.objects, self.counted.references) = (objects, references);
+            self.counted.references = references;
+            if self.header.tier < Tier::Objects {
+                self.counted.objects = objects;
+            } else {
+                self.counted.arrivals = objects;
+            }
             [
                 self.counted.schedule_facts,
                 self.counted.partition_facts,
                 self.counted.survivor_facts,
                 self.counted.stats_facts,
             ] = facts;
-        } else if header.events == 0 {
+        }
+        if self.header.tier == Tier::Blocks && header.events == 0 {
             return Err(self.frames.malformed(None, Malformed::Numbering));
         }
         frame.number = self.frames.number();

@@ -60,7 +60,7 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
 fn disclosed(header: &trace::Header) -> Vec<&'static str> {
     let mut disclosed =
         vec!["the program's short name", "sizes and order of all memory requests", "addresses"];
-    if header.tier == trace::Tier::Collections {
+    if header.has_collections() {
         disclosed.push("the names of types and what objects referred to when they were looked at");
     }
     if header.tier >= trace::Tier::Objects {
@@ -165,19 +165,21 @@ fn text<R: std::io::Read>(reader: &Reader<R>, frames: u64) -> String {
     line("size", format!("{}, {per_event:.2} bytes per event", numbers::bytes(reader.bytes_read())));
     line("events", numbers::count(totals.events_of_all_kinds()));
     let tier = header.tier;
+    let arrivals = if tier == trace::Tier::Collections { totals.objects } else { totals.arrivals };
     for (name, from, number) in [
         ("allocate", trace::Tier::Blocks, totals.allocates),
         ("resize", trace::Tier::Blocks, totals.resizes),
         ("release", trace::Tier::Blocks, totals.releases),
         ("mark", trace::Tier::Blocks, totals.marks),
-        ("arrival", trace::Tier::Collections, totals.objects),
-        ("reference", trace::Tier::Collections, totals.references),
         ("birth", trace::Tier::Objects, totals.objects),
         ("reference", trace::Tier::Objects, totals.edges),
+        ("arrival", trace::Tier::Collections, arrivals),
+        ("reference", trace::Tier::Collections, totals.references),
         ("count", trace::Tier::Counts, totals.changes),
     ] {
-        // Traces of objects do not have what those of collections have.
-        let has = if from == trace::Tier::Collections { tier == from } else { tier >= from };
+        // Not all traces of objects have what those of collections have.
+        let has =
+            if from == trace::Tier::Collections { header.has_collections() } else { tier >= from };
         if has {
             line(&format!("  {name}"), numbers::count(number));
         }
@@ -186,7 +188,7 @@ fn text<R: std::io::Read>(reader: &Reader<R>, frames: u64) -> String {
     line("facts", String::new());
     line("  placement", numbers::count(totals.placement_facts));
     line("  arenas", numbers::count(totals.arena_facts));
-    if header.tier == trace::Tier::Collections {
+    if header.has_collections() {
         line("  schedule", numbers::count(totals.schedule_facts));
         line("  partition", numbers::count(totals.partition_facts));
         line("  survivors", numbers::count(totals.survivor_facts));

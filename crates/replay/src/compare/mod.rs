@@ -13,7 +13,7 @@ mod reachability;
 use std::collections::BTreeMap;
 
 use serde::Serialize;
-use trace::Tier;
+use trace::{Header, Tier};
 
 pub use arenas::{ArenaDivergence, Arenas};
 pub use collections::{CollectionDivergence, Collections, Difference, NUMBERS};
@@ -79,11 +79,11 @@ impl Check {
         }
     }
 
-    /// Whether there is something to check in a trace of a tier.
+    /// Whether there is something to check in a trace with this header.
     #[must_use]
-    pub fn applies_to(self, tier: Tier) -> bool {
-        // Traces of objects do not tell yet what the collector looks at.
-        if self.tier() == Tier::Collections { tier == Tier::Collections } else { self.tier() <= tier }
+    pub fn applies_to(self, header: &Header) -> bool {
+        // Traces of objects that were recorded by older recorders do not tell what the collector looks at.
+        if self.tier() == Tier::Collections { header.has_collections() } else { self.tier() <= header.tier }
     }
 
     /// From which tier on there is something to check.

@@ -101,8 +101,10 @@ pub(super) struct Collections {
     may_run_code: bool,
     /// The blocks of containers.
     containers: HashSet<u64>,
-    /// The block that was allocated last, and whether it is a container if the next one is that is released.
+    /// The block that was allocated last for an object, how many bytes it has (none if it is known whether it is a container),
+    /// and whether it is one if the next one is that is released.
     last_block: u64,
+    last_size: u64,
     is_if: bool,
 }
 
@@ -129,14 +131,35 @@ impl Collections {
             may_run_code: false,
             containers: HashSet::new(),
             last_block: 0,
+            last_size: 0,
             is_if: false,
         }
     }
 
-    /// A block is allocated.
+    /// Whether what is told just now of objects is what a collection looks at, or what is left behind it.
     #[inline]
-    pub(super) fn allocated(&mut self, address: u64) {
-        self.last_block = address;
+    pub(super) fn is_telling(&self) -> bool {
+        self.telling != Telling::Nothing
+    }
+
+    /// Whether an event tells of the collector, where births and deaths are told, too.
+    pub(super) fn is_its(&self, event: ObjectEvent) -> bool {
+        use ObjectEvent::{
+            Born, CollectionLost, Collects, Container, ContainerIf, Edge, FinalizedBefore, GraphEnds,
+            HasCollected, List, Number, OfType, Settings, Weak,
+        };
+        match event {
+            Born { .. } | OfType(_) | Edge { .. } | Weak(_) => self.is_telling(),
+            Container | ContainerIf | Number(_) | Settings | Collects(_) | HasCollected(_) | List(_)
+            | FinalizedBefore | GraphEnds | CollectionLost => true,
+            _ => false,
+        }
+    }
+
+    /// A block is allocated for an object.
+    #[inline]
+    pub(super) fn allocated(&mut self, address: u64, size: u64) {
+        (self.last_block, self.last_size) = (address, size);
     }
 
     /// A block was resized, and may have moved.
@@ -152,6 +175,16 @@ impl Collections {
         }
     }
 
+    /// An object is born at an address. What the collector has in front of it says that it is a container.
+    #[inline]
+    pub(super) fn is_born<W: Write>(&mut self, address: u64, writer: &mut Writer<W>) {
+        let offset = address.wrapping_sub(self.last_block);
+        if offset < self.last_size && OFFSETS.contains(&offset) {
+            self.is_container(writer);
+            self.last_size = 0;
+        }
+    }
+
     fn is_container<W: Write>(&mut self, writer: &mut Writer<W>) {
         self.containers.insert(self.last_block);
         writer.container();
@@ -162,6 +195,9 @@ impl Collections {
         let was_container = self.containers.remove(&address);
         if std::mem::take(&mut self.is_if) && was_container && address != self.last_block {
             self.is_container(writer);
+        }
+        if address == self.last_block {
+            self.last_size = 0;
         }
         if !was_container {
             return;

@@ -24,7 +24,7 @@ use trace::{
 use addresses::{Addresses, Arenas};
 pub use allocator::UnknownAllocator;
 pub(crate) use allocator::by_version;
-use told::Told;
+use told::{Teller, Told};
 
 /// Raw events are held back until this many small blocks tell how the allocator was built.
 const EVIDENCE: usize = 4096;
@@ -128,7 +128,7 @@ impl<W: Write> Drain<W> {
             allocator,
             addresses,
             arenas,
-            objects: Told::Tracer(Box::default()),
+            objects: Told::nothing(),
             released: Vec::new(),
         };
         Ok(Self { waiting: None, held_back: Vec::new(), small: 0, recording: Some(recording) })
@@ -270,13 +270,18 @@ impl<W: Write> Recording<W> {
     /// What comes most often is told apart here, where the event was just made, and goes on in pieces.
     #[inline(always)]
     fn push(&mut self, event: Event) -> Result<(), DrainError> {
-        match (event, &mut self.objects) {
-            (Event::Object(ObjectEvent::Edge { referent, count, is_last }), Told::Tracer(objects)) => {
+        let is_telling = self.objects.is_telling();
+        match (event, &mut self.objects.teller) {
+            (Event::Object(ObjectEvent::Edge { referent, count, is_last }), Teller::Tracer(objects))
+                if !is_telling =>
+            {
                 objects.edge(referent, count, is_last);
                 Ok(())
             }
-            (Event::Object(ObjectEvent::Born { object, of }), Told::Tracer(_)) => self.born(object, of),
-            (Event::Object(ObjectEvent::Dies { object, is_last }), Told::Tracer(_)) => {
+            (Event::Object(ObjectEvent::Born { object, of }), Teller::Tracer(_)) if !is_telling => {
+                self.born(object, of)
+            }
+            (Event::Object(ObjectEvent::Dies { object, is_last }), Teller::Tracer(_)) => {
                 self.dies(object, is_last)
             }
             (Event::Allocate { domain, zeroed, address, size }, _) => {
@@ -289,7 +294,8 @@ impl<W: Write> Recording<W> {
 
     fn born(&mut self, object: u64, of: u16) -> Result<(), DrainError> {
         self.settle_released(None);
-        if let Told::Tracer(objects) = &mut self.objects {
+        self.objects.is_born(object, &mut self.writer);
+        if let Teller::Tracer(objects) = &mut self.objects.teller {
             objects.is_born(object, of, &mut self.addresses, &mut self.writer)?;
         }
         Ok(())
@@ -297,7 +303,7 @@ impl<W: Write> Recording<W> {
 
     fn dies(&mut self, object: u64, is_last: bool) -> Result<(), DrainError> {
         self.settle_released(None);
-        if let Told::Tracer(objects) = &mut self.objects {
+        if let Teller::Tracer(objects) = &mut self.objects.teller {
             objects.begins_to_die(object, is_last, &mut self.writer)?;
         }
         Ok(())
@@ -315,7 +321,9 @@ impl<W: Write> Recording<W> {
         self.objects.call(&mut self.writer)?;
         if let Some(live) = self.writer.allocate(domain(through), size, zeroed, answer)? {
             self.place(address, live)?;
-            self.objects.allocated(address);
+            if through == record::Domain::Obj {
+                self.objects.allocated(address, size);
+            }
         }
         Ok(())
     }

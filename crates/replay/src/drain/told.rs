@@ -1,4 +1,4 @@
-//! What is known of objects, by how it is told.
+//! What is known of objects: of their births and deaths, by how these are told, and of the collector's lists.
 
 use std::io::Write;
 
@@ -12,69 +12,90 @@ use super::counts::Counts;
 use super::objects::Objects;
 use crate::kinds::minor_version;
 
-/// What is known of objects, by how it is told.
-pub(super) enum Told {
+/// What is known of objects.
+pub(super) struct Told {
+    pub(super) teller: Teller,
+    /// What is known of the collector's lists, if they are told.
+    collector: Option<Box<Collections>>,
+}
+
+/// By whom births and deaths are told.
+pub(super) enum Teller {
     /// By the reference tracer, if at all.
     Tracer(Box<Objects>),
     /// By an interpreter that reports changes of counts.
     Hook(Box<Counts>),
-    /// By the collector's lists.
-    Collector(Box<Collections>),
 }
 
 impl Told {
     pub(super) fn of(header: &Header) -> Self {
         let version = &header.interpreter.version;
-        if header.tier == Tier::Collections {
-            return Self::Collector(Box::new(Collections::new(version)));
-        }
-        if header.tier < Tier::Counts {
-            return Self::Tracer(Box::new(Objects::new(version)));
-        }
-        let rules = minor_version(version).and_then(|(major, minor)| Rules::for_cpython(major, minor));
-        let gives_deposits = rules.is_some_and(|rules| rules.trashcan == Trashcan::Given);
-        Self::Hook(Box::new(Counts::new(version, gives_deposits)))
+        let teller = if header.tier < Tier::Counts {
+            Teller::Tracer(Box::new(Objects::new(version)))
+        } else {
+            let rules = minor_version(version).and_then(|(major, minor)| Rules::for_cpython(major, minor));
+            let gives_deposits = rules.is_some_and(|rules| rules.trashcan == Trashcan::Given);
+            Teller::Hook(Box::new(Counts::new(version, gives_deposits)))
+        };
+        let collector = header.has_collections().then(|| Box::new(Collections::new(version)));
+        Self { teller, collector }
+    }
+
+    /// Of a process of which no objects are told.
+    pub(super) fn nothing() -> Self {
+        Self { teller: Teller::Tracer(Box::default()), collector: None }
     }
 
     /// Whether nothing is told any more.
     pub(super) fn is_lost(&self) -> bool {
-        match self {
-            Self::Tracer(objects) => objects.is_lost,
-            Self::Hook(counts) => counts.is_lost,
-            Self::Collector(_) => false,
+        match &self.teller {
+            Teller::Tracer(objects) => objects.is_lost,
+            Teller::Hook(counts) => counts.is_lost,
         }
+    }
+
+    /// Whether what is told just now of objects is what a collection looks at.
+    #[inline]
+    pub(super) fn is_telling(&self) -> bool {
+        self.collector.as_ref().is_some_and(|collections| collections.is_telling())
     }
 
     /// Tells of a mark that may stand in front of a death.
     pub(super) fn mark<W: Write>(&mut self, writer: &mut Writer<W>) -> Result<(), trace::Error> {
-        match self {
-            Self::Tracer(objects) => objects.call(writer),
-            Self::Hook(counts) => counts.mark(writer),
-            Self::Collector(_) => Ok(()),
+        match &mut self.teller {
+            Teller::Tracer(objects) => objects.call(writer),
+            Teller::Hook(counts) => counts.mark(writer),
         }
     }
 
     #[inline]
     pub(super) fn call<W: Write>(&mut self, writer: &mut Writer<W>) -> Result<(), trace::Error> {
-        match self {
-            Self::Tracer(objects) => objects.call(writer),
-            Self::Hook(counts) => counts.call(writer),
-            Self::Collector(_) => Ok(()),
+        match &mut self.teller {
+            Teller::Tracer(objects) => objects.call(writer),
+            Teller::Hook(counts) => counts.call(writer),
         }
     }
 
-    /// A block was allocated.
+    /// A block was allocated for an object.
     #[inline]
-    pub(super) fn allocated(&mut self, address: u64) {
-        if let Self::Collector(collections) = self {
-            collections.allocated(address);
+    pub(super) fn allocated(&mut self, address: u64, size: u64) {
+        if let Some(collections) = &mut self.collector {
+            collections.allocated(address, size);
         }
     }
 
     /// A block was resized, and may have moved.
     pub(super) fn resized(&mut self, old: u64, new: u64) {
-        if let Self::Collector(collections) = self {
+        if let Some(collections) = &mut self.collector {
             collections.resized(old, new);
+        }
+    }
+
+    /// An object is about to be told to be born at an address.
+    #[inline]
+    pub(super) fn is_born<W: Write>(&mut self, address: u64, writer: &mut Writer<W>) {
+        if let Some(collections) = &mut self.collector {
+            collections.is_born(address, writer);
         }
     }
 
@@ -85,21 +106,19 @@ impl Told {
         address: u64,
         writer: &mut Writer<W>,
     ) -> Result<bool, trace::Error> {
-        match self {
-            Self::Tracer(objects) => objects.release(block, address, writer),
-            Self::Hook(counts) => counts.release(block, address, writer),
-            Self::Collector(collections) => {
-                collections.release(address, writer);
-                Ok(false)
-            }
+        if let Some(collections) = &mut self.collector {
+            collections.release(address, writer);
+        }
+        match &mut self.teller {
+            Teller::Tracer(objects) => objects.release(block, address, writer),
+            Teller::Hook(counts) => counts.release(block, address, writer),
         }
     }
 
     pub(super) fn released<W: Write>(&mut self, block: Block, writer: &mut Writer<W>) {
-        match self {
-            Self::Tracer(objects) => objects.released(block, writer),
-            Self::Hook(counts) => counts.released(writer),
-            Self::Collector(_) => {}
+        match &mut self.teller {
+            Teller::Tracer(objects) => objects.released(block, writer),
+            Teller::Hook(counts) => counts.released(writer),
         }
     }
 
@@ -109,18 +128,31 @@ impl Told {
         addresses: &mut Addresses,
         writer: &mut Writer<W>,
     ) -> Result<(), trace::Error> {
-        match self {
-            Self::Tracer(objects) => objects.push(event, addresses, writer),
-            Self::Hook(counts) => counts.push(event, addresses, writer),
-            Self::Collector(collections) => collections.push(event, addresses, writer),
+        if let Some(collections) = &mut self.collector {
+            if collections.is_its(event) {
+                return collections.push(event, addresses, writer);
+            }
+            // Types are described once, to both.
+            if matches!(
+                event,
+                ObjectEvent::Type(_) | ObjectEvent::TypeFlags(_) | ObjectEvent::TypeName(_)
+            ) {
+                collections.push(event, addresses, writer)?;
+            }
+            if let ObjectEvent::Born { object, .. } = event {
+                collections.is_born(object, writer);
+            }
+        }
+        match &mut self.teller {
+            Teller::Tracer(objects) => objects.push(event, addresses, writer),
+            Teller::Hook(counts) => counts.push(event, addresses, writer),
         }
     }
 
     pub(super) fn end<W: Write>(&mut self, writer: &mut Writer<W>) -> Result<(), trace::Error> {
-        match self {
-            Self::Tracer(objects) => objects.end(writer),
-            Self::Hook(counts) => counts.end(writer),
-            Self::Collector(_) => Ok(()),
+        match &mut self.teller {
+            Teller::Tracer(objects) => objects.end(writer),
+            Teller::Hook(counts) => counts.end(writer),
         }
     }
 }

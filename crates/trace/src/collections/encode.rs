@@ -45,6 +45,8 @@ pub(crate) struct Encoder {
     counted: u64,
     types_described: TypeNumber,
     objects: u64,
+    /// Whether the block that was allocated last may yet be told to be a container.
+    is_open: bool,
 }
 
 fn name(out: &mut Vec<u8>, object: Object, last: &mut Object) {
@@ -97,6 +99,18 @@ impl Encoder {
             self.containers.push(0);
         }
         self.blocks += 1;
+        self.is_open = true;
+    }
+
+    /// There is another event: all is told of what was allocated before.
+    #[inline]
+    pub(crate) fn passed(&mut self) {
+        self.is_open = false;
+    }
+
+    /// Whether the block that was allocated last, for an object, may yet be told to be a container.
+    pub(crate) fn is_open(&self) -> bool {
+        self.is_open
     }
 
     /// The block that was allocated last is a container.
@@ -105,6 +119,7 @@ impl Encoder {
         if let (Some(bits), Some(last)) = (self.containers.last_mut(), self.blocks.checked_sub(1)) {
             *bits |= 1 << (last % 8);
         }
+        self.is_open = false;
     }
 
     pub(crate) fn described(&mut self, info: &TypeInfo) -> TypeNumber {

@@ -94,6 +94,7 @@ fn header(tier: Tier) -> Header {
         allocator,
         tier,
         tier_reason: String::new(),
+        collections: false,
         parent: None,
     }
 }

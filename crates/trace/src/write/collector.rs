@@ -7,7 +7,7 @@ use crate::collections::{self, Collection, CollectorAction, Graph};
 use crate::objects::{TypeInfo, TypeNumber};
 
 impl<W: Write> Writer<W> {
-    /// The block that was allocated last is a container. At tier `collections`; so are the following.
+    /// The block that was allocated last is a container. Where collections are told; so are the following.
     #[inline]
     pub fn container(&mut self) {
         if let Some(collections) = &mut self.collections {
@@ -36,7 +36,9 @@ impl<W: Write> Writer<W> {
     /// What the collector looks at.
     pub fn graph(&mut self, graph: &Graph) {
         if let Some(collections) = &mut self.collections {
-            self.totals.objects += graph.arrivals.len() as u64;
+            let arrivals =
+                if self.has_no_births { &mut self.totals.objects } else { &mut self.totals.arrivals };
+            *arrivals += graph.arrivals.len() as u64;
             self.totals.references += collections.graph(graph);
         }
     }

@@ -3,13 +3,19 @@
 use std::io::Write;
 
 use super::{FRAME_OBJECTS, Writer};
+use crate::collections;
 use crate::error::Error;
 use crate::objects::{Beginning, Begins, Death, Fate, Object, Step, TypeInfo, TypeNumber};
 
 impl<W: Write> Writer<W> {
     /// Everything that comes before what is told of an object.
     fn begin_object(&mut self) -> Result<(), Error> {
-        if self.objects.size >= FRAME_OBJECTS { self.end_frame() } else { Ok(()) }
+        if self.objects.size < FRAME_OBJECTS {
+            return Ok(());
+        }
+        // That a block is a container is told in its frame, when an object is born there: mostly at once.
+        let is_open = self.collections.as_ref().is_some_and(collections::Encoder::is_open);
+        if is_open && self.objects.size < 2 * FRAME_OBJECTS { Ok(()) } else { self.end_frame() }
     }
 
     /// A type is described, and gets a number.

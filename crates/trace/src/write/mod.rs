@@ -48,7 +48,7 @@ pub struct Writer<W: Write> {
     frame: FrameHeader,
     inputs: Encoder,
     objects: objects::Encoder,
-    /// At tier `collections`.
+    /// Where these are told.
     collections: Option<collections::Encoder>,
     fetched: Vec<u8>,
     addresses: Vec<u8>,
@@ -60,6 +60,8 @@ pub struct Writer<W: Write> {
     last_arena_event: u64,
     cut_short: bool,
     is_frame_due: bool,
+    /// Whether only collections are told, and objects as far as they take part in these.
+    has_no_births: bool,
 }
 
 impl<W: Write> Writer<W> {
@@ -99,7 +101,7 @@ impl<W: Write> Writer<W> {
             frame: FrameHeader::default(),
             inputs: Encoder::default(),
             objects: objects::Encoder::new(header.tier >= Tier::Counts),
-            collections: (header.tier == Tier::Collections).then(collections::Encoder::default),
+            collections: header.has_collections().then(collections::Encoder::default),
             fetched: Vec::new(),
             addresses: Vec::new(),
             arenas: Vec::new(),
@@ -108,6 +110,7 @@ impl<W: Write> Writer<W> {
             last_arena_event: 0,
             cut_short: false,
             is_frame_due: false,
+            has_no_births: header.tier < Tier::Objects,
         };
         writer.begin_frame();
         Ok(writer)
@@ -161,6 +164,9 @@ impl<W: Write> Writer<W> {
         self.frame.events += 1;
         self.totals.events += 1;
         self.objects.block();
+        if let Some(collections) = &mut self.collections {
+            collections.passed();
+        }
     }
 
     /// A mark.

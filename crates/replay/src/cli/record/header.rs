@@ -95,6 +95,7 @@ pub(super) fn header(
         },
         allocator,
         tier,
+        collections: false,
         tier_reason: match (tier, arguments.tier) {
             (Tier::Counts, _) => "nothing further can be recorded",
             (Tier::Objects, _) => "changes of counts are not told by this interpreter",

@@ -61,7 +61,8 @@ fn follow(consumer: &mut Consumer, family: &Family<'_>) -> Result<Recorded, Stri
         Status { collections: true, .. } => Tier::Collections,
         _ => Tier::Blocks,
     };
-    let (header, past) = match claim.origin {
+    let collections = consumer.status().collections && tier > Tier::Collections;
+    let (mut header, past) = match claim.origin {
         Origin::Started if family.is_first(number) => {
             (header(&claim, &family.arguments.command, family.arguments, tier)?, None)
         }
@@ -75,9 +76,19 @@ fn follow(consumer: &mut Consumer, family: &Family<'_>) -> Result<Recorded, Stri
             )?;
             let tier_reason =
                 "births and deaths of objects are recorded of processes that were started".to_owned();
-            (Header { started: now(), tier: Tier::Blocks, tier_reason, ..past.header.clone() }, Some(past))
+            (
+                Header {
+                    started: now(),
+                    tier: Tier::Blocks,
+                    collections: false,
+                    tier_reason,
+                    ..past.header.clone()
+                },
+                Some(past),
+            )
         }
     };
+    header.collections |= collections && past.is_none();
     let path = family.name(number, &header.program.name, claim.pid);
     let (target, force) = (path.clone(), family.arguments.force);
     let open = move || create(&target, force);
