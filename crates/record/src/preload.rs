@@ -74,6 +74,9 @@ pub(crate) mod returns;
 #[path = "../preload/ring.rs"]
 pub(crate) mod ring;
 #[cfg(test)]
+#[path = "../preload/stack_references.rs"]
+mod stack_references;
+#[cfg(test)]
 #[path = "../preload/start.rs"]
 pub(crate) mod start;
 #[cfg(test)]
