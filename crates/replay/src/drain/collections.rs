@@ -511,7 +511,10 @@ impl Collections {
             known.list = FROZEN + 1;
             on_list.push(object);
         }
-        for list in (0..=generation).map(usize::from) {
+        // If the list is told from the beginning, who is not on it has left it.
+        let is_whole = !is_full && collection.survivors.len() < on_list.len();
+        let told = (0..=generation).chain(is_whole.then_some(to)).map(usize::from);
+        for list in told {
             for object in std::mem::take(&mut self.lists[list]) {
                 if let Some(known) = self.known.get_mut(&object)
                     && usize::from(known.list) == list
@@ -520,10 +523,6 @@ impl Collections {
                     self.gone.push(object);
                 }
             }
-        }
-        let is_whole = collection.survivors.len() < on_list.len();
-        if is_whole {
-            self.lists[usize::from(to)].clear();
         }
         for object in &on_list {
             if let Some(known) = self.known.get_mut(object) {
