@@ -2,7 +2,7 @@
 //!
 //! It shares nothing with the engine: it keeps a graph of its own, from what the trace tells of objects, takes who is on which
 //! list from what was observed, and finds with petgraph's algorithms whom somebody outside of the graph can reach: those that have
-//! more references than the graph has edges to them, and whatever can be reached from there. The others must be those, and no
+//! more references than the graph has edges to them that are counted, and whatever can be reached from there. The others must be those, and no
 //! others, that the engine has called garbage.
 
 use hashbrown::HashMap;
@@ -14,8 +14,8 @@ use trace::{
     Permanent,
 };
 
-use super::collections::{CollectionDivergence, Difference};
 use super::Tally;
+use super::collections::{CollectionDivergence, Difference};
 use crate::engine::Look;
 
 /// Behind the generations: the list of those that are never collected.
@@ -26,7 +26,8 @@ const FROZEN: usize = 3;
 struct Member {
     list: usize,
     count: u64,
-    referents: Vec<Object>,
+    /// To whom it refers, and whether that is counted.
+    referents: Vec<(Object, bool)>,
     block: Option<Block>,
     /// In the graph of the collection that is looked at.
     node: Option<NodeIndex>,
@@ -74,7 +75,8 @@ impl Reachability {
                 let done = steps.peek().map_or(usize::MAX, |(at, _)| *at);
                 if let Some(look) = looks.next_if(|look| look.event <= event && look.steps <= done) {
                     self.look(look);
-                } else if let Some((_, step)) = steps.next_if(|(_, step)| step.event <= event || event == end) {
+                } else if let Some((_, step)) = steps.next_if(|(_, step)| step.event <= event || event == end)
+                {
                     self.step(&step.what, &mut observed);
                 } else {
                     break;
@@ -177,7 +179,10 @@ impl Reachability {
             if let Some(referents) = &told.referents {
                 // The values of an embedded dictionary are another object's references.
                 member.referents.clear();
-                member.referents.extend(referents.iter().filter(|_| !told.is_embedded));
+                let mut uncounted = told.uncounted.iter().peekable();
+                let mut is_counted = |at: usize| uncounted.next_if(|place| **place as usize == at).is_none();
+                let referents = referents.iter().enumerate().filter(|_| !told.is_embedded);
+                member.referents.extend(referents.map(|(at, referent)| (*referent, is_counted(at))));
             }
         }
     }
@@ -185,23 +190,24 @@ impl Reachability {
     /// Where the garbage is not what cannot be reached: `None` inside if nowhere; outside if there is more than petgraph can number.
     #[allow(clippy::option_option, reason = "no answer is not the answer that nothing differs")]
     fn compare(&mut self, candidates: &[Object], garbage: &[Object]) -> Option<Option<Difference>> {
-        let mut graph = DiGraph::<Object, ()>::with_capacity(candidates.len(), candidates.len());
+        let mut graph = DiGraph::<Object, bool>::with_capacity(candidates.len(), candidates.len());
         for &object in candidates {
             let member = self.members.get_mut(&object)?;
             // What is immortal is outside.
-            member.node = if member.count == IMMORTAL { None } else { Some(graph.try_add_node(object).ok()?) };
+            member.node =
+                if member.count == IMMORTAL { None } else { Some(graph.try_add_node(object).ok()?) };
         }
         for &object in candidates {
             let member = &self.members[&object];
             let Some(from) = member.node else { continue };
-            for referent in &member.referents {
+            for (referent, is_counted) in &member.referents {
                 if let Some(to) = self.members.get(referent).and_then(|referent| referent.node) {
-                    graph.try_add_edge(from, to, ()).ok()?;
+                    graph.try_add_edge(from, to, *is_counted).ok()?;
                 }
             }
         }
         let is_held_outside = |node: &NodeIndex| {
-            let inside = graph.edges_directed(*node, Incoming).count() as u64;
+            let inside = graph.edges_directed(*node, Incoming).filter(|edge| *edge.weight()).count() as u64;
             self.members[&graph[*node]].count != inside
         };
         let roots = graph.node_indices().filter(is_held_outside).collect();
