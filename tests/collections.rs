@@ -41,7 +41,7 @@ gc.collect()
 "#;
 
 /// Records a program with its collections.
-fn record(python: &Python, program: &str) -> (tempfile::TempDir, PathBuf) {
+pub(crate) fn record(python: &Python, program: &str) -> (tempfile::TempDir, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.viv");
     let output = replay()
@@ -77,7 +77,7 @@ fn collections_are_predicted() {
 }
 
 /// What the engine says of a trace after `change` has been at each frame, and what the comparer says of that.
-fn replayed(
+pub(crate) fn replayed(
     path: &Path,
     mut change: impl FnMut(&mut Frame),
 ) -> (Vec<PredictedCollection>, [Option<u64>; 4], [u64; 4]) {
@@ -115,7 +115,7 @@ fn observed(which: usize, change: impl Fn(&mut Collection)) -> impl FnMut(&mut F
 }
 
 /// Changes what is fetched for the collection number `which`.
-fn fetched(which: usize, change: impl Fn(&mut Graph)) -> impl FnMut(&mut Frame) {
+pub(crate) fn fetched(which: usize, change: impl Fn(&mut Graph)) -> impl FnMut(&mut Frame) {
     let mut at = 0;
     move |frame| {
         for graph in &mut frame.collections.graphs {

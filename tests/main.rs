@@ -17,6 +17,7 @@ mod kills;
 mod live;
 mod matrices;
 mod soak;
+mod stack_references;
 mod statistics;
 mod stats;
 mod support;

@@ -535,3 +535,6 @@ impl Collections {
         writer.collected(&collection);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,112 @@
+//! References on the evaluation stacks of suspended frames that are not counted, from CPython 3.14 on.
+
+use crate::collections::{fetched, record, replayed};
+use crate::support::pythons::collectors;
+use crate::support::verify_json;
+
+/// Generators, coroutines and asynchronous generators that wait in the middle of expressions, and frames that exceptions keep: in
+/// cycles of garbage, and held by others.
+const PROGRAM: &str = r#"
+import gc, sys
+class Node:
+    def __init__(self, number): self.number, self.links = number, []
+    def take(self, *others):
+        self.links.extend(other for other in others if isinstance(other, Node))
+        return self
+class Later:
+    def __await__(self): yield self
+def loops(items):
+    for item in items: yield item
+def calls(node, others):
+    while True: node.take(node, (yield node), others)
+def displays(node, others):
+    yield [node, others, (yield), node]
+    yield {"node": node, "others": (yield)}
+def raises(node, depth):
+    try:
+        if depth: raises(node, depth - 1)
+        raise ValueError(node)
+    except ValueError as error:
+        node.error = error
+        raise
+async def waits(node, later): return node.take(node, await later)
+async def produces(node):
+    while True: node.take(node, (yield node))
+def one(number):
+    node = Node(number)
+    others = [node, Node(-number)]
+    suspended = [loops(others), calls(node, others), displays(node, others), produces(node)]
+    for generator in suspended[:3]: next(generator)
+    suspended[1].send(others[1])
+    node.suspended = suspended
+    others[1].suspended = suspended if number % 2 else None
+    try: suspended[3].asend(None).send(None)
+    except StopIteration: pass
+    node.coroutine = waits(node, Later())
+    node.coroutine.send(None)
+    try: raises(node, 3)
+    except ValueError: pass
+    return node, suspended
+def main():
+    kept = []
+    for number in range(300):
+        node, suspended = one(number)
+        if number % 7 == 0: kept.append(suspended[number % 3])
+        if number % 11 == 0: kept.append(node.coroutine)
+        if number % 50 == 0: gc.collect()
+    for generator in kept: generator.close()
+    kept.clear()
+    gc.collect()
+gc.set_threshold(300, 3, 3)
+sys.unraisablehook = lambda *_: None
+main()
+"#;
+
+#[test]
+fn references_on_stacks_that_are_not_counted_are_told_apart() {
+    let newer = |python: &crate::support::pythons::Python| python.version >= (3, 14, 5);
+    for python in collectors("references that are not counted").into_iter().filter(newer) {
+        let (_folder, path) = record(&python, PROGRAM);
+        let (report, status) = verify_json(&path);
+        assert_eq!((report["verdict"].as_str(), status), (Some("identical"), 0), "{python:?} {report}");
+
+        let (mut types, mut kinds, mut borrowers) = (Vec::new(), Vec::new(), Vec::new());
+        let (all, firsts, _) = replayed(&path, |frame| {
+            types.extend(frame.collections.types.iter().map(|of| of.name.clone()));
+            for graph in &frame.collections.graphs {
+                kinds.extend(graph.arrivals.iter().map(|arrival| types[arrival.of as usize].clone()));
+            }
+        });
+        assert_eq!(firsts, [None; 4]);
+        let mut at = 0;
+        replayed(&path, |frame| {
+            for graph in &frame.collections.graphs {
+                let told = graph.told.iter().filter(|told| !told.uncounted.is_empty());
+                borrowers.extend(told.map(|told| (at, told.object)));
+                at += 1;
+            }
+        });
+        for kind in ["generator", "async_generator"] {
+            let of_kind = borrowers.iter().filter(|(_, object)| kinds[*object as usize] == kind).count();
+            assert!(of_kind >= 100, "{python:?}: {of_kind} of {kind}");
+        }
+
+        // Any of them taken for a reference that is counted, in garbage: then something in it seems to be held.
+        let in_garbage = |(which, object): &&(usize, u64)| all[*which].unreachable.contains(object);
+        for &(which, object) in borrowers.iter().filter(in_garbage).step_by(97) {
+            let (damaged, firsts, _) = replayed(
+                &path,
+                fetched(which, |graph| {
+                    let told = graph.told.iter_mut().filter(|told| told.object == object);
+                    told.for_each(|told| _ = told.uncounted.pop());
+                }),
+            );
+            assert_ne!(damaged[which], all[which], "{python:?} {object}");
+            assert!(
+                firsts.iter().any(|first| *first == Some(which as u64)),
+                "{python:?} {object}: {firsts:?}"
+            );
+        }
+        assert!(borrowers.iter().filter(in_garbage).count() > 97, "{python:?}");
+    }
+}
