@@ -511,10 +511,8 @@ impl Collections {
             known.list = FROZEN + 1;
             on_list.push(object);
         }
-        // If the list is told from the beginning, who is not on it has left it.
-        let is_whole = !is_full && collection.survivors.len() < on_list.len();
-        let told = (0..=generation).chain(is_whole.then_some(to)).map(usize::from);
-        for list in told {
+        let is_whole = collection.survivors.len() < on_list.len();
+        for list in (0..=generation).chain(is_whole.then_some(to)).map(usize::from) {
             for object in std::mem::take(&mut self.lists[list]) {
                 if let Some(known) = self.known.get_mut(&object)
                     && usize::from(known.list) == list

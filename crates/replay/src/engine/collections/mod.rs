@@ -236,10 +236,10 @@ impl CollectionEngine {
             }
             CollectorAction::SafePoint => {
                 out.given.moments += 1;
-                let answer = if self.is_finalizing && !self.generations.is_armed(THREAD) {
-                    self.generations.request(Request::Exit)
-                } else {
-                    self.generations.service(THREAD)
+                let answer = match self.generations.service(THREAD) {
+                    // Also if something was armed that is not due any more.
+                    Answer::Nothing(_) if self.is_finalizing => self.generations.request(Request::Exit),
+                    answer => answer,
                 };
                 self.begin_if(event, answer, out);
             }
