@@ -18,7 +18,8 @@ class Later:
 def loops(items):
     for item in items: yield item
 def calls(node, others):
-    while True: node.take(node, (yield node), others)
+    while True:
+        node.take(node, (yield node), others)
 def displays(node, others):
     yield [node, others, (yield), node]
     yield {"node": node, "others": (yield)}
@@ -29,9 +30,11 @@ def raises(node, depth):
     except ValueError as error:
         node.error = error
         raise
-async def waits(node, later): return node.take(node, await later)
+async def waits(node, later):
+    return node.take(node, await later)
 async def produces(node):
-    while True: node.take(node, (yield node))
+    while True:
+        node.take(node, (yield node))
 def one(number):
     node = Node(number)
     others = [node, Node(-number)]
