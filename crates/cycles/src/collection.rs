@@ -236,6 +236,9 @@ impl<I: Copy + Eq> Collection<I> {
         let next = self.next_of(heap, self.garbage);
         if next.is_some() {
             self.phase = Phase::Cleared;
+            if let Some(later) = heap.lists().at(self.garbage, self.at + AHEAD) {
+                heap.fetch(later);
+            }
         }
         next
     }
@@ -304,6 +307,9 @@ impl<I: Copy + Eq> Collection<I> {
         Ok(())
     }
 }
+
+/// How many are cleared between the time when an object is fetched and its turn.
+const AHEAD: usize = 6;
 
 /// Closes the lists of a collection that did not come about, because the heap panicked: nobody's place is lost.
 struct Undo<'h, H: Containers> {

@@ -105,6 +105,11 @@ pub trait Containers: Heap {
     /// birth on.
     fn place(&self, object: Self::Id) -> Place;
 
+    /// Says that something will be done with the object soon. For heaps that can fetch it ahead of time.
+    fn fetch(&self, object: Self::Id) {
+        let _ = object;
+    }
+
     /// Stores where it stands.
     fn set_place(&mut self, object: Self::Id, place: Place);
 
@@ -185,6 +190,10 @@ impl<H: Containers + ?Sized> Containers for &mut H {
 
     fn place(&self, object: Self::Id) -> Place {
         (**self).place(object)
+    }
+
+    fn fetch(&self, object: Self::Id) {
+        (**self).fetch(object);
     }
 
     fn set_place(&mut self, object: Self::Id, place: Place) {

@@ -282,23 +282,33 @@ pub fn append<H: Containers>(heap: &mut H, from: ListId, to: ListId) {
 /// Puts an object at the tail of a list, on which it stands from here on.
 #[inline]
 pub(crate) fn push<H: Containers>(heap: &mut H, object: H::Id, id: ListId) {
+    match heap.lists_mut().get_mut(id) {
+        Some(list) if list.entries.len() < list.entries.capacity() => {
+            let place = Place::new(id, list.entries.len());
+            list.entries.push(Some(object));
+            list.live += 1;
+            heap.set_place(object, place);
+        }
+        _ => push_slowly(heap, object, id),
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn push_slowly<H: Containers>(heap: &mut H, object: H::Id, id: ListId) {
     let Some(list) = heap.lists_mut().get_mut(id) else {
         // The number is from another heap's lists.
         return heap.set_place(object, Place::UNTRACKED);
     };
     // Amortised: at least half of what is looked at goes. Those of a collection never close up, it looks at
     // places of theirs.
-    if list.entries.len() == list.entries.capacity()
-        && list.live < list.entries.len() / 2
-        && id.0 < ListId::USERS
-    {
+    if list.live < list.entries.len() / 2 && id.0 < ListId::USERS {
         close_up(heap, id);
-        return push(heap, object, id);
     }
-    let place = Place::new(id, list.entries.len());
-    list.entries.push(Some(object));
-    list.live += 1;
-    heap.set_place(object, place);
+    if let Some(list) = heap.lists_mut().get_mut(id) {
+        list.entries.reserve(1);
+    }
+    push(heap, object, id);
 }
 
 /// Puts objects that stand nowhere at the tail of a list, in their order. O(objects), amortised.
@@ -311,6 +321,7 @@ pub(crate) fn extend<H: Containers>(heap: &mut H, objects: impl Iterator<Item = 
     };
     let mut entries = core::mem::take(&mut list.entries);
     let before = entries.len();
+    entries.reserve(objects.size_hint().0);
     for object in objects {
         let place = Place::new(id, entries.len());
         entries.push(Some(object));

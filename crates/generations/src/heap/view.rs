@@ -109,6 +109,11 @@ impl Containers for View<'_, '_> {
     }
 
     #[inline]
+    fn fetch(&self, object: Number) {
+        self.registry.fetch(object);
+    }
+
+    #[inline]
     fn set_place(&mut self, object: Number, place: Place) {
         match as_call(object) {
             None => self.registry.set_word(object, place.to_word()),

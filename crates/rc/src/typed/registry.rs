@@ -159,6 +159,14 @@ impl Registry {
         }
     }
 
+    /// Says that something will be done with the object of this number soon, so that the processor may fetch it.
+    #[inline]
+    pub fn fetch(&self, number: Number) {
+        if let Some(object) = self.object(number) {
+            object.prefetch();
+        }
+    }
+
     /// While the result is there, nothing dies in this heap, so that objects can be looked at. What would have died does when
     /// it is dropped.
     #[must_use]
