@@ -149,7 +149,9 @@ impl<I: Copy + Eq> Collection<I> {
                         self.outcome.callbacks += 1;
                         return Ok(Step::Callback(reference));
                     }
-                    None if self.rules.finalizers => self.go_on(Phase::Finalizers),
+                    None if self.rules.finalizers && heap.concerns().finalizers => {
+                        self.go_on(Phase::Finalizers)
+                    }
                     None => self.go_on(Phase::SecondLook),
                 },
                 Phase::Called => {
@@ -195,13 +197,7 @@ impl<I: Copy + Eq> Collection<I> {
                         self.go_on(Phase::Uncollectable);
                     }
                 },
-                Phase::Cleared => {
-                    self.phase = Phase::Clearing;
-                    if let Some(object) = heap.lists().at(self.garbage, self.at - 1) {
-                        self.outcome.outlived += usize::from(!self.plan.saves_all);
-                        move_to(heap, object, self.plan.old);
-                    }
-                }
+                Phase::Cleared => self.let_live(heap),
                 Phase::Uncollectable => match self.next_of(heap, self.uncollectable) {
                     Some(object) => {
                         if self.plan.saves_all || heap.is_uncollectable(object) {
@@ -218,6 +214,42 @@ impl<I: Copy + Eq> Collection<I> {
                 },
                 Phase::Over => return Ok(Step::Done(self.outcome)),
             }
+        }
+    }
+
+    /// What is to be cleared next, if nothing else comes before it: what [`next`](Self::next) would say, but the collection
+    /// counts no reference for it, so that there is none to [release](Step::Release). For drivers that hold what they clear by
+    /// references of their own, and whose heap counts none for a collection: a release that is left from `next` is forgotten.
+    /// `None` if it is `next` that is to be asked.
+    #[inline]
+    pub fn next_to_clear<H: Containers<Id = I>>(&mut self, heap: &mut H) -> Option<I> {
+        if self.plan.saves_all {
+            return None;
+        }
+        if self.phase == Phase::Cleared {
+            self.held = None;
+            self.let_live(heap);
+        }
+        if self.phase != Phase::Clearing {
+            return None;
+        }
+        let next = self.next_of(heap, self.garbage);
+        if next.is_some() {
+            self.phase = Phase::Cleared;
+            if let Some(later) = heap.lists().at(self.garbage, self.at + AHEAD) {
+                heap.fetch(later);
+            }
+        }
+        next
+    }
+
+    /// What was cleared last goes to those that live, if it has not gone.
+    #[inline]
+    fn let_live<H: Containers<Id = I>>(&mut self, heap: &mut H) {
+        self.phase = Phase::Clearing;
+        if let Some(object) = heap.lists().at(self.garbage, self.at - 1) {
+            self.outcome.outlived += usize::from(!self.plan.saves_all);
+            move_to(heap, object, self.plan.old);
         }
     }
 
@@ -246,10 +278,10 @@ impl<I: Copy + Eq> Collection<I> {
 
     /// The next object on one of its lists.
     fn next_of<H: Containers<Id = I>>(&mut self, heap: &H, list: ListId) -> Option<I> {
-        while self.at < heap.lists().places(list) {
+        for entry in heap.lists().entries(list).get(self.at..)? {
             self.at += 1;
-            if let Some(object) = heap.lists().at(list, self.at - 1) {
-                return Some(object);
+            if entry.is_some() {
+                return *entry;
             }
         }
         None
@@ -275,6 +307,9 @@ impl<I: Copy + Eq> Collection<I> {
         Ok(())
     }
 }
+
+/// How many are cleared between the time when an object is fetched and its turn.
+const AHEAD: usize = 6;
 
 /// Closes the lists of a collection that did not come about, because the heap panicked: nobody's place is lost.
 struct Undo<'h, H: Containers> {

@@ -1,5 +1,7 @@
 //! What a collection asks of an object model, on top of what counting does.
 
+use alloc::vec::Vec;
+
 use rc::Heap;
 
 use crate::lists::{Lists, Place};
@@ -34,6 +36,22 @@ pub enum Untracks {
     Changing,
 }
 
+/// What there is in a heap for a collection to look for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Concerns {
+    /// Whether any object has weak references, or is one.
+    pub weak_references: bool,
+    /// Whether any object may have a finalizer that has not run.
+    pub finalizers: bool,
+    /// Whether any object has a finalizer that no collector dares to run.
+    pub uncollectable: bool,
+}
+
+impl Concerns {
+    /// Whatever there may be.
+    pub const ALL: Self = Self { weak_references: true, finalizers: true, uncollectable: true };
+}
+
 /// An object model, as a collection sees it.
 ///
 /// All functions are safe, and the collector frees nothing: who forgets a reference in
@@ -54,11 +72,22 @@ pub trait Containers: Heap {
         self.traverse(object, &mut |referent| visit(self.place(referent)));
     }
 
-    /// The same for several objects, in their order: calls `visit` with the index of each among them and the
-    /// [place](Self::place) of one that it refers to. For heaps that can fetch what they have to look up ahead of time.
-    fn traverse_all(&self, objects: &[Self::Id], visit: &mut impl FnMut(usize, Place)) {
+    /// Both for several objects, in their order: calls `counted` with the index of each among them and its
+    /// [count](Heap::count) and, if that says so, `visit` with the index and the [words](Place::to_word) of the
+    /// [places](Self::place) of the objects that it refers to. Counts may be told of ahead of that. For heaps that can fetch what they have to look up ahead of time.
+    fn survey(
+        &self,
+        objects: &[Self::Id],
+        counted: &mut impl FnMut(usize, u64) -> bool,
+        visit: &mut impl FnMut(usize, &[u64]),
+    ) {
+        let mut words = Vec::new();
         for (at, &object) in objects.iter().enumerate() {
-            self.traverse_places(object, &mut |place| visit(at, place));
+            if counted(at, self.count(object)) {
+                words.clear();
+                self.traverse_places(object, &mut |place| words.push(place.to_word()));
+                visit(at, &words);
+            }
         }
     }
 
@@ -75,6 +104,11 @@ pub trait Containers: Heap {
     /// Where the object stands, as it was last [stored](Self::set_place); [`Place::UNTRACKED`] from its
     /// birth on.
     fn place(&self, object: Self::Id) -> Place;
+
+    /// Says that something will be done with the object soon. For heaps that can fetch it ahead of time.
+    fn fetch(&self, object: Self::Id) {
+        let _ = object;
+    }
 
     /// Stores where it stands.
     fn set_place(&mut self, object: Self::Id, place: Place);
@@ -106,6 +140,12 @@ pub trait Containers: Heap {
         Untracks::Never
     }
 
+    /// What there is now for a collection to look for. What there is not, objects are not asked for one by one. (The collection
+    /// asks again whenever foreign code has run.)
+    fn concerns(&self) -> Concerns {
+        Concerns::ALL
+    }
+
     /// Clears one of the weak references to the object, and takes it off: `None` when there is none left of
     /// these. A weak reference that is to be called is put on lists while it waits for that, and afterwards. In CPython the ones without callbacks that are shared come first, then the newest first.
     fn clear_weak(&mut self, object: Self::Id, which: Which) -> Option<Cleared<Self::Id>> {
@@ -135,8 +175,13 @@ impl<H: Containers + ?Sized> Containers for &mut H {
         (**self).traverse_places(object, visit);
     }
 
-    fn traverse_all(&self, objects: &[Self::Id], visit: &mut impl FnMut(usize, Place)) {
-        (**self).traverse_all(objects, visit);
+    fn survey(
+        &self,
+        objects: &[Self::Id],
+        counted: &mut impl FnMut(usize, u64) -> bool,
+        visit: &mut impl FnMut(usize, &[u64]),
+    ) {
+        (**self).survey(objects, counted, visit);
     }
 
     fn traverse_uncounted(&self, object: Self::Id, visit: &mut impl FnMut(Self::Id)) {
@@ -145,6 +190,10 @@ impl<H: Containers + ?Sized> Containers for &mut H {
 
     fn place(&self, object: Self::Id) -> Place {
         (**self).place(object)
+    }
+
+    fn fetch(&self, object: Self::Id) {
+        (**self).fetch(object);
     }
 
     fn set_place(&mut self, object: Self::Id, place: Place) {
@@ -169,6 +218,10 @@ impl<H: Containers + ?Sized> Containers for &mut H {
 
     fn untracks(&self, object: Self::Id) -> Untracks {
         (**self).untracks(object)
+    }
+
+    fn concerns(&self) -> Concerns {
+        (**self).concerns()
     }
 
     fn clear_weak(&mut self, object: Self::Id, which: Which) -> Option<Cleared<Self::Id>> {

@@ -5,7 +5,7 @@ use bumpalo::collections::Vec as BumpVec;
 
 use crate::collection::Collection;
 use crate::containers::{Containers, Untracks, Which};
-use crate::lists::{append, give_back, move_to, push, take, untrack};
+use crate::lists::{append, extend, give_back, move_to, take, untrack};
 use crate::partition::Partition;
 use crate::rules::{Immortals, SecondLook};
 use crate::snapshot::Snapshot;
@@ -23,11 +23,7 @@ impl<I: Copy + Eq> Collection<I> {
         // The list is dense, and its objects know where they stand: those that stay are in their places already, up to the
         // first that goes.
         let mut entries = take(heap, plan.young);
-        let stay = if plan.is_full() {
-            (0_u32..).zip(objects).take_while(|&(at, _)| partition.is_first(at)).count()
-        } else {
-            0
-        };
+        let stay = if plan.is_full() { partition.stay() } else { 0 };
         entries.truncate(stay);
         give_back(heap, plan.young, entries);
         self.outcome.candidates = objects.len();
@@ -35,15 +31,18 @@ impl<I: Copy + Eq> Collection<I> {
         if stay == objects.len() {
             return;
         }
-        for at in partition.unreachable() {
-            push(heap, objects[at as usize], self.garbage);
+        let object = |at: u32| objects[at as usize];
+        extend(heap, partition.unreachable().map(object), self.garbage);
+        if partition.has_immortal() {
+            for at in partition.immortal() {
+                self.outcome.immortal += usize::from(self.put_aside(heap, object(at)));
+            }
         }
-        for at in partition.immortal() {
-            self.outcome.immortal += usize::from(self.put_aside(heap, objects[at as usize]));
-        }
-        for at in partition.reachable() {
-            if at as usize >= stay {
-                push(heap, objects[at as usize], plan.old);
+        if stay + heap.lists().len(self.garbage) < objects.len() {
+            if stay == 0 {
+                extend(heap, partition.reachable().map(object), plan.old);
+            } else {
+                extend(heap, partition.moved().map(object), plan.old);
             }
         }
         self.outcome.unreachable = heap.lists().len(self.garbage);
@@ -106,7 +105,7 @@ impl<I: Copy + Eq> Collection<I> {
         partition: &Partition<'_>,
         scratch: &Bump,
     ) {
-        if self.outcome.unreachable == 0 {
+        if self.outcome.unreachable == 0 || !heap.concerns().uncollectable {
             return;
         }
         let mut aside = BumpVec::new_in(scratch);
@@ -136,6 +135,9 @@ impl<I: Copy + Eq> Collection<I> {
         clears_own: bool,
         calls: bool,
     ) {
+        if !heap.concerns().weak_references {
+            return;
+        }
         for at in 0..heap.lists().places(self.garbage) {
             let Some(object) = heap.lists().at(self.garbage, at) else { continue };
             if clears_own {

@@ -9,6 +9,8 @@
 use alloc::vec::Vec;
 use core::fmt;
 
+use bumpalo::Bump;
+
 use crate::containers::Containers;
 
 /// The number of a list.
@@ -163,17 +165,54 @@ impl<I: Copy + Eq> Lists<I> {
         self.lists.iter().map(|list| list.entries.capacity() * size_of::<Option<I>>()).sum()
     }
 
+    /// Takes an object that is going for ever off its place: what [`untrack`] does for one that has to remember that it stands
+    /// nowhere now. Whether it stood there. O(1), amortised.
+    #[inline]
+    pub fn remove(&mut self, object: I, place: Place) -> bool {
+        let Some(list) = place.list().and_then(|list| self.get_mut(list)) else { return false };
+        match list.entries.get_mut(place.index()) {
+            // A heap that stores places wrongly loses no object of others.
+            Some(entry) if *entry == Some(object) => *entry = None,
+            _ => return false,
+        }
+        list.live -= 1;
+        while let Some(None) = list.entries.last() {
+            list.entries.pop();
+        }
+        true
+    }
+
+    #[inline]
     fn get(&self, list: ListId) -> Option<&List<I>> {
         self.lists.get(usize::from(list.0))
     }
 
+    #[inline]
     pub(crate) fn get_mut(&mut self, list: ListId) -> Option<&mut List<I>> {
         self.lists.get_mut(usize::from(list.0))
     }
 
+    /// The objects on a list that has no empty places.
+    pub(crate) fn copy<'s>(&self, list: ListId, scratch: &'s Bump) -> &'s [I] {
+        let entries = self.entries(list);
+        let Some(&Some(first)) = entries.first() else { return &[] };
+        let copy = scratch.alloc_slice_fill_copy(entries.len(), first);
+        for (copy, entry) in copy.iter_mut().zip(entries) {
+            *copy = entry.unwrap_or(first);
+        }
+        copy
+    }
+
     /// The object at a place of a list, if there is one.
+    #[inline]
     pub(crate) fn at(&self, list: ListId, index: usize) -> Option<I> {
         self.get(list)?.entries.get(index).copied().flatten()
+    }
+
+    /// The places of a list, from its head to its tail.
+    #[inline]
+    pub(crate) fn entries(&self, list: ListId) -> &[Option<I>] {
+        self.get(list).map_or(&[], |list| &list.entries)
     }
 
     /// How many places a list has, the empty ones counted.
@@ -221,19 +260,11 @@ pub fn track<H: Containers>(heap: &mut H, object: H::Id, list: ListId) -> bool {
 #[inline]
 pub fn untrack<H: Containers>(heap: &mut H, object: H::Id) -> bool {
     let place = heap.place(object);
-    let Some(id) = place.list() else { return false };
+    if !place.is_tracked() {
+        return false;
+    }
     heap.set_place(object, Place::UNTRACKED);
-    let Some(list) = heap.lists_mut().get_mut(id) else { return false };
-    match list.entries.get_mut(place.index()) {
-        // A heap that stores places wrongly loses no object of others.
-        Some(entry) if *entry == Some(object) => *entry = None,
-        _ => return false,
-    }
-    list.live -= 1;
-    while let Some(None) = list.entries.last() {
-        list.entries.pop();
-    }
-    true
+    heap.lists_mut().remove(object, place)
 }
 
 /// Moves all objects of a list, in order, behind those of another. O(objects that are moved).
@@ -251,28 +282,62 @@ pub fn append<H: Containers>(heap: &mut H, from: ListId, to: ListId) {
 /// Puts an object at the tail of a list, on which it stands from here on.
 #[inline]
 pub(crate) fn push<H: Containers>(heap: &mut H, object: H::Id, id: ListId) {
+    match heap.lists_mut().get_mut(id) {
+        Some(list) if list.entries.len() < list.entries.capacity() => {
+            let place = Place::new(id, list.entries.len());
+            list.entries.push(Some(object));
+            list.live += 1;
+            heap.set_place(object, place);
+        }
+        _ => push_slowly(heap, object, id),
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn push_slowly<H: Containers>(heap: &mut H, object: H::Id, id: ListId) {
     let Some(list) = heap.lists_mut().get_mut(id) else {
         // The number is from another heap's lists.
         return heap.set_place(object, Place::UNTRACKED);
     };
     // Amortised: at least half of what is looked at goes. Those of a collection never close up, it looks at
     // places of theirs.
-    if list.entries.len() == list.entries.capacity()
-        && list.live < list.entries.len() / 2
-        && id.0 < ListId::USERS
-    {
+    if list.live < list.entries.len() / 2 && id.0 < ListId::USERS {
         close_up(heap, id);
-        return push(heap, object, id);
     }
-    let place = Place::new(id, list.entries.len());
-    list.entries.push(Some(object));
-    list.live += 1;
-    heap.set_place(object, place);
+    if let Some(list) = heap.lists_mut().get_mut(id) {
+        list.entries.reserve(1);
+    }
+    push(heap, object, id);
+}
+
+/// Puts objects that stand nowhere at the tail of a list, in their order. O(objects), amortised.
+pub(crate) fn extend<H: Containers>(heap: &mut H, objects: impl Iterator<Item = H::Id>, id: ListId) {
+    if id.0 < ListId::USERS && heap.lists().len(id) < heap.lists().places(id) / 2 {
+        close_up(heap, id);
+    }
+    let Some(list) = heap.lists_mut().get_mut(id) else {
+        return objects.for_each(|object| heap.set_place(object, Place::UNTRACKED));
+    };
+    let mut entries = core::mem::take(&mut list.entries);
+    let before = entries.len();
+    entries.reserve(objects.size_hint().0);
+    for object in objects {
+        let place = Place::new(id, entries.len());
+        entries.push(Some(object));
+        heap.set_place(object, place);
+    }
+    if let Some(list) = heap.lists_mut().get_mut(id) {
+        list.live += entries.len() - before;
+        list.entries = entries;
+    }
 }
 
 /// Moves an object to the tail of a list, from wherever it stands.
+#[inline]
 pub(crate) fn move_to<H: Containers>(heap: &mut H, object: H::Id, list: ListId) {
-    untrack(heap, object);
+    let place = heap.place(object);
+    heap.lists_mut().remove(object, place);
     push(heap, object, list);
 }
 

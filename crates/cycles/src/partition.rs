@@ -1,5 +1,7 @@
 //! Who is garbage.
 
+use core::cell::Cell;
+
 use bumpalo::Bump;
 use bumpalo::collections::Vec as BumpVec;
 
@@ -15,6 +17,9 @@ const RESCUED: u32 = u32::MAX - 2;
 pub struct Partition<'s> {
     state: &'s [u32],
     rescued: &'s [u32],
+    /// How many at the head of the list stay where they are.
+    stay: usize,
+    has_immortal: bool,
 }
 
 impl<'s> Partition<'s> {
@@ -33,15 +38,25 @@ impl<'s> Partition<'s> {
         self.state[at as usize] < RESCUED
     }
 
+    /// Those of the reachable that are to be moved when the others [stay](Self::stay).
+    pub(crate) fn moved(&self) -> impl Iterator<Item = u32> + use<'s> {
+        self.of(self.stay, |state| state < RESCUED).chain(self.rescued.iter().copied())
+    }
+
+    /// How many at the head of the list are reachable and were seen first from before them, or from outside.
+    pub(crate) fn stay(&self) -> usize {
+        self.stay
+    }
+
     /// The garbage, in the order of the list.
     pub fn unreachable(&self) -> impl Iterator<Item = u32> + use<'s> {
-        self.of(|state| state == UNREACHABLE)
+        self.of(self.stay, |state| state == UNREACHABLE)
     }
 
     /// The others, in the order that CPython's lists have from here on: those that were first seen from objects
     /// behind them on the list come last, in the order in which they were seen. Immortal ones are left out.
     pub fn reachable(&self) -> impl Iterator<Item = u32> + use<'s> {
-        self.of(|state| state < RESCUED).chain(self.rescued.iter().copied())
+        self.of(0, |state| state < RESCUED).chain(self.rescued.iter().copied())
     }
 
     /// Of the reachable, those at the end that have changed their place.
@@ -52,11 +67,17 @@ impl<'s> Partition<'s> {
 
     /// The immortal, in the order of the list.
     pub fn immortal(&self) -> impl Iterator<Item = u32> + use<'s> {
-        self.of(|state| state == IMMORTAL)
+        self.of(self.stay, |state| state == IMMORTAL)
     }
 
-    fn of<F: Fn(u32) -> bool>(&self, is: F) -> impl Iterator<Item = u32> + use<'s, F> {
-        (0_u32..).zip(self.state).filter(move |&(_, &state)| is(state)).map(|(at, _)| at)
+    /// Whether there are any.
+    pub(crate) fn has_immortal(&self) -> bool {
+        self.has_immortal
+    }
+
+    /// Those whose state is this, from a place on.
+    fn of<F: Fn(u32) -> bool>(&self, from: usize, is: F) -> impl Iterator<Item = u32> + use<'s, F> {
+        (0_u32..).zip(self.state).skip(from).filter(move |&(_, &state)| is(state)).map(|(at, _)| at)
     }
 }
 
@@ -68,31 +89,46 @@ impl<'s, I: Copy + Eq> Snapshot<'s, I> {
     pub fn partition(&self, scratch: &'s Bump) -> Partition<'s> {
         let state = scratch.alloc_slice_copy(self.outside);
         let mut rescued = BumpVec::new_in(scratch);
-        let reach = |at: u32, state: &mut [u32], rescued: &mut BumpVec<'s, u32>| {
-            for &referent in self.referents(at) {
-                match &mut state[referent as usize] {
-                    there @ &mut UNREACHABLE => {
-                        *there = RESCUED;
-                        rescued.push(referent);
-                    }
-                    // It comes later in the list: no need to set it aside first.
-                    there @ 0 => *there = 1,
-                    _ => {}
+        let cells = Cell::from_mut(&mut *state).as_slice_of_cells();
+        let mut has_immortal = false;
+        let mut stay = self.objects().len();
+        for (at, (there, ends)) in cells.iter().zip(self.starts.windows(2)).enumerate() {
+            if let (1..=RESCUED, &[start, end]) = (there.get(), ends) {
+                let own = self.referents.get(start as usize..end as usize).unwrap_or_default();
+                reach(own, cells, &mut rescued);
+            } else {
+                stay = stay.min(at);
+                if there.get() == 0 {
+                    there.set(UNREACHABLE);
+                } else {
+                    has_immortal = true;
                 }
-            }
-        };
-        for at in (0_u32..).take(self.objects().len()) {
-            match &mut state[at as usize] {
-                there @ 0 => *there = UNREACHABLE,
-                &mut IMMORTAL => {}
-                _ => reach(at, state, &mut rescued),
             }
         }
         let mut next = 0;
         while let Some(&at) = rescued.get(next) {
             next += 1;
-            reach(at, state, &mut rescued);
+            reach(self.referents(at), cells, &mut rescued);
         }
-        Partition { state, rescued: rescued.into_bump_slice() }
+        Partition { state, rescued: rescued.into_bump_slice(), stay, has_immortal }
+    }
+}
+
+/// These are reachable.
+#[inline(always)]
+#[allow(clippy::inline_always, reason = "a handful of instructions for each reference")]
+fn reach(referents: &[u32], state: &[Cell<u32>], rescued: &mut BumpVec<'_, u32>) {
+    for &referent in referents {
+        let there = &state[referent as usize];
+        // Most often it is reachable already: neither 0 nor UNREACHABLE.
+        if there.get().wrapping_add(2) <= 2 {
+            if there.get() == 0 {
+                // It comes later in the list: no need to set it aside first.
+                there.set(1);
+            } else if there.get() == UNREACHABLE {
+                there.set(RESCUED);
+                rescued.push(referent);
+            }
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! The graph of one collection: who refers to whom, and how often from outside.
 
+use core::cell::Cell;
 use core::fmt;
 
 use bumpalo::Bump;
@@ -7,7 +8,7 @@ use bumpalo::collections::Vec as BumpVec;
 use rc::{Count, Counting};
 
 use crate::containers::{Containers, Untracks};
-use crate::lists::{ListId, close_up};
+use crate::lists::{ListId, Place, close_up};
 
 /// More than a collection can number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,8 +43,8 @@ pub struct Snapshot<'s, I> {
     /// By object: how many references to it are not from the list, or `IMMORTAL`.
     pub(crate) outside: &'s [u32],
     /// Where the references of each begin, and where all end.
-    starts: &'s [u32],
-    referents: &'s [u32],
+    pub(crate) starts: &'s [u32],
+    pub(crate) referents: &'s [u32],
     /// Those that may be untracked if they survive.
     untrackable: &'s [u32],
     excess: u64,
@@ -53,9 +54,6 @@ pub struct Snapshot<'s, I> {
 pub(crate) const IMMORTAL: u32 = u32::MAX;
 /// The most references that are told apart: more than there are among the objects of any list.
 const MOST: u32 = u32::MAX >> 1;
-
-/// How many objects are traversed together.
-const TOGETHER: usize = 512;
 
 impl<'s, I: Copy + Eq> Snapshot<'s, I> {
     /// Takes the objects of a list, which closes up.
@@ -77,80 +75,86 @@ impl<'s, I: Copy + Eq> Snapshot<'s, I> {
         if many >= (u32::MAX - 16) as usize {
             return Err(TooMany::Objects);
         }
-        let mut objects = BumpVec::with_capacity_in(many, scratch);
-        objects.extend(heap.lists().iter(list));
-        let objects: &'s [I] = objects.into_bump_slice();
+        let objects: &'s [I] = heap.lists().copy(list, scratch);
         // What its count says less what is found inside: a sum modulo 2³².
         let outside = scratch.alloc_slice_fill_copy(many, 0_u32);
+        let starts = scratch.alloc_slice_fill_copy(many + 1, 0_u32);
         let mut immortals = BumpVec::new_in(scratch);
         let mut untrackable = BumpVec::new_in(scratch);
-        let mut starts = BumpVec::with_capacity_in(many + 1, scratch);
-        let mut referents = BumpVec::with_capacity_in(many, scratch);
-        let mut at = 0;
-        while at < many {
-            // So many that what the counts were read from is at hand still when these are traversed.
-            let from = at;
-            let mut immortal = None;
-            while at < many && at < from + TOGETHER && immortal.is_none() {
-                let object = objects[at];
-                match counting.read(heap.count(object)) {
-                    Count::Mortal(count) => {
-                        let count = u32::try_from(count).unwrap_or(MOST).min(MOST);
-                        outside[at] = outside[at].wrapping_add(count);
-                        if heap.untracks(object) != Untracks::Never {
-                            #[allow(
-                                clippy::cast_possible_truncation,
-                                reason = "below the number of objects"
-                            )]
-                            untrackable.push(at as u32);
+        // Room that is not used is not touched; to grow is to copy.
+        let mut referents = BumpVec::with_capacity_in(many * 4, scratch);
+        // For how many it is known where their references begin.
+        let mut begun = 0;
+        let cells = Cell::from_mut(&mut *outside).as_slice_of_cells();
+        heap.survey(
+            objects,
+            &mut |at, word| match counting.read(word) {
+                Count::Mortal(count) => {
+                    let count = u32::try_from(count).unwrap_or(MOST).min(MOST);
+                    if let Some(outside) = cells.get(at) {
+                        outside.set(outside.get().wrapping_add(count));
+                    }
+                    let Some(&object) = objects.get(at) else { return false };
+                    if heap.untracks(object) != Untracks::Never {
+                        #[allow(clippy::cast_possible_truncation, reason = "below the number of objects")]
+                        untrackable.push(at as u32);
+                    }
+                    // What will be taken off for these is not in the count.
+                    heap.traverse_uncounted(object, &mut |referent| {
+                        let place = heap.place(referent);
+                        if place.is_on(list)
+                            && let Some(outside) = cells.get(place.index())
+                        {
+                            outside.set(outside.get().wrapping_add(1));
                         }
-                    }
-                    // It is no candidate: what it refers to is referred to from outside.
-                    Count::Immortal => immortal = Some(at),
+                    });
+                    true
                 }
-                at += 1;
-            }
-            let traversed = &objects[from..immortal.unwrap_or(at)];
-            let (all, starts, referents) = (&mut *outside, &mut starts, &mut referents);
-            heap.traverse_all(traversed, &mut move |among, place| {
-                if place.is_on(list)
-                    && let Some(outside) = all.get_mut(place.index())
+                // It is no candidate: what it refers to is referred to from outside.
+                Count::Immortal => {
+                    immortals.push(at);
+                    false
+                }
+            },
+            &mut |at, words| {
+                #[allow(clippy::cast_possible_truncation, reason = "looked at in the end")]
+                let begins = referents.len() as u32;
+                if begun < at
+                    && let Some(between) = starts.get_mut(begun..at)
                 {
-                    *outside = outside.wrapping_sub(1);
-                    // Those before it refer to nothing more.
-                    #[allow(clippy::cast_possible_truncation, reason = "looked at in the end")]
-                    while starts.len() <= from + among {
-                        starts.push(referents.len() as u32);
-                    }
-                    #[allow(clippy::cast_possible_truncation, reason = "below the number of objects")]
-                    referents.push(place.index() as u32);
+                    // They were not traversed.
+                    between.fill(begins);
                 }
-            });
-            // What was taken off for these was not in the count.
-            for &object in traversed {
-                heap.traverse_uncounted(object, &mut |referent| {
-                    let place = heap.place(referent);
+                if let Some(start) = starts.get_mut(at) {
+                    *start = begins;
+                    begun = at + 1;
+                }
+                for place in words.iter().map(|&word| Place::from_word(word)) {
                     if place.is_on(list)
-                        && let Some(outside) = outside.get_mut(place.index())
+                        && let Some(outside) = cells.get(place.index())
                     {
-                        *outside = outside.wrapping_add(1);
+                        outside.set(outside.get().wrapping_sub(1));
+                        #[allow(clippy::cast_possible_truncation, reason = "below the number of objects")]
+                        referents.push(place.index() as u32);
                     }
-                });
-            }
-            immortals.extend(immortal);
-        }
+                }
+            },
+        );
         let end = u32::try_from(referents.len()).ok().filter(|&end| end < MOST);
         let end = end.ok_or(TooMany::References)?;
-        starts.resize(many + 1, end);
+        starts[begun..].fill(end);
         // Of immortal objects no count was put in: whatever was taken off is no excess.
         for &at in &immortals {
             outside[at] = 0;
         }
         let mut excess = 0;
-        for outside in outside.iter_mut().filter(|outside| **outside > MOST) {
-            excess += u64::from(outside.wrapping_neg());
-            // As in CPython: who is owned more often than counted is nobody's garbage.
-            *outside = MOST;
+        // That there is none is soon said.
+        if outside.iter().fold(0, |all, &outside| all | outside) > MOST {
+            for outside in outside.iter_mut().filter(|outside| **outside > MOST) {
+                excess += u64::from(outside.wrapping_neg());
+                // As in CPython: who is owned more often than counted is nobody's garbage.
+                *outside = MOST;
+            }
         }
         for &at in &immortals {
             outside[at] = IMMORTAL;
@@ -158,7 +162,7 @@ impl<'s, I: Copy + Eq> Snapshot<'s, I> {
         Ok(Self {
             objects,
             outside,
-            starts: starts.into_bump_slice(),
+            starts,
             referents: referents.into_bump_slice(),
             untrackable: untrackable.into_bump_slice(),
             excess,

@@ -172,6 +172,13 @@ impl<I: Copy + Eq> Run<I> {
         }
     }
 
+    /// What is to be cleared next by a driver that holds it, as [`Collection::next_to_clear`] has it.
+    #[cfg(feature = "heap")]
+    #[inline]
+    pub(crate) fn next_to_clear<H: Containers<Id = I>>(&mut self, heap: &mut H) -> Option<I> {
+        if self.phase == Phase::Collecting { self.collection.next_to_clear(heap) } else { None }
+    }
+
     /// What follows when all is collected.
     #[cold]
     pub(crate) fn end<P: Policy>(&mut self, generations: &mut Generations<P>) -> Step<I> {

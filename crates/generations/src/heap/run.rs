@@ -63,7 +63,20 @@ impl<P: Policy + 'static> Steps<'_, P> {
             if let Some(outcome) = self.outcome {
                 return outcome;
             }
+            self.clear();
             self.step();
+        }
+    }
+
+    /// Clears as many as have nothing else between them.
+    fn clear(&mut self) {
+        let Heap { registry, state } = self.heap;
+        loop {
+            let next = state.with_lists(registry, |view| self.run.next_to_clear(view)).flatten();
+            let Some(number) = next else { return };
+            if let Some(object) = registry.get(number) {
+                object.clear_refs();
+            }
         }
     }
 

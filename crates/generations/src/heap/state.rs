@@ -5,10 +5,10 @@ use core::cell::{Cell, OnceCell, RefCell};
 use alloc::vec::Vec;
 
 use bumpalo::Bump;
-use cycles::{Place, track, untrack};
+use cycles::{Place, track};
 use rc::{Keeper, Number, Registry};
 
-use super::view::{Going, Kept, View};
+use super::view::{Kept, View};
 use crate::generation::Generation;
 use crate::policy::Policy;
 use crate::schedule::Generations;
@@ -79,6 +79,19 @@ impl<P: Policy> State<P> {
         }
     }
 
+    /// Does something with lists; `None` if that cannot be now.
+    #[inline]
+    pub(super) fn with_lists<R>(
+        &self,
+        registry: &Registry,
+        run: impl FnOnce(&mut View<'_, '_>) -> R,
+    ) -> Option<R> {
+        // What dies in the end finds the lists free again.
+        let look = OnceCell::new();
+        let mut kept = self.kept.try_borrow_mut().ok()?;
+        Some(run(&mut View { registry, kept: &mut kept, look: &look, traverses: &self.traverses }))
+    }
+
     /// Does something with lists and counters; `None` if that cannot be now.
     #[inline]
     pub(super) fn with<R>(
@@ -86,12 +99,8 @@ impl<P: Policy> State<P> {
         registry: &Registry,
         run: impl FnOnce(&mut Generations<P>, &mut View<'_, '_>) -> R,
     ) -> Option<R> {
-        // What dies in the end finds the others free again.
-        let look = OnceCell::new();
         let mut generations = self.generations.try_borrow_mut().ok()?;
-        let mut kept = self.kept.try_borrow_mut().ok()?;
-        let mut view = View { registry, kept: &mut kept, look: &look, traverses: &self.traverses };
-        Some(run(&mut generations, &mut view))
+        self.with_lists(registry, |view| run(&mut generations, view))
     }
 }
 
@@ -101,7 +110,7 @@ impl<P: Policy + 'static> Keeper for State<P> {
         if place.is_tracked()
             && let Ok(mut kept) = self.kept.try_borrow_mut()
         {
-            untrack(&mut Going { lists: &mut kept.lists, place }, object);
+            kept.lists.remove(object, place);
         }
         if let Ok(mut generations) = self.generations.try_borrow_mut() {
             generations.freed();

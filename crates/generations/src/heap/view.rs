@@ -4,7 +4,7 @@ use core::cell::{Cell, OnceCell};
 
 use alloc::vec::Vec;
 
-use cycles::{Cleared, Containers, Lists, Place, Which};
+use cycles::{Cleared, Concerns, Containers, Lists, Place, Which};
 use rc::{Look, Number, Registry};
 
 /// What is kept of objects outside of them.
@@ -81,8 +81,23 @@ impl Containers for View<'_, '_> {
         self.look_at(|look| look.numbers(object, visit));
     }
 
-    fn traverse_all(&self, objects: &[Number], visit: &mut impl FnMut(usize, Place)) {
-        self.look_at(|look| look.words(objects, |at, word| visit(at, Place::from_word(word))));
+    #[inline]
+    fn survey(
+        &self,
+        objects: &[Number],
+        counted: &mut impl FnMut(usize, u64) -> bool,
+        visit: &mut impl FnMut(usize, &[u64]),
+    ) {
+        let mut looked = false;
+        self.look_at(|look| {
+            look.survey(objects, &mut *counted, &mut *visit);
+            looked = true;
+        });
+        if !looked {
+            for (at, &object) in objects.iter().enumerate() {
+                counted(at, rc::Heap::count(self, object));
+            }
+        }
     }
 
     #[inline]
@@ -91,6 +106,11 @@ impl Containers for View<'_, '_> {
             None => Place::from_word(self.registry.word(object)),
             Some(call) => self.kept.calls.get(call).map_or(Place::UNTRACKED, |call| call.place),
         }
+    }
+
+    #[inline]
+    fn fetch(&self, object: Number) {
+        self.registry.fetch(object);
     }
 
     #[inline]
@@ -113,6 +133,14 @@ impl Containers for View<'_, '_> {
         &mut self.kept.lists
     }
 
+    fn concerns(&self) -> Concerns {
+        Concerns {
+            weak_references: self.registry.has_weak_references(),
+            finalizers: self.registry.has_finalizers(),
+            uncollectable: false,
+        }
+    }
+
     fn clear_weak(&mut self, object: Number, which: Which) -> Option<Cleared<Number>> {
         let cleared = self.registry.clear_weak(object, which == Which::Calling)?;
         let reference = call(self.kept.calls.len()).filter(|_| cleared.is_some());
@@ -120,47 +148,5 @@ impl Containers for View<'_, '_> {
             self.kept.calls.push(Call { place: Place::UNTRACKED, cleared });
         }
         Some(Cleared { reference: reference.unwrap_or(object), calls: reference.is_some() })
-    }
-}
-
-/// An object that goes: all that a list has to know to forget it.
-pub(super) struct Going<'v> {
-    pub(super) lists: &'v mut Lists<Number>,
-    pub(super) place: Place,
-}
-
-impl rc::Heap for Going<'_> {
-    type Id = Number;
-
-    fn count(&self, _object: Number) -> u64 {
-        0
-    }
-
-    fn set_count(&mut self, _object: Number, _word: u64) {}
-
-    fn release_next(&mut self, _object: Number) -> Option<Number> {
-        None
-    }
-}
-
-impl Containers for Going<'_> {
-    fn traverse(&self, _object: Number, _visit: &mut impl FnMut(Number)) {}
-
-    #[inline]
-    fn place(&self, _object: Number) -> Place {
-        self.place
-    }
-
-    #[inline]
-    fn set_place(&mut self, _object: Number, place: Place) {
-        self.place = place;
-    }
-
-    fn lists(&self) -> &Lists<Number> {
-        self.lists
-    }
-
-    fn lists_mut(&mut self) -> &mut Lists<Number> {
-        self.lists
     }
 }

@@ -119,11 +119,10 @@ impl AnyRef {
         if !self.refers() {
             return;
         }
-        // SAFETY: the object, which `self` keeps alive, needs the core, and is of the type that its header
-        // says.
+        // SAFETY: the object, which `self` keeps alive, needs the core.
         unsafe {
             let _nothing_dies = Traversing::new(self.object.core());
-            (self.ty().info.traverse)(self.object, &mut Visitor::new(&mut visit));
+            self.object.traverse(&mut Visitor::new(&mut visit));
         }
     }
 

@@ -10,9 +10,9 @@ use core::ptr::NonNull;
 
 use super::object::{FINALIZED, IMMORTAL, NUMBERED, Object, Of};
 use super::pointer::Ref;
-use super::registry::part;
 use super::shared::{Core, LEAF_NESTING, NESTING, TRAVERSING, drain, release};
 use super::trace::Trace;
+use super::weak;
 
 /// Lets an object die, or deposits it.
 ///
@@ -46,7 +46,9 @@ pub(super) unsafe fn die<T: Trace>(object: Object) {
 enum Phase {
     /// The finalizer, if it has not run.
     Finalizer,
-    /// If it has not brought the object back to life, whoever looks after it is told, and its weak references are cleared.
+    /// If it has not brought the object back to life, whoever looks after it is told.
+    Part,
+    /// It has no number any more, and its weak references are cleared.
     Weak,
     /// The value is dropped.
     Value,
@@ -60,14 +62,14 @@ enum Phase {
 
 /// A death that goes on, from the phase that is next.
 ///
-/// The object is there and counts one reference, which is nobody's, until [`Phase::Weak`] gives that up; it is a `T`; the
+/// The object is there and counts one reference, which is nobody's, until [`Phase::Part`] gives that up; it is a `T`; the
 /// core was at this depth before.
 struct Death<T: Trace> {
     object: Object,
     core: NonNull<Core>,
     depth: usize,
     next: Phase,
-    /// Bytes of its block in front of it; known when its weak references are cleared.
+    /// Bytes of its block in front of it; known when whoever looks after it is told.
     room: usize,
     type_: PhantomData<T>,
 }
@@ -78,7 +80,7 @@ impl<T: Trace> Death<T> {
     fn go_on(mut self) {
         let (object, core) = (self.object, self.core);
         if self.next == Phase::Finalizer {
-            self.next = Phase::Weak;
+            self.next = Phase::Part;
             // SAFETY: the object is there and a `T`; its one reference is lent.
             unsafe {
                 if T::FINALIZES && object.header().bits.get() & FINALIZED == 0 {
@@ -86,10 +88,10 @@ impl<T: Trace> Death<T> {
                 }
             }
         }
-        if self.next == Phase::Weak {
-            self.next = Phase::Value;
+        if self.next == Phase::Part {
+            self.next = Phase::Weak;
             // SAFETY: the object is there, and its one reference is given up; if it was not the last, the object
-            // stays, and needs the core. `part` finds it dead.
+            // stays, and needs the core. What has that bit has a room.
             unsafe {
                 let dead = object.decrement();
                 let bits = &object.header().bits;
@@ -99,11 +101,27 @@ impl<T: Trace> Death<T> {
                     ManuallyDrop::new(self).end();
                     return;
                 }
-                if bits.get() & !FINALIZED != 0 {
-                    if T::REFERS && bits.get() & NUMBERED != 0 {
-                        self.room = Of::<T>::NUMBERED_ROOM;
+                if T::REFERS && bits.get() & NUMBERED != 0 {
+                    self.room = Of::<T>::NUMBERED_ROOM;
+                    let (room, keeper) = (object.room(), &core.as_ref().keeper);
+                    if let (Some(number), Some(keeper)) = (room.number, keeper) {
+                        keeper.gone(number, room.word.get());
                     }
-                    part(object);
+                }
+            }
+        }
+        if self.next == Phase::Weak {
+            self.next = Phase::Value;
+            // SAFETY: the object is there, dead, and stays there; what has that bit has a room.
+            unsafe {
+                if T::REFERS
+                    && object.header().bits.get() & NUMBERED != 0
+                    && let Some(number) = object.room().number
+                {
+                    core.as_ref().numbers.borrow_mut().remove(number);
+                }
+                if object.header().weak() != 0 {
+                    weak::clear(object);
                 }
             }
         }

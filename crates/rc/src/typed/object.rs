@@ -136,6 +136,16 @@ impl Object {
         unsafe { self.header().ty.as_ref().core }
     }
 
+    /// Shows what it refers to.
+    ///
+    /// # Safety
+    ///
+    /// The object does not die meanwhile.
+    pub(super) unsafe fn traverse(self, visitor: &mut Visitor<'_>) {
+        // SAFETY: by contract; it is of the type that its header says.
+        unsafe { (self.header().ty.as_ref().info.traverse_all)(&[self], visitor, &mut [0]) };
+    }
+
     /// One more reference; saturates.
     ///
     /// # Safety
@@ -199,10 +209,12 @@ pub(super) struct Info {
     ///
     /// As for [`die`](super::life::die); for objects of this type, as in the others.
     pub(super) die: unsafe fn(Object),
+    /// Shows what they refer to, one object after the other; writes down how many references were gathered after each.
+    ///
     /// # Safety
     ///
-    /// Somebody holds a reference to the object for so long.
-    pub(super) traverse: unsafe fn(Object, &mut Visitor<'_>),
+    /// None of the objects dies meanwhile.
+    pub(super) traverse_all: unsafe fn(&[Object], &mut Visitor<'_>, &mut [usize]),
     /// # Safety
     ///
     /// Somebody holds a reference to the object for so long.
@@ -231,8 +243,13 @@ impl<T: Trace> Of<T> {
             refers: T::REFERS,
             finalizes: T::FINALIZES,
             die: super::life::die::<T>,
-            // SAFETY: by the contract of the field it is a `T`, and alive.
-            traverse: |object, visitor| unsafe { object.value::<T>().as_ref() }.traverse(visitor),
+            traverse_all: |objects, visitor, gathered| {
+                for (object, gathered) in objects.iter().zip(gathered) {
+                    // SAFETY: by the contract of the field it is a `T`, and alive.
+                    unsafe { object.value::<T>().as_ref() }.traverse(visitor);
+                    *gathered = visitor.gathered();
+                }
+            },
             // SAFETY: as above.
             clear_refs: |object| unsafe { object.value::<T>().as_ref() }.clear_refs(),
             // SAFETY: as above; the reference is lent.

@@ -1,5 +1,6 @@
 //! [`Ref`]: a counted pointer to a value of known type.
 
+use core::cell::Cell;
 use core::fmt;
 use core::hash::{Hash, Hasher};
 use core::marker::PhantomData;
@@ -56,6 +57,13 @@ impl<T: Trace> Ref<T> {
     #[inline]
     pub(super) fn object(this: &Self) -> Object {
         this.object
+    }
+
+    /// The object that the reference in a cell refers to, if there is one. It stays the cell's.
+    #[inline]
+    pub(super) fn object_in(cell: &Cell<Option<Self>>) -> Option<Object> {
+        // SAFETY: nobody has a reference to what is in a cell that nobody has exclusively, and nothing is called here.
+        unsafe { (*cell.as_ptr()).as_ref() }.map(Self::object)
     }
 
     #[inline]

@@ -1,41 +1,43 @@
-//! The words of many objects that others refer to, fetched together.
+//! The objects that others refer to, gathered from many of these before anything of them is read.
 //!
 //! Of what is referred to only a word is read. Where it is not at hand, as when a program has referred to objects in another
 //! order than it has made them, a processor that is told ahead of time fetches many at once.
+#![allow(clippy::inline_always, reason = "a handful of instructions for each reference of a heap")]
+
+use core::ptr::NonNull;
+
+use alloc::vec::Vec;
 
 use super::object::{NUMBERED, Object};
 use super::shared::Core;
 
-/// How many are fetched together.
-const MANY: usize = 128;
-
 /// What gathers them.
-pub(super) struct Referents<'a> {
-    core: &'a Core,
-    objects: [Object; MANY],
-    /// Who refers to each.
-    of: [usize; MANY],
+pub(super) struct Referents {
+    core: NonNull<Core>,
+    /// All live in the heap of this core; behind so many there is room for more.
+    objects: Vec<Object>,
     len: usize,
-    /// Who is traversed.
-    pub(super) at: usize,
-    /// Told of the words, and who refers to them.
-    tell: &'a mut dyn FnMut(&[usize], &[u64]),
+    words: Vec<u64>,
 }
 
-impl<'a> Referents<'a> {
+impl Referents {
     /// # Safety
     ///
-    /// Nothing in the heap of this core dies while the result is in use.
-    pub(super) unsafe fn new(core: &'a Core, tell: &'a mut dyn FnMut(&[usize], &[u64])) -> Self {
-        Self { core, objects: [Object::NONE; MANY], of: [0; MANY], len: 0, at: 0, tell }
+    /// While the result is in use somebody needs the core, and nothing in its heap dies.
+    pub(super) unsafe fn new(core: NonNull<Core>) -> Self {
+        Self { core, objects: Vec::new(), len: 0, words: Vec::new() }
     }
 
     /// One more, which is there.
     #[inline(always)]
-    #[allow(clippy::inline_always, reason = "a handful of instructions for each reference of a heap")]
     pub(super) fn push(&mut self, object: Object) {
-        if self.len < MANY && self.core.owns(object) {
-            self.add(object);
+        // SAFETY: the core is there, by the contract of `new`.
+        if unsafe { self.core.as_ref() }.owns(object)
+            && let Some(place) = self.objects.get_mut(self.len)
+        {
+            object.prefetch();
+            *place = object;
+            self.len += 1;
         } else {
             self.push_slowly(object);
         }
@@ -44,42 +46,37 @@ impl<'a> Referents<'a> {
     #[cold]
     #[inline(never)]
     fn push_slowly(&mut self, object: Object) {
-        if self.len == MANY {
-            self.flush();
-        }
-        // SAFETY: it is there.
-        let core = unsafe { object.core() };
         // What is another heap's may die before it is looked at.
-        if core::ptr::eq(core.as_ptr(), self.core) {
-            self.add(object);
+        // SAFETY: it is there.
+        if unsafe { object.core() } == self.core {
+            self.objects.truncate(self.len);
+            self.objects.push(object);
+            self.len += 1;
+            self.objects.resize(self.objects.capacity().max(ROOM), Object::NONE);
         }
     }
 
-    /// One more that lives in this heap.
+    /// How many there are.
     #[inline(always)]
-    #[allow(clippy::inline_always, reason = "as above")]
-    fn add(&mut self, object: Object) {
-        object.prefetch();
-        self.objects[self.len] = object;
-        self.of[self.len] = self.at;
-        self.len += 1;
+    pub(super) fn len(&self) -> usize {
+        self.len
     }
 
-    /// Tells of those that are gathered.
-    pub(super) fn flush(&mut self) {
-        let mut words = [0; MANY];
-        let mut filled = 0;
-        for at in 0..core::mem::take(&mut self.len) {
-            let object = self.objects[at];
+    /// Their words, in the order in which they came, 0 for those that have none. They are forgotten.
+    #[inline(always)]
+    pub(super) fn take_words(&mut self) -> &[u64] {
+        let gathered = self.objects.get(..core::mem::take(&mut self.len)).unwrap_or_default();
+        self.words.clear();
+        self.words.extend(gathered.iter().map(|&object| {
             // SAFETY: it was there when it came, in this heap, where nothing dies; what has that bit has a room.
             unsafe {
-                if object.header().bits.get() & NUMBERED != 0 {
-                    words[filled] = object.room().word.get();
-                    self.of[filled] = self.of[at];
-                    filled += 1;
-                }
+                let has_word = object.header().bits.get() & NUMBERED != 0;
+                if has_word { object.room().word.get() } else { 0 }
             }
-        }
-        (self.tell)(&self.of[..filled], &words[..filled]);
+        }));
+        &self.words
     }
 }
+
+/// For how many there is room at least when there are any.
+const ROOM: usize = 256;

@@ -159,6 +159,14 @@ impl Registry {
         }
     }
 
+    /// Says that something will be done with the object of this number soon, so that the processor may fetch it.
+    #[inline]
+    pub fn fetch(&self, number: Number) {
+        if let Some(object) = self.object(number) {
+            object.prefetch();
+        }
+    }
+
     /// While the result is there, nothing dies in this heap, so that objects can be looked at. What would have died does when
     /// it is dropped.
     #[must_use]
@@ -168,14 +176,24 @@ impl Registry {
         Look { registry: self, _nothing_dies: nothing_dies }
     }
 
+    /// Whether there are objects with weak references.
+    #[must_use]
+    pub fn has_weak_references(&self) -> bool {
+        !self.heap.core().heads.borrow().is_empty()
+    }
+
+    /// Whether any object that has had a number is of a type that [finalizes](Trace::FINALIZES).
+    #[must_use]
+    pub fn has_finalizers(&self) -> bool {
+        self.heap.core().finalizes.get()
+    }
+
     /// Whether the finalizer of the object of this number has still to run. If so, it has not from here on, and will not when
     /// the object dies: run it.
     #[inline]
     #[must_use]
     pub fn take_finalizer(&self, number: Number) -> bool {
-        // That none has is soon said.
-        let any = self.heap.core().finalizes.get();
-        let Some(object) = any.then(|| self.object(number)).flatten() else { return false };
+        let Some(object) = self.object(number) else { return false };
         // SAFETY: what has a number is there; its type is while its core is.
         let (header, ty) = unsafe { (object.header(), object.header().ty.as_ref()) };
         let bits = &header.bits;
@@ -197,9 +215,7 @@ impl Registry {
     #[inline]
     #[must_use]
     pub fn clear_weak(&self, number: Number, calling_only: bool) -> Option<Option<Cleared>> {
-        // That there are none is soon said.
-        let any = !self.heap.core().heads.borrow().is_empty();
-        let object = any.then(|| self.object(number))??;
+        let object = self.object(number)?;
         // SAFETY: what has a number is there.
         unsafe { weak::clear_first(object, calling_only) }
     }
@@ -232,25 +248,60 @@ pub struct Look<'a> {
 }
 
 impl Look<'_> {
-    /// Calls `visit` for each object in this heap that has a number and that one of these objects says it refers to: with the
-    /// index of the latter, and the word of the former. In the order of these objects.
-    pub fn words(&self, objects: &[Number], mut visit: impl FnMut(usize, u64)) {
-        let mut tell = |of: &[usize], words: &[u64]| {
-            for (&at, &word) in of.iter().zip(words) {
-                visit(at, word);
+    /// Calls `counted` with the index of each of these objects and its [count](Registry::count) and, if that says so, `visit`
+    /// with the index and the words of those objects in this heap that it says it refers to: in its order, 0 for one without
+    /// number. Both in the order of these objects, but counts may be told of ahead of that.
+    ///
+    /// Whoever is not alive counts one reference.
+    #[inline]
+    pub fn survey(
+        &self,
+        objects: &[Number],
+        mut counted: impl FnMut(usize, u64) -> bool,
+        mut visit: impl FnMut(usize, &[u64]),
+    ) {
+        let core = self.registry.heap.core_pointer();
+        // SAFETY: nothing dies while `self` is there, which borrows who needs the core.
+        let mut referents = unsafe { Referents::new(core) };
+        let mut here = [Object::NONE; TOGETHER];
+        let mut gathered = [0; TOGETHER];
+        let mut rest = objects;
+        let mut first = 0;
+        while !rest.is_empty() {
+            let mut many = 0;
+            let mut looked_at = 0;
+            {
+                let numbers = self.registry.heap.core().numbers.borrow();
+                for (place, &number) in here.iter_mut().zip(rest) {
+                    let object = numbers.get(number);
+                    // SAFETY: what has a number is there.
+                    let count = object.map_or(0, |object| unsafe { object.header() }.count.get());
+                    looked_at += 1;
+                    match object {
+                        Some(object) if counted(first + many, count.max(1).into()) => *place = object,
+                        Some(_) => break,
+                        // It refers to nothing.
+                        None => {
+                            counted(first + many, 1);
+                            break;
+                        }
+                    }
+                    many += 1;
+                }
             }
-        };
-        // SAFETY: nothing dies while `self` is there.
-        let mut referents = unsafe { Referents::new(self.registry.heap.core(), &mut tell) };
-        let mut visitor = Visitor::gather(&mut referents);
-        for (at, &object) in objects.iter().enumerate() {
-            if let Some(object) = self.registry.object(object) {
-                visitor.begin(at);
-                // SAFETY: as in `traverse`.
-                unsafe { (object.header().ty.as_ref().info.traverse)(object, &mut visitor) };
+            let here = here.get(..many).unwrap_or_default();
+            // SAFETY: they are there, and nothing dies.
+            unsafe { traverse_runs(here, &mut Visitor::gather(&mut referents), &mut gathered) };
+            let mut words = referents.take_words();
+            let mut before = 0;
+            for (at, &until) in (first..first + many).zip(&gathered) {
+                let Some((own, others)) = words.split_at_checked(until - before) else { break };
+                visit(at, own);
+                (words, before) = (others, until);
             }
+            first += looked_at;
+            rest = rest.get(looked_at..).unwrap_or_default();
         }
-        visitor.flush();
     }
 
     /// Calls `visit` with the number of each object in this heap that has one and that the object of this number says it refers
@@ -263,52 +314,36 @@ impl Look<'_> {
     #[inline]
     fn traverse(&self, number: Number, mut visit: impl FnMut(&AnyRef)) {
         if let Some(object) = self.registry.object(number) {
-            // SAFETY: what has a number is there, with its value; it stays as long as nothing dies. It is of the type that
-            // its header says.
-            unsafe { (object.header().ty.as_ref().info.traverse)(object, &mut Visitor::new(&mut visit)) };
+            // SAFETY: what has a number is there, with its value; it stays as long as nothing dies.
+            unsafe { object.traverse(&mut Visitor::new(&mut visit)) };
         }
     }
 }
+
+/// Traverses objects, those of one type that follow each other at once.
+///
+/// # Safety
+///
+/// They are there, and none of them dies meanwhile.
+#[inline]
+unsafe fn traverse_runs(objects: &[Object], visitor: &mut Visitor<'_>, gathered: &mut [usize]) {
+    let mut at = 0;
+    // SAFETY: by contract they are there; each is of the type that its header says.
+    unsafe {
+        for run in objects.chunk_by(|one, next| one.header().ty == next.header().ty) {
+            if let (Some(first), Some(gathered)) = (run.first(), gathered.get_mut(at..)) {
+                (first.header().ty.as_ref().info.traverse_all)(run, visitor, gathered);
+            }
+            at += run.len();
+        }
+    }
+}
+
+/// How many objects are traversed before what they refer to is looked at.
+const TOGETHER: usize = 64;
 
 impl fmt::Debug for Look<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Look").finish_non_exhaustive()
-    }
-}
-
-/// Parts with an object that dies: whoever looks after it is told, then its weak references are cleared, also if that panics.
-///
-/// # Safety
-///
-/// The object is there and stays there until this returns; it counts no reference.
-#[cold]
-#[inline(never)]
-pub(super) unsafe fn part(object: Object) {
-    struct Part(Object, Option<Number>);
-
-    impl Drop for Part {
-        fn drop(&mut self) {
-            // SAFETY: by the contract of `part`.
-            unsafe {
-                if let Some(number) = self.1 {
-                    self.0.core().as_ref().numbers.borrow_mut().remove(number);
-                }
-                if self.0.header().weak() != 0 {
-                    weak::clear(self.0);
-                }
-            }
-        }
-    }
-
-    let mut parting = Part(object, None);
-    // SAFETY: by contract the object is there, so its core is; what has that bit has a room.
-    unsafe {
-        if object.header().bits.get() & NUMBERED != 0 {
-            let (room, core) = (object.room(), object.core().as_ref());
-            parting.1 = room.number;
-            if let (Some(number), Some(keeper)) = (room.number, &core.keeper) {
-                keeper.gone(number, room.word.get());
-            }
-        }
     }
 }

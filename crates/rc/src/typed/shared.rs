@@ -7,6 +7,7 @@ use alloc::vec::Vec;
 use core::any::TypeId;
 use core::cell::{Cell, RefCell};
 use core::ptr::{self, NonNull};
+use core::sync::atomic::{AtomicUsize, Ordering};
 
 use allocator_api2::alloc::{Allocator, Global};
 use pool::{ArenaSource, Geometry, Pool, Refuse, Stats};
@@ -29,6 +30,9 @@ pub(super) const TRAVERSING: usize = 1 << 32;
 /// Types found without asking the map: as many as fit, by the address of their [`Info`]. (Of one type the compiler may
 /// have put several into the program: each is remembered with the type that all of them mean.)
 const CACHED: usize = 64;
+
+/// How many cores there are in the process. While there is one, all objects are in its heap.
+static CORES: AtomicUsize = AtomicUsize::new(0);
 
 /// A type, by which information it was found.
 type Known = (&'static Info, NonNull<Type>);
@@ -60,6 +64,7 @@ impl Core {
         source: Box<dyn ArenaSource>,
         keeper: Option<Rc<dyn Keeper>>,
     ) -> NonNull<Self> {
+        CORES.fetch_add(1, Ordering::Relaxed);
         NonNull::from(Box::leak(Box::new(Self {
             depth: Cell::new(0),
             live: Cell::new(1),
@@ -80,10 +85,11 @@ impl Core {
         self.live.set(self.live.get() + 1);
     }
 
-    /// Whether an object is in the pools of this core: then it is one of this heap's.
+    /// Whether an object, which is there, is known at once to be one of this heap's: there is no other heap, or it is in the
+    /// pools of this core. (Objects stay on their thread, and so do heaps: this thread's are all counted whatever others do.)
     #[inline]
     pub(super) fn owns(&self, object: Object) -> bool {
-        self.pool.owns(object.0.as_ptr().cast())
+        CORES.load(Ordering::Relaxed) == 1 || self.pool.owns(object.0.as_ptr().cast())
     }
 
     pub(super) fn live(&self) -> usize {
@@ -205,6 +211,7 @@ impl Core {
 
 impl Drop for Core {
     fn drop(&mut self) {
+        CORES.fetch_sub(1, Ordering::Relaxed);
         for &ty in self.types.get_mut().values() {
             // SAFETY: leaked in `find_type`, freed only here; no object is left that has this type.
             drop(unsafe { Box::from_raw(ty.as_ptr()) });

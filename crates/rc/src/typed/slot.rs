@@ -75,7 +75,23 @@ impl<T: Trace> fmt::Debug for Slot<T> {
 impl<T: Trace> Trace for Slot<T> {
     const FINALIZES: bool = false;
 
+    #[inline]
     fn traverse(&self, visitor: &mut Visitor<'_>) {
+        if !visitor.visit_cell(&self.0) {
+            self.lend(visitor);
+        }
+    }
+
+    #[inline]
+    fn clear_refs(&self) {
+        drop(self.take());
+    }
+}
+
+impl<T: Trace> Slot<T> {
+    /// Takes the reference out while it is visited: not cloned, as whoever is visited may look at its count.
+    #[inline(never)]
+    fn lend(&self, visitor: &mut Visitor<'_>) {
         /// Puts a reference back where it was, unless something else has been put there.
         struct Back<'a, T: Trace>(&'a Slot<T>, Option<Ref<T>>);
 
@@ -89,14 +105,9 @@ impl<T: Trace> Trace for Slot<T> {
             }
         }
 
-        // Taken out, not cloned: whoever is visited may look at its count.
         let out = Back(self, self.take());
         if let Some(reference) = &out.1 {
             reference.traverse(visitor);
         }
-    }
-
-    fn clear_refs(&self) {
-        drop(self.take());
     }
 }

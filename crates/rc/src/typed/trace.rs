@@ -80,7 +80,7 @@ enum Shown<'a> {
     /// One after the other.
     Each(&'a mut dyn FnMut(&AnyRef)),
     /// Gathered, to be looked at together.
-    Together(&'a mut Referents<'a>),
+    Together(&'a mut Referents),
 }
 
 impl<'a> Visitor<'a> {
@@ -89,21 +89,16 @@ impl<'a> Visitor<'a> {
     }
 
     #[inline]
-    pub(super) fn gather(referents: &'a mut Referents<'a>) -> Self {
+    pub(super) fn gather(referents: &'a mut Referents) -> Self {
         Self(Shown::Together(referents))
     }
 
-    /// The references of this one follow.
+    /// How many were gathered.
     #[inline]
-    pub(super) fn begin(&mut self, at: usize) {
-        if let Shown::Together(referents) = &mut self.0 {
-            referents.at = at;
-        }
-    }
-
-    pub(super) fn flush(&mut self) {
-        if let Shown::Together(referents) = &mut self.0 {
-            referents.flush();
+    pub(super) fn gathered(&self) -> usize {
+        match &self.0 {
+            Shown::Each(_) => 0,
+            Shown::Together(referents) => referents.len(),
         }
     }
 
@@ -115,11 +110,22 @@ impl<'a> Visitor<'a> {
             Shown::Together(referents) => referents.push(reference.object()),
         }
     }
+
+    /// Shows it what is in a cell, if nothing has to be lent for that: whoever gathers calls nobody. Whether it was so.
+    #[inline]
+    pub(super) fn visit_cell<T: Trace>(&mut self, cell: &Cell<Option<Ref<T>>>) -> bool {
+        let Shown::Together(referents) = &mut self.0 else { return false };
+        if let Some(object) = Ref::object_in(cell) {
+            referents.push(object);
+        }
+        true
+    }
 }
 
 impl<T: Trace> Trace for Ref<T> {
     const FINALIZES: bool = false;
 
+    #[inline]
     fn traverse(&self, visitor: &mut Visitor<'_>) {
         visitor.visit(Ref::as_any(self));
     }
@@ -128,6 +134,7 @@ impl<T: Trace> Trace for Ref<T> {
 impl Trace for AnyRef {
     const FINALIZES: bool = false;
 
+    #[inline]
     fn traverse(&self, visitor: &mut Visitor<'_>) {
         visitor.visit(self);
     }
@@ -177,12 +184,14 @@ macro_rules! at_most_one {
             const REFERS: bool = T::REFERS;
             const FINALIZES: bool = false;
 
+            #[inline]
             fn traverse(&self, visitor: &mut Visitor<'_>) {
                 if let Some(inner) = self.as_ref_() {
                     inner.traverse(visitor);
                 }
             }
 
+            #[inline]
             fn clear_refs(&self) {
                 if let Some(inner) = self.as_ref_() {
                     inner.clear_refs();
@@ -224,12 +233,14 @@ macro_rules! several {
             const REFERS: bool = T::REFERS;
             const FINALIZES: bool = false;
 
+            #[inline]
             fn traverse(&self, visitor: &mut Visitor<'_>) {
                 if T::REFERS {
                     self.iter().for_each(|inner| inner.traverse(visitor));
                 }
             }
 
+            #[inline]
             fn clear_refs(&self) {
                 if T::REFERS {
                     self.iter().for_each(Trace::clear_refs);
@@ -284,10 +295,12 @@ macro_rules! tuple {
             const REFERS: bool = $($name::REFERS)||*;
             const FINALIZES: bool = false;
 
+            #[inline]
             fn traverse(&self, visitor: &mut Visitor<'_>) {
                 $(self.$at.traverse(visitor);)*
             }
 
+            #[inline]
             fn clear_refs(&self) {
                 $(self.$at.clear_refs();)*
             }

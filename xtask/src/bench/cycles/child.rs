@@ -1,9 +1,11 @@
 //! One measurement: one heap, one graph, in a process of its own.
 
-use super::peers::{BaconRajan, Dumpster, Gc, Ours, RustCc};
-use super::work::{Shape, measure};
+use super::arena;
+use super::ours::Containers;
+use super::peers::{BaconRajan, Dumpster, Gc, Nodes, Ours, RustCc};
+use super::work::{Shape, Timed, measure};
 use crate::Result;
-use crate::bench::measure::{high_water_mark, on_one_processor, warm_up_memory};
+use crate::bench::measure::{on_one_processor, warm_up_memory};
 
 /// More than most take.
 const WARM: usize = 1 << 30;
@@ -21,11 +23,12 @@ pub(crate) struct Arguments {
     shuffled: bool,
 }
 
-/// What the child answers: nanoseconds by object, and the most memory that was resident.
+/// What the child answers: see [`Timed`].
 #[derive(serde::Serialize, serde::Deserialize)]
 pub(super) struct Measured {
     pub(super) live: f64,
     pub(super) dead: f64,
+    pub(super) live_bytes: u64,
     pub(super) peak_bytes: u64,
     /// Of an interpreter.
     #[serde(default)]
@@ -40,10 +43,17 @@ pub(super) enum Contender {
     BaconRajan,
     Dumpster,
     Gc,
+    GcArena,
 }
 
 impl Contender {
-    pub(super) const ALL: [Self; 5] = [Self::Ours, Self::RustCc, Self::BaconRajan, Self::Dumpster, Self::Gc];
+    pub(super) const ALL: [Self; 6] =
+        [Self::Ours, Self::RustCc, Self::BaconRajan, Self::Dumpster, Self::Gc, Self::GcArena];
+
+    /// Whether it has objects of this shape.
+    pub(super) fn has(self, shape: Shape) -> bool {
+        self == Self::Ours || !matches!(shape, Shape::Lists | Shape::Tuples)
+    }
 
     /// How it is called in tables.
     pub(super) fn title(self) -> &'static str {
@@ -53,6 +63,7 @@ impl Contender {
             Self::BaconRajan => "bacon_rajan_cc",
             Self::Dumpster => "dumpster (unsync)",
             Self::Gc => "gc (mark and sweep)",
+            Self::GcArena => "gc-arena",
         }
     }
 }
@@ -65,16 +76,20 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     )
     .map_err(|error| error.to_string())?;
     warm_up_memory(WARM)?;
-    let _ = std::fs::write("/proc/self/clear_refs", "5");
-    let &Arguments { contender, shape, objects, shuffled } = arguments;
-    let [live, dead] = on_one_processor(|| match contender {
-        Contender::Ours => measure::<Ours>(shape, objects, shuffled),
-        Contender::RustCc => measure::<RustCc>(shape, objects, shuffled),
-        Contender::BaconRajan => measure::<BaconRajan>(shape, objects, shuffled),
-        Contender::Dumpster => measure::<Dumpster>(shape, objects, shuffled),
-        Contender::Gc => measure::<Gc>(shape, objects, shuffled),
+    let &Arguments { contender, shape, objects: many, shuffled } = arguments;
+    if many == 0 || !contender.has(shape) {
+        return Err("there is nothing to measure".to_owned());
+    }
+    let Timed { live, dead, live_bytes, peak_bytes } = on_one_processor(|| match (contender, shape) {
+        (Contender::Ours, Shape::Lists) => measure(many, || Ok(Containers::lists(many, shuffled))),
+        (Contender::Ours, Shape::Tuples) => measure(many, || Ok(Containers::tuples(many, shuffled))),
+        (Contender::Ours, _) => measure(many, || Nodes::<Ours>::new(shape, many, shuffled)),
+        (Contender::RustCc, _) => measure(many, || Nodes::<RustCc>::new(shape, many, shuffled)),
+        (Contender::BaconRajan, _) => measure(many, || Nodes::<BaconRajan>::new(shape, many, shuffled)),
+        (Contender::Dumpster, _) => measure(many, || Nodes::<Dumpster>::new(shape, many, shuffled)),
+        (Contender::Gc, _) => measure(many, || Nodes::<Gc>::new(shape, many, shuffled)),
+        (Contender::GcArena, _) => measure(many, || Ok(arena::Nodes::new(shape, many, shuffled))),
     })?;
-    let peak_bytes =
-        high_water_mark("self").ok_or("the kernel does not tell how much memory a process has")?;
-    crate::answer(&serde_json::json!(Measured { live, dead, peak_bytes, version: None }).to_string())
+    let measured = Measured { live, dead, live_bytes, peak_bytes, version: None };
+    crate::answer(&serde_json::json!(measured).to_string())
 }

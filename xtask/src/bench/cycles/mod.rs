@@ -3,7 +3,11 @@
 //! As for `bench rc`, the peers are compiled for this command only.
 
 #[cfg(feature = "peers")]
+mod arena;
+#[cfg(feature = "peers")]
 mod child;
+#[cfg(feature = "peers")]
+mod ours;
 #[cfg(feature = "peers")]
 mod parent;
 #[cfg(feature = "peers")]
@@ -20,7 +24,7 @@ use crate::Result;
 #[cfg(feature = "peers")]
 pub(crate) use child::{Arguments as ChildArguments, run as run_child};
 
-/// Collect graphs of which all live, and of which all is garbage: CPythons, our heap, rust-cc, bacon_rajan_cc, gc and dumpster.
+/// Collect graphs of which all live, and of which all is garbage: CPythons, our heap, rust-cc, bacon_rajan_cc, dumpster, gc and gc-arena.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
     /// An interpreter to compare with; may be given several times
@@ -29,6 +33,9 @@ pub(crate) struct Arguments {
     /// How many objects
     #[arg(long, value_name = "N", default_values_t = [100_000, 1_000_000])]
     objects: Vec<usize>,
+    /// Once also with ten million objects
+    #[arg(long)]
+    huge: bool,
     /// How often to measure each
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
     rounds: u32,
@@ -51,6 +58,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     }
     for objects in &arguments.objects {
         command.arg("--objects").arg(objects.to_string());
+    }
+    if arguments.huge {
+        command.arg("--huge");
     }
     if arguments.json {
         command.arg("--json");

@@ -1,6 +1,5 @@
 //! The benchmark as a whole: rounds, children.
 
-use std::collections::BTreeMap;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::Command;
@@ -16,6 +15,9 @@ use crate::bench::machine::Machine;
 use crate::bench::measure;
 use crate::bench::statistics::Rounds;
 
+/// As many objects as are measured only if asked for, and once.
+const HUGE: usize = 10_000_000;
+
 /// Everything that is printed.
 #[derive(Serialize)]
 pub(super) struct Results {
@@ -24,8 +26,17 @@ pub(super) struct Results {
     pub(super) command: String,
     /// Who was measured, interpreters first, then ours.
     pub(super) contenders: Vec<String>,
-    /// By graph, then as the contenders are; nothing for who ended by a signal.
-    pub(super) measured: BTreeMap<String, Vec<Figures>>,
+    pub(super) measured: Vec<Graph>,
+}
+
+/// What was measured of one graph.
+#[derive(Serialize)]
+pub(super) struct Graph {
+    pub(super) shape: String,
+    pub(super) shuffled: bool,
+    pub(super) objects: usize,
+    /// As the contenders are; nothing for who ended by a signal, or has no such objects.
+    pub(super) figures: Vec<Figures>,
 }
 
 /// What was measured of one contender at one graph, by round.
@@ -33,6 +44,7 @@ pub(super) struct Results {
 pub(super) struct Figures {
     pub(super) live: Rounds,
     pub(super) dead: Rounds,
+    pub(super) live_bytes: Rounds,
     pub(super) peak_bytes: Rounds,
 }
 
@@ -41,6 +53,7 @@ impl Figures {
     fn push(&mut self, one: &Measured) {
         self.live.push(one.live);
         self.dead.push(one.dead);
+        self.live_bytes.push(one.live_bytes as f64);
         self.peak_bytes.push(one.peak_bytes as f64);
     }
 }
@@ -52,38 +65,49 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
     let pythons = &arguments.python;
     let mut contenders: Vec<String> = pythons.iter().map(|python| python.display().to_string()).collect();
     contenders.extend(Contender::ALL.map(|contender| contender.title().to_owned()));
-    let mut measured: BTreeMap<String, Vec<Figures>> = BTreeMap::new();
+    let mut measured = Vec::new();
     let name = |shape: Shape| shape.to_possible_value().map(|name| name.get_name().to_owned());
+    let sizes = || arguments.objects.iter().copied().chain(arguments.huge.then_some(HUGE));
+    for shape in Shape::ALL {
+        for (shuffled, objects) in
+            [false, true].into_iter().flat_map(|order| sizes().map(move |size| (order, size)))
+        {
+            let figures = vec![Figures::default(); contenders.len()];
+            measured
+                .push((shape, Graph { shape: name(shape).unwrap_or_default(), shuffled, objects, figures }));
+        }
+    }
     for round in 1..=arguments.rounds {
-        for &objects in &arguments.objects {
-            for (shape, shuffled) in Shape::ALL.into_iter().flat_map(|shape| [(shape, false), (shape, true)])
-            {
-                let shape = name(shape).unwrap_or_default();
-                let graph = format!("{objects} {shape}{}", if shuffled { ", shuffled" } else { "" });
-                eprintln!("round {round} of {}: {graph}", arguments.rounds);
-                let figures =
-                    measured.entry(graph).or_insert_with(|| vec![Figures::default(); contenders.len()]);
-                // Another one first each time.
-                for at in (0..contenders.len()).cycle().skip(round as usize).take(contenders.len()) {
-                    // Who ended by a signal would again.
-                    if round > 1 && figures[at].live.is_empty() {
-                        continue;
-                    }
-                    let mut command = match pythons.get(at) {
-                        Some(python) => interpreter(python, script.path(), &shape, objects, shuffled),
-                        None => child(Contender::ALL[at - pythons.len()], &shape, objects, shuffled)?,
-                    };
-                    if let Some(one) = measure_once(&mut command)? {
-                        figures[at].push(&one);
-                        if let Some(version) = one.version {
-                            contenders[at] = format!("CPython {version}");
-                        }
+        for (shape, graph) in &mut measured {
+            let Graph { shape: called, shuffled, objects, figures } = graph;
+            let rounds = if *objects >= HUGE { 1 } else { arguments.rounds };
+            if round > rounds {
+                continue;
+            }
+            let order = if *shuffled { ", shuffled" } else { "" };
+            eprintln!("round {round} of {rounds}: {objects} {called}{order}");
+            // Another one first each time.
+            for at in (0..contenders.len()).cycle().skip(round as usize).take(contenders.len()) {
+                // Who ended by a signal would again.
+                if round > 1 && figures[at].live.is_empty() {
+                    continue;
+                }
+                let mut command = match at.checked_sub(pythons.len()).map(|at| Contender::ALL[at]) {
+                    None => interpreter(&pythons[at], script.path(), called, *objects, *shuffled),
+                    Some(contender) if !contender.has(*shape) => continue,
+                    Some(contender) => child(contender, called, *objects, *shuffled)?,
+                };
+                if let Some(one) = measure_once(&mut command)? {
+                    figures[at].push(&one);
+                    if let Some(version) = one.version {
+                        contenders[at] = format!("CPython {version}");
                     }
                 }
             }
         }
     }
-    let command = measure::shown(&child(Contender::Ours, "ring", 1_000_000, false)?);
+    let measured = measured.into_iter().map(|(_, graph)| graph).collect();
+    let command = measure::shown(&child(Contender::Ours, "linked", 1_000_000, false)?);
     let results = Results { machine, rounds: arguments.rounds, command, contenders, measured };
     crate::answer(&if arguments.json { report::json(&results) } else { report::text(&results) })
 }

@@ -1,9 +1,11 @@
 //! The heaps, each with the same node: a number and three pointers that can be set.
 
 use std::cell::RefCell;
+use std::hint::black_box;
 
 use generations::{Heap, Manual};
 
+use super::work::{Graph, SOME, Shape, order};
 use crate::Result;
 
 /// A heap that collects cycles.
@@ -18,6 +20,57 @@ pub(super) trait Peer {
     fn set(node: &Self::Pointer, slot: usize, to: Self::Pointer);
 
     fn collect(heap: &Self::Heap);
+
+    /// How much is left, in bytes, that the C library's allocator does not know of.
+    fn left(_heap: &Self::Heap) -> usize {
+        0
+    }
+}
+
+/// A graph of nodes.
+pub(super) struct Nodes<P: Peer> {
+    heap: P::Heap,
+    root: Option<P::Pointer>,
+    some: Vec<P::Pointer>,
+}
+
+impl<P: Peer> Nodes<P> {
+    pub(super) fn new(shape: Shape, many: usize, shuffled: bool) -> Result<Self> {
+        let heap = P::heap()?;
+        let order = order(many, shuffled);
+        let objects: Vec<P::Pointer> = (0..many as u64).map(|value| P::node(&heap, value)).collect();
+        for at in 0..many {
+            for (slot, link) in shape.links(at, many, shuffled).into_iter().enumerate() {
+                if let Some(link) = link {
+                    P::set(&objects[order[at]], slot, objects[order[link]].clone());
+                }
+            }
+        }
+        let root = Some(objects[order[0]].clone());
+        let some = objects.iter().step_by(SOME).cloned().collect();
+        Ok(Self { heap, root: black_box(root), some })
+    }
+}
+
+impl<P: Peer> Graph for Nodes<P> {
+    fn collect(&mut self) {
+        P::collect(&self.heap);
+    }
+
+    fn change(&mut self) {
+        for (at, object) in self.some.iter().enumerate() {
+            P::set(object, 2, self.some[(at + 1) % self.some.len()].clone());
+        }
+        self.some = Vec::new();
+    }
+
+    fn give_up(&mut self) {
+        self.root = None;
+    }
+
+    fn left(&self) -> usize {
+        P::left(&self.heap)
+    }
 }
 
 /// A node and its peer, for pointers that are made by `new`.
@@ -186,5 +239,9 @@ impl Peer for Ours {
 
     fn collect(heap: &Self::Heap) {
         heap.collect();
+    }
+
+    fn left(heap: &Self::Heap) -> usize {
+        super::ours::left(heap)
     }
 }

@@ -1,40 +1,49 @@
 //! The graphs, and what is measured of them: the same for all.
 
-use std::hint::black_box;
-
 use rustix::time::{ClockId, clock_gettime};
 
-use super::peers::Peer;
 use crate::Result;
+use crate::bench::measure::{high_water_mark, memory};
 
-/// How the objects refer to each other. From the first all can be reached.
+/// What the objects are, and how they refer to each other. From the first all can be reached. (`work.py` says the same.)
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum, serde::Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum Shape {
-    /// A doubly linked ring.
-    Ring,
-    /// A binary tree whose nodes know their parents.
+    /// A ring of lists, each with the next one and one at random in it.
+    Lists,
+    /// Tuples of two earlier ones each; the first two of them of a list, which closes all circles.
+    Tuples,
+    /// A ring of instances that know one other at random.
+    Instances,
+    /// A doubly linked ring of instances.
+    Linked,
+    /// A binary tree of instances that know their parents.
     Tree,
-    /// A ring in which each knows two others, at random.
+    /// A ring of instances that know two others at random.
     Random,
 }
 
 impl Shape {
-    pub(super) const ALL: [Self; 3] = [Self::Ring, Self::Tree, Self::Random];
+    pub(super) const ALL: [Self; 6] =
+        [Self::Lists, Self::Tuples, Self::Instances, Self::Linked, Self::Tree, Self::Random];
 
-    /// What object `at` of `many` refers to. (`work.py` says the same.)
-    pub(super) fn links(self, at: usize, many: usize) -> [Option<usize>; 3] {
-        let random = |salt: usize| {
+    /// What object `at` of `many` refers to; of tuples, those above 0, with no order of their own if they are shuffled.
+    pub(super) fn links(self, at: usize, many: usize, shuffled: bool) -> [Option<usize>; 3] {
+        let random = |salt: usize, below: usize| {
             let mixed = (at.wrapping_mul(3) + salt).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-            (mixed >> 20) % many
+            (mixed >> 20) % below
         };
+        let next = Some((at + 1) % many);
         match self {
-            Self::Ring => [Some((at + 1) % many), Some((at + many - 1) % many), None],
+            Self::Lists | Self::Instances => [next, Some(random(1, many)), None],
+            Self::Tuples if shuffled => [Some(random(1, at)), Some(random(2, at)), None],
+            Self::Tuples => [Some(at - 1), Some(at / 2), None],
+            Self::Linked => [next, Some((at + many - 1) % many), None],
             Self::Tree => {
                 let child = |which| Some(2 * at + which).filter(|&child| child < many);
                 [child(1), child(2), at.checked_sub(1).map(|before| before / 2)]
             }
-            Self::Random => [Some((at + 1) % many), Some(random(1)), Some(random(2))],
+            Self::Random => [next, Some(random(1, many)), Some(random(2, many))],
         }
     }
 }
@@ -55,41 +64,82 @@ pub(super) fn order(many: usize, shuffled: bool) -> Vec<usize> {
     order
 }
 
+/// Each how manieth object a reference is held to, and changed between the two collections.
+pub(super) const SOME: usize = 16;
+
+/// A graph in somebody's heap.
+pub(super) trait Graph {
+    /// Collects everything.
+    fn collect(&mut self);
+
+    /// Changes one reference of some objects, and gives up others to them: some collectors look at nothing else.
+    fn change(&mut self);
+
+    /// Gives up the only reference to it from outside.
+    fn give_up(&mut self);
+
+    /// How much is there still, in bytes, as far as the heap itself knows.
+    fn left(&self) -> usize {
+        0
+    }
+}
+
+/// What was measured of a graph.
+pub(super) struct Timed {
+    /// Nanoseconds by object of a second collection, in which all live.
+    pub(super) live: f64,
+    /// The same of one in which all is garbage, and freed.
+    pub(super) dead: f64,
+    /// How much memory was resident before, and at most meanwhile.
+    pub(super) live_bytes: u64,
+    pub(super) peak_bytes: u64,
+}
+
+/// Measures a graph that is made here.
+///
+/// # Errors
+///
+/// If part of it is there afterwards.
+#[expect(clippy::cast_precision_loss, reason = "a few digits are shown")]
+pub(super) fn measure<G: Graph>(many: usize, make: impl FnOnce() -> Result<G>) -> Result<Timed> {
+    let unknown = || "the kernel does not tell how much memory a process has".to_owned();
+    let before = allocated();
+    let mut graph = make()?;
+    graph.collect();
+    graph.change();
+    let live_bytes = memory("self", "VmRSS:").ok_or_else(unknown)?;
+    // The high water mark begins anew.
+    std::fs::write("/proc/self/clear_refs", "5").map_err(|error| error.to_string())?;
+    let live = processor_time_of(|| graph.collect());
+    let dead = processor_time_of(|| {
+        graph.give_up();
+        graph.collect();
+    });
+    let peak_bytes = high_water_mark("self").ok_or_else(unknown)?;
+    let left = allocated().saturating_sub(before) + graph.left();
+    // Tables that have grown are kept by some.
+    if left > many * 24 {
+        return Err(format!("{left} bytes of {many} objects were left"));
+    }
+    Ok(Timed { live: live as f64 / many as f64, dead: dead as f64 / many as f64, live_bytes, peak_bytes })
+}
+
+/// Nanoseconds that something has taken.
+fn processor_time_of(what: impl FnOnce()) -> i64 {
+    let start = processor_time();
+    what();
+    processor_time() - start
+}
+
 /// Nanoseconds that this process has had a processor.
 fn processor_time() -> i64 {
     let time = clock_gettime(ClockId::ProcessCPUTime);
     time.tv_sec * 1_000_000_000 + time.tv_nsec
 }
 
-/// Nanoseconds by object: of a second collection, in which all live, and of one in which all is garbage.
-#[expect(clippy::cast_precision_loss, reason = "a few digits are shown")]
-pub(super) fn measure<P: Peer>(shape: Shape, many: usize, shuffled: bool) -> Result<[f64; 2]> {
-    let heap = P::heap()?;
-    let order = order(many, shuffled);
-    let objects: Vec<P::Pointer> = (0..many as u64).map(|value| P::node(&heap, value)).collect();
-    for at in 0..many {
-        for (slot, link) in shape.links(at, many).into_iter().enumerate() {
-            if let Some(link) = link {
-                P::set(&objects[order[at]], slot, objects[order[link]].clone());
-            }
-        }
-    }
-    let root = objects[order[0]].clone();
-    let some: Vec<_> = objects.iter().step_by(16).cloned().collect();
-    drop((objects, order));
-    P::collect(&heap);
-    // What some collectors look at: objects that a reference was given up to.
-    drop(some);
-    let took = |what: &mut dyn FnMut()| {
-        let start = processor_time();
-        what();
-        (processor_time() - start) as f64 / many as f64
-    };
-    let live = took(&mut || P::collect(&heap));
-    let mut root = Some(black_box(root));
-    let dead = took(&mut || {
-        drop(root.take());
-        P::collect(&heap);
-    });
-    Ok([live, dead])
+/// How many bytes the C library's allocator has handed out.
+fn allocated() -> usize {
+    // SAFETY: it only tells of the allocator.
+    let info = unsafe { libc::mallinfo2() };
+    info.uordblks + info.hblkhd
 }
