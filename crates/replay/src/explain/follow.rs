@@ -191,7 +191,7 @@ impl<'a> Follower<'a> {
 impl Watch for Follower<'_> {
     #[inline]
     fn input(&mut self, event: u64, input: PackedInput, is_container: bool) {
-        self.events = event + 1;
+        self.events = event.saturating_add(1);
         if input.is_birth() {
             let (size, since, object, name) = (input.size(), event, NOBODY, Name::MAX);
             self.blocks.push(Held { size, since, object, name, is_container });

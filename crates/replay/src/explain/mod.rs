@@ -201,3 +201,8 @@ fn seconds<R: Read>(trace: &Lineage<R>) -> f64 {
     trace.trailer().map_or(0.0, |trailer| std::time::Duration::from_micros(trailer.microseconds).as_secs_f64())
 }
 
+
+#[cfg(test)]
+pub(crate) mod example;
+#[cfg(test)]
+mod tests;

@@ -120,35 +120,32 @@ fn generations(page: &mut Page, report: &Report) {
     if !tells_graph {
         return;
     }
-    if all.due > 0 {
-        let mean = all.armed / all.due;
+    if all.armed > 0 {
         page.say(&format!(
             "Those that were due waited {} events for a safe point on average, {} at most.",
-            numbers::count(mean),
+            numbers::count(all.armed / all.due.max(1)),
             numbers::count(all.armed_most)
         ));
     }
-    page.say(&format!(
-        "A full collection was held back {} times, since less than a quarter of the old objects was new. {} safe points \
-         had nothing due.",
-        numbers::count(all.held_back),
-        numbers::count(report.idle)
-    ));
-    page.say(&format!(
-        "{} finalizers and {} callbacks of weak references ran; {} objects were saved by them, {} could not be collected.",
-        numbers::count(all.finalizers),
-        numbers::count(all.callbacks),
-        numbers::count(all.saved),
-        numbers::count(all.uncollectable)
-    ));
+    let facts = [
+        (all.held_back, "times a full collection was held back, since less than a quarter of the old objects was new."),
+        (report.idle, "safe points had nothing due."),
+        (all.finalizers, "finalizers ran."),
+        (all.callbacks, "callbacks of weak references ran."),
+        (all.saved, "objects were saved by finalizers or callbacks."),
+        (all.uncollectable, "objects could not be collected."),
+    ];
+    for (count, what) in facts.into_iter().filter(|(count, _)| *count > 0) {
+        page.say(&format!("{} {what}", numbers::count(count)));
+    }
 }
 
 /// Garbage over time as columns, and below them when which generations were collected.
 fn drawing(page: &mut Page, report: &Report) {
-    let steps = &report.timeline;
-    let label = numbers::count(report.timeline.columns(report.events, 1).iter().map(|all| all.unreachable).sum());
-    let left = label.len().max(5) + 2;
-    let columns = steps.columns(report.events, page.room().saturating_sub(left).max(10));
+    // No column's number is longer than that of all of them.
+    let all = report.generations.iter().map(|of| of.unreachable).sum();
+    let left = numbers::count(all).len().max(5) + 2;
+    let columns = report.timeline.columns(report.events, page.room().saturating_sub(left).max(10));
     let most = columns.iter().map(|step| step.unreachable).max().unwrap_or(0);
     let eighths: Vec<u32> = columns
         .iter()
@@ -385,23 +382,25 @@ fn alive(page: &mut Page, report: &Report) {
     if report.alive.is_empty() && unknown.is_none() {
         return;
     }
+    let is_left = |of: &Alive| of.at_end.objects > 0;
+    let tells_end = !report.tells_exit || report.alive.iter().chain(unknown).any(is_left);
     let row = |of: &Alive| {
         let name = of.name.as_deref().map_or_else(|| "(looked at by none)".to_owned(), cut);
         let cells = |count: Count| {
             let bytes = tells_bytes.then(|| numbers::bytes(count.bytes));
             [Some(numbers::count(count.objects)), bytes].into_iter().flatten()
         };
-        let at_exit = report.tells_exit.then(|| cells(of.at_exit));
-        [name].into_iter().chain(at_exit.into_iter().flatten()).chain(cells(of.at_end)).collect::<Vec<_>>()
+        let counts = [report.tells_exit.then_some(of.at_exit), tells_end.then_some(of.at_end)];
+        [name].into_iter().chain(counts.into_iter().flatten().flat_map(cells)).collect::<Vec<_>>()
     };
     let rows = report.alive.iter().take(page.top).chain(unknown).map(row).collect();
     let bytes = tells_bytes.then_some("bytes");
-    let at_exit = report.tells_exit.then(|| [Some("at exit"), bytes].into_iter().flatten());
-    let head = ["type"].into_iter().chain(at_exit.into_iter().flatten()).chain(["at the end"]).chain(bytes);
-    let title = if report.tells_exit {
-        "Alive when the interpreter began to finalize (at exit), and when the recording ended"
-    } else {
-        "Alive when the recording ended"
+    let names = [report.tells_exit.then_some("at exit"), tells_end.then_some("at the end")];
+    let head = ["type"].into_iter().chain(names.into_iter().flatten().flat_map(|name| [Some(name), bytes]).flatten());
+    let title = match (report.tells_exit, tells_end) {
+        (true, true) => "Alive when the interpreter began to finalize (at exit), and when the recording ended",
+        (true, false) => "Alive when the interpreter began to finalize (at exit); none was when the recording ended",
+        (false, _) => "Alive when the recording ended",
     };
     page.table_of(title, head.map(str::to_owned).collect(), 1, rows);
     page.more(report.alive.len(), "types");
@@ -450,6 +449,9 @@ fn why_alive(page: &mut Page, WhyAlive { asked, picture }: &WhyAlive) {
         page.say(&format!("… and {} more ways that hold fewer", numbers::count(more)));
     }
     if picture.generation < 2 {
-        page.say("It was no full collection: what is held from outside may be held by an older container.");
+        page.say(
+            "It was no full collection: what is held from outside may be held by an older container. To see all, let the \
+             program call gc.collect() where you want to know, and record it again.",
+        );
     }
 }
