@@ -346,7 +346,10 @@ fn is_explained(path: &Path) {
         let all: u64 = report.generations.iter().map(|of| of.unreachable).sum();
         let found = |of: &replay::explain::Cycle| of.members.objects + of.hanging.objects;
         assert!(all <= census.cycles.iter().map(found).sum::<u64>() + census.in_no_cycle.objects);
-        assert_eq!(report.collections - report.unseen, report.generations.iter().map(|of| of.collections).sum::<u64>());
+        assert_eq!(
+            report.collections - report.unseen,
+            report.generations.iter().map(|of| of.collections).sum::<u64>()
+        );
         assert!(report.verified.unwrap() <= report.collections - report.unseen);
         assert!(report.largest.len() <= 3);
     }

@@ -81,8 +81,11 @@ fn garbage_is_what_can_be_counted_by_hand() {
         let told = explained(&path, &["--why-alive", "Held"]);
         assert_eq!(told["verified"], told["collections"], "{python:?}");
         let list = told["list"].as_array().unwrap();
-        let asked: Vec<_> =
-            list.iter().filter(|one| one["details"]["why"] == "asked").map(|one| number(&one["generation"])).collect();
+        let asked: Vec<_> = list
+            .iter()
+            .filter(|one| one["details"]["why"] == "asked")
+            .map(|one| number(&one["generation"]))
+            .collect();
         assert_eq!(asked, [2, 0, 2, 1], "{python:?}");
         let cycles = told["census"]["cycles"].as_array().unwrap();
         let of = |signature: &[&str]| {
@@ -127,9 +130,8 @@ fn garbage_is_what_can_be_counted_by_hand() {
         assert!(saved.iter().any(|of| of["type"] == "Last" && of["objects"] == 20), "{python:?} {saved:?}");
         let kept = told["kept"].as_array().unwrap();
         for name in ["list", "dict"] {
-            let is_it = |of: &serde_json::Value| {
-                of["type"] == name && of["objects"] == 10 && of["why"] == "save-all"
-            };
+            let is_it =
+                |of: &serde_json::Value| of["type"] == name && of["objects"] == 10 && of["why"] == "save-all";
             assert!(kept.iter().any(is_it), "{python:?} {kept:?}");
         }
         // The list that has them is the value of what a global variable holds.
@@ -154,7 +156,8 @@ fn it_is_told_in_each_form() {
     let output = replay().arg("explain").arg(&path).output().unwrap();
     assert_eq!((output.status.code(), stderr(&output).as_str()), (Some(0), ""));
     let text = stdout(&output);
-    for words in ["Node → Node → Node", "gc.collect(2)", "Garbage over time", " ⇒ ", "gc.DEBUG_SAVEALL"] {
+    for words in ["Node → Node → Node", "gc.collect(2)", "Garbage over time", " ⇒ ", "gc.DEBUG_SAVEALL"]
+    {
         assert!(text.contains(words), "{words}: {text}");
     }
     assert!(!text.contains('\u{1b}'), "no colours: {text}");

@@ -144,9 +144,9 @@ impl Census {
             .collect();
         cycles.sort_by(|one, other| {
             let most = |of: &Cycle| Reverse((of.members.objects + of.hanging.objects, of.times));
-            most(one).cmp(&most(other)).then_with(|| {
-                (&one.signature, one.form as u8).cmp(&(&other.signature, other.form as u8))
-            })
+            most(one)
+                .cmp(&most(other))
+                .then_with(|| (&one.signature, one.form as u8).cmp(&(&other.signature, other.form as u8)))
         });
         let others = (self.others.knots > 0).then(|| self.others.report(Vec::new(), Form::Cut, names));
         let types = OfType::all(self.types.into_iter().map(|(name, count)| (names.text(name), count)));

@@ -68,7 +68,8 @@ pub(super) fn explain<R: std::io::Read>(
     }
     let (tally, first) = compared.deaths();
     if first.is_some() || tally.unverified > 0 {
-        let why = "not all deaths are as predicted, so there is nothing to tell of (`replay verify` says more)";
+        let why =
+            "not all deaths are as predicted, so there is nothing to tell of (`replay verify` says more)";
         return Err(Error::Stopped(why.to_owned()));
     }
     let died = accounts.types.iter().map(|of| {

@@ -1,8 +1,8 @@
 //! A small trace of collections for tests: everything that is explained occurs, and few times.
 
 use trace::{
-    Answer, Arrival, Begins, Collection, CollectorAction, CollectorSettings, Domain, Ending, Graph, Lineage, LiveBlock,
-    MARK_FINALIZING, Object, Permanent, Reader, Told, TypeInfo, TypeNumber, Writer,
+    Answer, Arrival, Begins, Collection, CollectorAction, CollectorSettings, Domain, Ending, Graph, Lineage,
+    LiveBlock, MARK_FINALIZING, Object, Permanent, Reader, Told, TypeInfo, TypeNumber, Writer,
 };
 
 use super::{Error, Options, Report};
@@ -80,7 +80,13 @@ impl<'a> Program<'a> {
     }
 
     /// A collection looks at what there is, and is over when these have died. It is observed as it was predicted.
-    fn collects(&mut self, what: &CollectorAction, mut observed: Collection, dead: &[Object], runs_code: bool) {
+    fn collects(
+        &mut self,
+        what: &CollectorAction,
+        mut observed: Collection,
+        dead: &[Object],
+        runs_code: bool,
+    ) {
         self.writer.collector(what);
         observed.event = self.writer.next_event();
         let (arrivals, told) = (std::mem::take(&mut self.arrivals), std::mem::take(&mut self.told));

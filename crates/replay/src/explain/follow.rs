@@ -1,14 +1,12 @@
 //! Follows a replay of collections, and counts.
 
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 use trace::{Block, BlockTable, Kind, MARK_FINALIZING, Object, PackedInput};
 
 use super::census::{Census, Fact, Found};
 use super::held::{Wanted, picture};
 use super::names::{Name, Names};
-use super::report::{
-    Alive, Collection, Count, Details, Kept, OfType, Picture, Totals, Why, WhyKept,
-};
+use super::report::{Alive, Collection, Count, Details, Kept, OfType, Picture, Totals, Why, WhyKept};
 use super::timeline::{Step, Timeline};
 use crate::engine::{Over, Seen, Watch};
 
@@ -35,7 +33,10 @@ struct Waste {
     name: Name,
     size: u64,
     block: Option<Block>,
-    is_uncollectable: bool,
+    /// It has a finalizer that no collector runs.
+    has_late: bool,
+    /// It has, or something has that refers to it.
+    is_aside: bool,
 }
 
 /// A collection that is going on.
@@ -145,7 +146,11 @@ impl<'a> Follower<'a> {
             })
             .collect();
         kept.sort_by(|one, other| {
-            other.count.objects.cmp(&one.count.objects).then_with(|| (&one.name, one.why).cmp(&(&other.name, other.why)))
+            other
+                .count
+                .objects
+                .cmp(&one.count.objects)
+                .then_with(|| (&one.name, one.why).cmp(&(&other.name, other.why)))
         });
         (OfType::all(saved), kept)
     }
@@ -173,10 +178,36 @@ impl<'a> Follower<'a> {
         block.and_then(|block| self.blocks.get(block)).map_or(0, |held| held.size)
     }
 
+    /// The garbage that a collection has found.
+    fn waste(&self, seen: &Seen<'_>) -> HashMap<Object, Waste> {
+        let mut garbage = HashMap::new();
+        let mut aside: Vec<u32> = Vec::new();
+        for at in seen.unreachable() {
+            let block = seen.block(at);
+            let (name, size) = (self.names.of(seen.of(at)), self.size(block));
+            let has_late = seen.is_uncollectable(at);
+            garbage.insert(seen.object(at), Waste { name, size, block, has_late, is_aside: has_late });
+            if has_late {
+                aside.push(at);
+            }
+        }
+        while let Some(at) = aside.pop() {
+            for &referent in seen.referents(at) {
+                if let Some(waste) = garbage.get_mut(&seen.object(referent))
+                    && !std::mem::replace(&mut waste.is_aside, true)
+                {
+                    aside.push(referent);
+                }
+            }
+        }
+        garbage
+    }
+
     fn look_for(&mut self, seen: &Seen<'_>) {
         let Some(wanted) = self.wanted else { return };
         // Of one object the last picture counts; of a type, the last of those that show most.
-        let shows_less = |last: &Picture| matches!(wanted, Wanted::Type(_)) && seen.generation < last.generation;
+        let shows_less =
+            |last: &Picture| matches!(wanted, Wanted::Type(_)) && seen.generation < last.generation;
         if self.picture.as_ref().is_some_and(shows_less) {
             return;
         }
@@ -214,13 +245,7 @@ impl Watch for Follower<'_> {
     fn looks(&mut self, seen: &Seen<'_>) {
         self.note(seen);
         self.look_for(seen);
-        let mut garbage = HashMap::new();
-        for at in seen.unreachable() {
-            let block = seen.block(at);
-            let (name, size) = (self.names.of(seen.of(at)), self.size(block));
-            let is_uncollectable = seen.is_uncollectable(at);
-            garbage.insert(seen.object(at), Waste { name, size, block, is_uncollectable });
-        }
+        let garbage = self.waste(seen);
         if !garbage.is_empty() {
             let Self { blocks, census, names, over, .. } = self;
             let found = Found { seen, collection: *over, names };
@@ -270,7 +295,11 @@ impl Watch for Follower<'_> {
         let Some(Going { step, collection, mut details, saves_all, garbage }) = self.going.take() else {
             return;
         };
-        for waste in over.saved.iter().filter_map(|object| garbage.get(object)) {
+        let kept: HashSet<Object> = over.kept.iter().copied().collect();
+        // What is kept, and what nobody dares to collect, is there without anybody having saved it.
+        let saved = over.saved.iter().filter(|object| !kept.contains(*object));
+        for waste in saved.filter_map(|object| garbage.get(object)).filter(|waste| !waste.is_aside) {
+            details.saved += 1;
             self.saved.entry(waste.name).or_default().add(waste.size);
             // It is in somebody's hands again.
             if let Some(held) = waste.block.and_then(|block| self.blocks.get_mut(block)) {
@@ -278,10 +307,9 @@ impl Watch for Follower<'_> {
             }
         }
         for waste in over.kept.iter().filter_map(|object| garbage.get(object)) {
-            let why = if saves_all && !waste.is_uncollectable { WhyKept::SaveAll } else { WhyKept::LegacyFinalizer };
+            let why = if saves_all && !waste.has_late { WhyKept::SaveAll } else { WhyKept::LegacyFinalizer };
             self.kept.entry((waste.name, why)).or_default().add(waste.size);
         }
-        details.saved = over.saved.len() as u64;
         details.uncollectable = over.outcome.uncollectable as u64;
         details.finalizers = over.outcome.finalized as u64;
         details.callbacks = over.outcome.callbacks as u64;
@@ -304,7 +332,12 @@ impl Watch for Follower<'_> {
         totals.callbacks += details.callbacks;
         self.timeline.add(collection.event, &step);
         self.over += 1;
-        keep(&mut self.list, &mut self.largest, self.top, Collection { details: Some(details), ..collection });
+        keep(
+            &mut self.list,
+            &mut self.largest,
+            self.top,
+            Collection { details: Some(details), ..collection },
+        );
     }
 
     fn unseen(&mut self, event: u64) {

@@ -91,7 +91,15 @@ pub(super) fn picture(
         })
         .collect();
     let (event, generation) = (seen.event, seen.generation);
-    Some(Picture { collection, event, generation, examined: targets.len() as u64, unreachable, ways, more_ways })
+    Some(Picture {
+        collection,
+        event,
+        generation,
+        examined: targets.len() as u64,
+        unreachable,
+        ways,
+        more_ways,
+    })
 }
 
 /// A search from all that is held from outside, breadth first.

@@ -28,8 +28,8 @@ use follow::Follower;
 
 pub use held::Wanted;
 pub use report::{
-    Alive, Census, Collection, Count, Cycle, Details, Example, Form, Kept, Member, OfType, Picture, Report, Totals,
-    Way, Why, WhyAlive, WhyKept,
+    Alive, Census, Collection, Count, Cycle, Details, Example, Form, Kept, Member, OfType, Picture, Report,
+    Totals, Way, Why, WhyAlive, WhyKept,
 };
 pub use timeline::{Step, Timeline};
 
@@ -128,7 +128,8 @@ fn of<R: Read>(
     }
     compared.finish();
     // The comparer counts collections as they are over, as the follower does.
-    let diverged = compared.checks().iter().filter_map(|(_, first)| first.map(|first| first.collection)).min();
+    let diverged =
+        compared.checks().iter().filter_map(|(_, first)| first.map(|first| first.collection)).min();
     let [(schedule, _), ..] = compared.checks();
     let verified = diverged.unwrap_or(u64::MAX).min(schedule.verified).min(follower.over);
     let (saved, kept) = follower.report_kept();
@@ -198,9 +199,10 @@ fn head(header: &Header) -> Report {
 }
 
 fn seconds<R: Read>(trace: &Lineage<R>) -> f64 {
-    trace.trailer().map_or(0.0, |trailer| std::time::Duration::from_micros(trailer.microseconds).as_secs_f64())
+    trace
+        .trailer()
+        .map_or(0.0, |trailer| std::time::Duration::from_micros(trailer.microseconds).as_secs_f64())
 }
-
 
 #[cfg(test)]
 pub(crate) mod example;

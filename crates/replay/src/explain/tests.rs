@@ -14,7 +14,10 @@ fn collections_are_counted_with_their_reasons() {
     assert_eq!((report.collections, report.unseen, report.idle), (4, 1, 0));
     assert_eq!(report.verified, Some(3), "{report:?}");
     let [young, middle, full] = report.generations;
-    assert_eq!((young.collections, young.due, young.asked, young.examined, young.unreachable), (2, 1, 1, 10, 7));
+    assert_eq!(
+        (young.collections, young.due, young.asked, young.examined, young.unreachable),
+        (2, 1, 1, 10, 7)
+    );
     assert_eq!(middle, Totals::default());
     assert_eq!((full.asked, full.examined, full.unreachable), (1, 5, 2));
     assert_eq!((full.saved, full.uncollectable, full.finalizers), (1, 1, 1));
@@ -49,7 +52,10 @@ fn garbage_is_counted_by_kind() {
     // All of it is counted once.
     let all: u64 = report.garbage.iter().map(|of| of.count.objects).sum();
     assert_eq!(all, report.generations.iter().map(|of| of.unreachable).sum::<u64>());
-    assert_eq!(all, census.cycles.iter().map(|kind| kind.members.objects + kind.hanging.objects).sum::<u64>());
+    assert_eq!(
+        all,
+        census.cycles.iter().map(|kind| kind.members.objects + kind.hanging.objects).sum::<u64>()
+    );
     let saved: Vec<_> = report.saved.iter().map(|of| of.name.as_str()).collect();
     assert_eq!(saved, ["Last"]);
     let kept: Vec<_> = report.kept.iter().map(|kept| (kept.name.as_str(), kept.why)).collect();
@@ -65,13 +71,19 @@ fn who_is_left_is_told_and_what_held_them() {
         .map(|of| (of.name.as_deref().unwrap(), of.at_exit.objects, of.at_end.objects))
         .collect();
     // Names that are as frequent come in their own order.
-    assert_eq!(alive, [("list", 2, 2), ("Last", 1, 1), ("Old \"kind\"", 1, 1), ("dict", 1, 1), ("Node", 1, 0)]);
+    assert_eq!(
+        alive,
+        [("list", 2, 2), ("Last", 1, 1), ("Old \"kind\"", 1, 1), ("dict", 1, 1), ("Node", 1, 0)]
+    );
     assert_eq!((told.alive_unknown.at_exit.objects, told.alive_unknown.at_end.objects), (1, 1));
     assert!(told.why_alive.is_none());
     for wanted in [Wanted::Type("Node".to_owned()), Wanted::Object(8)] {
         let picture = report(false, Some(wanted)).why_alive.unwrap().picture.unwrap();
         // Not the later one, which looked at nobody of them.
-        assert_eq!((picture.collection, picture.generation, picture.examined, picture.unreachable), (1, 2, 1, 0));
+        assert_eq!(
+            (picture.collection, picture.generation, picture.examined, picture.unreachable),
+            (1, 2, 1, 0)
+        );
         let [way] = &picture.ways[..] else { panic!("{picture:?}") };
         let path: Vec<_> = way.path.iter().map(|member| (member.object, member.of.as_str())).collect();
         assert_eq!(path, [(6, "list"), (7, "dict"), (8, "Node")]);

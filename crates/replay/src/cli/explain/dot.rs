@@ -29,7 +29,8 @@ fn cycles(out: &mut String, report: &Report, top: usize) {
         let Some(Example { cycle, others, references, closing, collection, generation, .. }) = example else {
             continue;
         };
-        let label = format!("{at}: {times} times; this one in collection {collection}, of generation {generation}");
+        let label =
+            format!("{at}: {times} times; this one in collection {collection}, of generation {generation}");
         let _ = writeln!(out, "  subgraph cluster_{at} {{\n    label={};", quoted(&label));
         let name = |object: Object| format!("k{at}_{object}");
         for (member, style) in
@@ -49,7 +50,9 @@ fn ways(out: &mut String, picture: &Picture, top: usize) {
     for (at, way) in (1..).zip(picture.ways.iter().take(top)) {
         let name = |object: Object| format!("w{at}_{object}");
         let outside = match way.outside {
-            _ if way.length > way.path.len() as u64 => format!("{} objects before", way.length - way.path.len() as u64),
+            _ if way.length > way.path.len() as u64 => {
+                format!("{} objects before", way.length - way.path.len() as u64)
+            }
             Some(references) => format!("outside: {references} references"),
             None => "immortal".to_owned(),
         };

@@ -22,7 +22,7 @@ fn a_narrow_terminal_is_not_overrun() {
         let text = text::text(&told(15, node()), 15, Some(width));
         assert!(text.lines().filter(|line| line.contains('─') || line.contains('█')).count() > 10);
         for line in text.lines() {
-            assert!(line.chars().count() <= usize::from(width), "{width}: {line}");
+            assert!(line.chars().count() <= usize::from(width), "{width}: {line}\n{text}");
         }
     }
 }

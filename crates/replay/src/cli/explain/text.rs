@@ -4,8 +4,8 @@ use super::Told;
 use crate::cli::numbers;
 use crate::cli::page::{self, Page, clean, cut, percent};
 use crate::explain::{
-    Alive, Census, Collection, Count, Cycle, Details, Example, Form, Kept, Member, OfType, Report, Step, Totals, Way,
-    Why, WhyAlive, WhyKept,
+    Alive, Census, Collection, Count, Cycle, Details, Example, Form, Kept, Member, OfType, Report, Step,
+    Totals, Way, Why, WhyAlive, WhyKept,
 };
 
 /// How many rows the drawing has.
@@ -112,11 +112,33 @@ fn generations(page: &mut Page, report: &Report) {
         row.push(percent(of.unreachable, of.examined));
         row
     });
-    let head = ["generation", "collections", "due", "asked for", "at exit", "examined", "unreachable", "of examined"];
-    let is_told = |(at, cell): (usize, String)| (tells_graph || matches!(at, 0 | 1 | 6)).then_some(cell);
+    let head = [
+        "generation",
+        "collections",
+        "due",
+        "asked for",
+        "at exit",
+        "examined",
+        "unreachable",
+        "of examined",
+    ];
+    // What never was, and what is not known, has no column.
+    let is_told = |(at, cell): (usize, String)| {
+        let is_known = match at {
+            3 => all.asked > 0,
+            4 => all.at_exit > 0,
+            _ => true,
+        };
+        (is_known && (tells_graph || matches!(at, 0 | 1 | 6))).then_some(cell)
+    };
     let told = |row: Vec<String>| row.into_iter().enumerate().filter_map(is_told).collect();
     let rows = rows.map(told).collect();
-    page.table_of("Collections, by the oldest generation that was looked at", told(head.map(str::to_owned).into()), 1, rows);
+    page.table_of(
+        "Collections, by the oldest generation that was looked at",
+        told(head.map(str::to_owned).into()),
+        1,
+        rows,
+    );
     if !tells_graph {
         return;
     }
@@ -128,15 +150,15 @@ fn generations(page: &mut Page, report: &Report) {
         ));
     }
     let facts = [
-        (all.held_back, "times a full collection was held back, since less than a quarter of the old objects was new."),
-        (report.idle, "safe points had nothing due."),
-        (all.finalizers, "finalizers ran."),
-        (all.callbacks, "callbacks of weak references ran."),
-        (all.saved, "objects were saved by finalizers or callbacks."),
-        (all.uncollectable, "objects could not be collected."),
+        ("Full collections held back, since less than a quarter of the old objects was new", all.held_back),
+        ("Safe points at which nothing was due", report.idle),
+        ("Finalizers that ran", all.finalizers),
+        ("Callbacks of weak references that ran", all.callbacks),
+        ("Objects that these saved", all.saved),
+        ("Objects that could not be collected", all.uncollectable),
     ];
-    for (count, what) in facts.into_iter().filter(|(count, _)| *count > 0) {
-        page.say(&format!("{} {what}", numbers::count(count)));
+    for (what, count) in facts.into_iter().filter(|(_, count)| *count > 0) {
+        page.say(&format!("{what}: {}.", numbers::count(count)));
     }
 }
 
@@ -161,7 +183,9 @@ fn drawing(page: &mut Page, report: &Report) {
         _ => format!("{:>width$} │", ""),
     };
     page.out.push('\n');
-    page.say("Garbage over time: objects found unreachable, and below when collections looked at which generation");
+    page.say(
+        "Garbage over time: objects found unreachable, and below when collections looked at which generation",
+    );
     page.out.push('\n');
     page.out.push_str(&page::columns(&eighths, ROWS, label));
     let axis: String = std::iter::repeat_n('─', columns.len()).collect();
@@ -180,10 +204,7 @@ fn drawing(page: &mut Page, report: &Report) {
         page.out.push_str(line.trim_end());
         page.out.push('\n');
     }
-    page.say(&format!(
-        "(· one, : up to nine, # more; from event 0 to {})",
-        numbers::count(report.events)
-    ));
+    page.say(&format!("(· one, : up to nine, # more; from event 0 to {})", numbers::count(report.events)));
 }
 
 /// Why a collection began.
@@ -249,7 +270,8 @@ fn types(page: &mut Page, title: &str, types: &[OfType], tells_bytes: bool) {
 fn garbage(page: &mut Page, report: &Report) {
     if !report.garbage.is_empty() {
         let tells_graph = report.census.is_some();
-        let title = if tells_graph { "Garbage, by type" } else { "Objects that died in collections, by type" };
+        let title =
+            if tells_graph { "Garbage, by type" } else { "Objects that died in collections, by type" };
         types(page, title, &report.garbage, tells_graph);
     }
     if !report.saved.is_empty() {
@@ -314,7 +336,10 @@ fn cycles(page: &mut Page, census: &Census) {
     page.more(census.cycles.len(), "kinds");
     page.say("(Off them: hangs off, in no cycle. Waited: in events, at most, on average. Gen: of the collections that found it.)");
     if census.in_no_cycle.objects > 0 {
-        page.say(&format!("In no cycle, nor off one: {} objects.", numbers::count(census.in_no_cycle.objects)));
+        page.say(&format!(
+            "In no cycle, nor off one: {} objects.",
+            numbers::count(census.in_no_cycle.objects)
+        ));
     }
     if census.is_limited {
         page.say("Some garbage was large: there, a shorter cycle may have been missed, and what is retained is not known.");
@@ -333,7 +358,8 @@ fn named(Member { object, of, .. }: &Member) -> String {
 }
 
 fn example(page: &mut Page, at: usize, kind: &Cycle, example: &Example) {
-    let Example { collection, generation, event, waited, length, members, hanging, cycle, closing, .. } = example;
+    let Example { collection, generation, event, waited, length, members, hanging, cycle, closing, .. } =
+        example;
     let mut line = String::new();
     let shown = if cycle.len() > SHOWN { SHOWN - 1 } else { cycle.len() };
     for (place, member) in cycle.iter().take(shown).enumerate() {
@@ -363,8 +389,7 @@ fn example(page: &mut Page, at: usize, kind: &Cycle, example: &Example) {
     page.paragraph(
         "    ",
         &format!(
-            "found by collection {} (generation {generation}, event {}), waited at most {} events; {} objects and {} \
-             off them",
+            "found by collection {} (generation {generation}, event {}), waited {} events at most; {} in it, {} off it",
             numbers::count(*collection),
             numbers::count(*event),
             numbers::count(*waited),
@@ -396,10 +421,16 @@ fn alive(page: &mut Page, report: &Report) {
     let rows = report.alive.iter().take(page.top).chain(unknown).map(row).collect();
     let bytes = tells_bytes.then_some("bytes");
     let names = [report.tells_exit.then_some("at exit"), tells_end.then_some("at the end")];
-    let head = ["type"].into_iter().chain(names.into_iter().flatten().flat_map(|name| [Some(name), bytes]).flatten());
+    let head = ["type"]
+        .into_iter()
+        .chain(names.into_iter().flatten().flat_map(|name| [Some(name), bytes]).flatten());
     let title = match (report.tells_exit, tells_end) {
-        (true, true) => "Alive when the interpreter began to finalize (at exit), and when the recording ended",
-        (true, false) => "Alive when the interpreter began to finalize (at exit); none was when the recording ended",
+        (true, true) => {
+            "Alive when the interpreter began to finalize (at exit), and when the recording ended"
+        }
+        (true, false) => {
+            "Alive when the interpreter began to finalize (at exit); none was when the recording ended"
+        }
         (false, _) => "Alive when the recording ended",
     };
     page.table_of(title, head.map(str::to_owned).collect(), 1, rows);

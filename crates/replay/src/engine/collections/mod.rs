@@ -456,12 +456,7 @@ impl CollectionEngine {
     }
 
     /// The collection that goes on is over; these are left of it, if code of the program may have run.
-    fn end(
-        &mut self,
-        survivors: Option<&[Object]>,
-        out: &mut CollectionPredictions,
-        watch: &mut impl Watch,
-    ) {
+    fn end(&mut self, survivors: Option<&[Object]>, out: &mut CollectionPredictions, watch: &mut impl Watch) {
         let Some(mut going) = self.going.take() else { return };
         if going.predicted.runs_code {
             going = self.go_on(going);

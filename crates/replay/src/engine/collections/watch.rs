@@ -141,7 +141,7 @@ pub struct Over<'a> {
     pub predicted: &'a PredictedCollection,
     /// What it has come to.
     pub outcome: Outcome,
-    /// Garbage that code of the program has saved: it is told who was left.
+    /// Garbage that was left, if code of the program may have run: that is told. What was kept is among it.
     pub saved: &'a [Object],
     /// Who has come to `gc.garbage`, in order.
     pub kept: &'a [Object],
