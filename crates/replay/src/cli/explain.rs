@@ -11,9 +11,9 @@ use crate::explain::{Options, Report, Wanted, explain};
 
 /// Tell what the collector of cycles did, and why: when it ran, what it found, what that was made of, who is left.
 ///
-/// For traces that hold collections: `replay record --tier collections`. (Of tier `counts`, only how many objects each found,
-/// and who died in it.) What is told is computed by a replay from what the program did; whether CPython did the same is
-/// said where it was observed.
+/// For traces that hold collections: `replay record --tier collections`, or a higher tier. (Of CPython 3.11 at tier `counts` it
+/// is only told how many objects each found, and who died in it.) What is told is computed by a replay from what the program
+/// did; whether CPython did the same is said where it was observed.
 ///
 /// Exit status: 0, or 2 if a trace could not be used.
 #[derive(clap::Args)]

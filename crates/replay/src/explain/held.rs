@@ -2,7 +2,7 @@
 
 use std::cmp::Reverse;
 use std::collections::VecDeque;
-use std::hash::{BuildHasher, Hash, Hasher};
+use std::hash::BuildHasher;
 
 use hashbrown::{DefaultHashBuilder, HashMap};
 use trace::Object;
@@ -142,10 +142,9 @@ impl<'a, 's, N: Fn(u32) -> Name> Search<'a, 's, N> {
             NONE => (0, 0),
             from => (self.length[from as usize], self.way[from as usize]),
         };
-        let mut hasher = self.hashing.build_hasher();
-        (way, (self.name)(at)).hash(&mut hasher);
         let there = at as usize;
-        (self.from[there], self.length[there], self.way[there]) = (from, length + 1, hasher.finish());
+        self.way[there] = self.hashing.hash_one((way, (self.name)(at)));
+        (self.from[there], self.length[there]) = (from, length + 1);
         self.queue.push_back(at);
     }
 

@@ -99,11 +99,12 @@ fn of<R: Read>(
     mut progress: impl FnMut(u64),
 ) -> Result<Report, Error> {
     let header = trace.header().clone();
-    match header.tier {
-        Tier::Collections => {}
-        Tier::Counts if options.why_alive.is_some() => return Err(Error::NoGraph(header.tier)),
-        Tier::Counts => return counts::explain(trace, options.top, progress),
-        _ => return Err(Error::Tier(header.tier, header.tier_reason)),
+    if !header.has_collections() {
+        return match header.tier {
+            Tier::Counts if options.why_alive.is_some() => Err(Error::NoGraph(header.tier)),
+            Tier::Counts => counts::explain(trace, options.top, progress),
+            tier => Err(Error::Tier(tier, header.tier_reason)),
+        };
     }
     let mut engine = CollectionEngine::new(&header.interpreter.version).map_err(Error::Engine)?;
     let mut follower = Follower::new(options.top, options.why_alive.as_ref());

@@ -465,8 +465,8 @@ fn why_alive(page: &mut Page, WhyAlive { asked, picture }: &WhyAlive) {
         };
         let skipped = path.len().saturating_sub(SHOWN);
         let mut names: Vec<_> = path.iter().map(named).collect();
-        if left as usize + skipped > 0 {
-            let kept = if left > 0 { 0 } else { 1 };
+        if left > 0 || skipped > 0 {
+            let kept = usize::from(left == 0);
             let word = format!("… {} more …", numbers::count(left + skipped as u64));
             names.splice(kept..kept + skipped, [word]);
         }
