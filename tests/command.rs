@@ -10,6 +10,7 @@ fn help_reads_well() {
         ("help_verify", &["verify", "--help"]),
         ("help_info", &["info", "--help"]),
         ("help_stats", &["stats", "--help"]),
+        ("help_explain", &["explain", "--help"]),
         ("help_completions", &["completions", "--help"]),
         ("help_manuals", &["manuals", "--help"]),
     ] {
@@ -46,7 +47,14 @@ fn shells_and_manuals_know_the_command() {
     let folder = tempfile::tempdir().unwrap();
     let output = replay().arg("manuals").arg(folder.path().join("man1")).output().unwrap();
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
-    for page in ["replay.1", "replay-record.1", "replay-verify.1", "replay-info.1", "replay-stats.1"] {
+    for page in [
+        "replay.1",
+        "replay-record.1",
+        "replay-verify.1",
+        "replay-info.1",
+        "replay-stats.1",
+        "replay-explain.1",
+    ] {
         let text = std::fs::read_to_string(folder.path().join("man1").join(page)).unwrap();
         assert!(text.contains(".SH"), "{page}: {text}");
     }

@@ -11,6 +11,7 @@ mod damage;
 mod damage_objects;
 mod deaths;
 mod endings;
+mod explain;
 mod instrumented;
 mod jobs;
 mod kills;

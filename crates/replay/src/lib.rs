@@ -23,6 +23,7 @@ mod diagnose;
 pub mod drain;
 #[allow(unsafe_code, reason = "it gives blocks back to the pool that it took them from")]
 pub mod engine;
+pub mod explain;
 mod free_lists;
 mod kinds;
 pub mod stats;

@@ -1,10 +1,12 @@
 //! The command line: arguments in, text out, exit status. Everything else is in the library.
 
 mod completions;
+mod explain;
 mod info;
 mod junit;
 mod manuals;
 mod numbers;
+mod page;
 mod record;
 mod stats;
 mod verify;
@@ -29,6 +31,7 @@ enum Command {
     Verify(verify::Arguments),
     Info(info::Arguments),
     Stats(stats::Arguments),
+    Explain(explain::Arguments),
     Completions(completions::Arguments),
     Manuals(manuals::Arguments),
 }
@@ -54,6 +57,7 @@ pub fn main() -> ExitCode {
         Command::Verify(arguments) => verify::run(&arguments),
         Command::Info(arguments) => info::run(&arguments),
         Command::Stats(arguments) => stats::run(&arguments),
+        Command::Explain(arguments) => explain::run(&arguments),
         Command::Completions(arguments) => completions::run(&arguments, Arguments::command()),
         Command::Manuals(arguments) => manuals::run(&arguments, Arguments::command()),
     }

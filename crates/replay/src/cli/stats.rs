@@ -7,7 +7,7 @@ mod text;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use super::{UNUSABLE, answer, complain, traces_in, verify};
+use super::{UNUSABLE, answer, complain, page, traces_in, verify};
 use crate::stats::{Curve, Report, stats};
 
 /// Tell how a program's objects live and die, by type: lifetimes, sizes, cascades.
@@ -84,7 +84,7 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
     } else if arguments.csv {
         csv::csv(&told)
     } else {
-        text::text(&told, top, text::width())
+        text::text(&told, top, page::width())
     };
     if let Err(error) = answer(&text) {
         complain(format_args!("standard output: {error}"));

@@ -234,10 +234,10 @@ impl Accounts {
                 let types = [of, to].map(|object| self.live.get(object).map(|live| live.account));
                 *self.hidden_references.entry(types.into()).or_default() += 1;
             }
-            Happening::CollectionBegins => {
+            Happening::CollectionBegins(_) => {
                 self.thread.collecting.push((self.live.births(), self.thread.open.len()));
             }
-            Happening::CollectionEnds => drop(self.thread.collecting.pop()),
+            Happening::CollectionEnds(_) => drop(self.thread.collecting.pop()),
             Happening::Thread(number) => self.switch(number),
         }
     }

@@ -1,7 +1,7 @@
 //! The survival curve, drawn.
 
-/// Eighths of a character cell, filled from below.
-const EIGHTHS: [char; 9] = [' ', '▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
+use crate::cli::page;
+
 const ROWS: u32 = 10;
 /// The scale's labels and its axis.
 const LEFT: usize = 7;
@@ -16,19 +16,12 @@ pub(super) fn draw(alive: impl Fn(u64) -> f64, last: u64, width: usize) -> Strin
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share of eighty")]
     let heights: Vec<u32> =
         (0..columns).map(|column| (alive(age(column) as u64) * f64::from(ROWS * 8)).round() as u32).collect();
-    let mut out = String::new();
-    for row in (0..ROWS).rev() {
-        let label = match row {
-            9 => "100 % ┤",
-            4 => " 50 % ┤",
-            _ => "      │",
-        };
-        out.push_str(label);
-        let line: String =
-            heights.iter().map(|height| EIGHTHS[height.saturating_sub(row * 8).min(8) as usize]).collect();
-        out.push_str(line.trim_end());
-        out.push('\n');
-    }
+    let label = |row| match row {
+        9 => "100 % ┤".to_owned(),
+        4 => " 50 % ┤".to_owned(),
+        _ => "      │".to_owned(),
+    };
+    let out = page::columns(&heights, ROWS, label);
     let (mut axis, mut labels) = (String::from("  0 % └"), String::new());
     let mut next = 1_u32;
     for column in 0..columns {

@@ -2,23 +2,10 @@
 
 use std::fmt::Write;
 
-use comfy_table::{CellAlignment, ColumnConstraint, ContentArrangement, LineStyle, Table, presets};
-
 use super::{Told, curve};
 use crate::cli::numbers;
+use crate::cli::page::{Page, clean, cut, percent};
 use crate::stats::{Curve, Objects, Period, Quantiles, Report, Type, Ways};
-
-/// As wide as lines are where there is no terminal, and where that is wider.
-const WIDTH: u16 = 100;
-/// Type names are cut off behind so many characters.
-const NAME: usize = 40;
-/// Names have so much room at least, if numbers are not to be broken for them.
-const MIN_NAME: u16 = 14;
-
-/// The terminal's width, if there is one.
-pub(super) fn width() -> Option<u16> {
-    Table::new().width()
-}
 
 /// The reports of all traces, one after the other.
 pub(super) fn text(told: &[Told], top: usize, width: Option<u16>) -> String {
@@ -26,17 +13,10 @@ pub(super) fn text(told: &[Told], top: usize, width: Option<u16>) -> String {
         .iter()
         .filter_map(|Told { path, result }| {
             let (report, curve) = result.as_ref().ok()?;
-            Some(Page { out: String::new(), width, top }.report(path, report, curve))
+            Some(Page::new(width, top, "--top, --csv, --json").report(path, report, curve))
         })
         .collect();
     reports.join("\n\n")
-}
-
-/// A report that is being written. (Writing to a string cannot fail.)
-struct Page {
-    out: String,
-    width: Option<u16>,
-    top: usize,
 }
 
 impl Page {
@@ -62,78 +42,6 @@ impl Page {
         self.hidden(report);
         self.hidden_references(report);
         self.out
-    }
-
-    /// Writes a line, broken between words where there is no more room.
-    fn say(&mut self, line: &str) {
-        let room = self.room();
-        let mut used = 0;
-        for word in line.split(' ') {
-            let length = word.chars().count();
-            if used > 0 && used + 1 + length > room {
-                self.out.push('\n');
-                used = 0;
-            } else if used > 0 {
-                self.out.push(' ');
-                used += 1;
-            }
-            self.out.push_str(word);
-            used += length;
-        }
-        self.out.push('\n');
-    }
-
-    /// How wide lines may be.
-    fn room(&self) -> usize {
-        self.width.unwrap_or(WIDTH).min(WIDTH).into()
-    }
-
-    /// A table; the first `names` columns hold words, the others numbers.
-    fn table<const N: usize>(
-        &mut self,
-        title: &str,
-        head: [&str; N],
-        names: usize,
-        rows: impl IntoIterator<Item = [String; N]>,
-    ) {
-        let head = head.map(str::to_owned).into();
-        self.table_of(title, head, names, rows.into_iter().map(Vec::from).collect());
-    }
-
-    fn table_of(&mut self, title: &str, head: Vec<String>, names: usize, rows: Vec<Vec<String>>) {
-        let mut table = Table::new();
-        // Rows are many: no lines between them.
-        table.load_style(presets::UTF8_HORIZONTAL_ONLY.row_separator(LineStyle::none()));
-        table.set_content_arrangement(ContentArrangement::Dynamic);
-        if let Some(width) = self.width {
-            table.set_width(width);
-        } else {
-            table.force_no_tty();
-        }
-        table.set_header(head);
-        table.add_rows(rows);
-        let widths: Vec<_> = table.column_max_content_widths().iter().map(|width| width + 2).collect();
-        let (words, digits) = widths.split_at(names.min(widths.len()));
-        // Numbers are not broken if words have some room nevertheless.
-        let least =
-            digits.iter().sum::<u16>() + words.iter().map(|width| (*width).min(MIN_NAME)).sum::<u16>();
-        let has_room = self.width.is_none_or(|width| least <= width);
-        for column in table.column_iter_mut().skip(names) {
-            column.set_cell_alignment(CellAlignment::Right);
-            if has_room {
-                column.set_constraint(ColumnConstraint::ContentWidth);
-            }
-        }
-        self.out.push('\n');
-        self.say(title);
-        let _ = writeln!(self.out, "{}", table.trim_fmt());
-    }
-
-    fn more(&mut self, all: usize, what: &str) {
-        if all > self.top {
-            let more = numbers::count((all - self.top) as u64);
-            self.say(&format!("… and {more} more {what} (--top, --csv, --json)"));
-        }
     }
 
     fn ends(&mut self, report: &Report) {
@@ -362,37 +270,9 @@ impl Page {
 /// In the place of the type of an object whose birth was not seen.
 const UNSEEN: &str = "(born unseen)";
 
-fn clean(name: &str) -> String {
-    name.replace(char::is_control, " ")
-}
-
-/// A type's name, as far as there is room.
-fn cut(name: &str) -> String {
-    let name = clean(name);
-    match name.char_indices().nth(NAME - 1) {
-        Some((at, last)) if at + last.len_utf8() < name.len() => format!("{}…", &name[..at]),
-        _ => name,
-    }
-}
-
 /// Four cells.
 fn quantiles(quantiles: Quantiles, tell: impl Fn(u64) -> String) -> [String; 4] {
     let Quantiles { p50, p90, p99, max } = quantiles;
     let [p50, p90, p99] = [p50, p90, p99].map(|number| number.map_or_else(|| "outlived".to_owned(), &tell));
     [p50, p90, p99, max.map_or_else(|| "–".to_owned(), &tell)]
-}
-
-fn percent(part: u64, whole: u64) -> String {
-    if whole == 0 {
-        return "–".to_owned();
-    }
-    let share = numbers::ratio(part, whole) * 100.0;
-    // Few are not none, and nearly all not all.
-    if part > 0 && share < 0.1 {
-        "< 0.1 %".to_owned()
-    } else if part < whole && share > 99.9 {
-        "> 99.9 %".to_owned()
-    } else {
-        format!("{share:.1} %")
-    }
 }

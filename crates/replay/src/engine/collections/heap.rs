@@ -2,7 +2,7 @@
 
 use cycles::{Cleared, Containers, Lists, Place, Untracks, Which};
 use hashbrown::HashMap;
-use trace::{Arrival, Begins, Block, IMMORTAL, Object, TypeInfo, UNTRACKED};
+use trace::{Arrival, Begins, Block, IMMORTAL, Object, TypeInfo, TypeNumber, UNTRACKED};
 
 /// Names a member: a place in the table.
 pub(super) type Id = u32;
@@ -39,6 +39,7 @@ impl Kind {
 #[derive(Debug)]
 struct Member {
     object: Object,
+    of: TypeNumber,
     kind: Kind,
     place: Place,
     count: u64,
@@ -70,6 +71,7 @@ impl Members {
     pub(super) fn new(immortal: u64) -> Self {
         let stranger = Member {
             object: UNTRACKED,
+            of: TypeNumber::MAX,
             kind: Kind::UNKNOWN,
             place: Place::UNTRACKED,
             count: immortal,
@@ -99,6 +101,7 @@ impl Members {
         }
         let member = Member {
             object,
+            of: arrival.of,
             kind: kind.unwrap_or(Kind::UNKNOWN),
             place: Place::UNTRACKED,
             count: 0,
@@ -150,6 +153,14 @@ impl Members {
 
     pub(super) fn object(&self, id: Id) -> Object {
         self.table[id as usize].object
+    }
+
+    pub(super) fn of(&self, id: Id) -> TypeNumber {
+        self.table[id as usize].of
+    }
+
+    pub(super) fn block(&self, id: Id) -> Option<Block> {
+        self.table[id as usize].block
     }
 
     /// What it refers to, counted or not; which of these are not, by their places.

@@ -8,11 +8,12 @@
 
 mod counts;
 mod heap;
+mod watch;
 
 use std::collections::VecDeque;
 
 use bumpalo::Bump;
-use cycles::{Containers, track, untrack};
+use cycles::{Containers, Outcome, track, untrack};
 use generations::{Answer, Generation, Generations, Policy, Request, Run, Started, Thread, Why};
 use hashbrown::HashSet;
 use rc::Heap;
@@ -25,6 +26,7 @@ use super::EngineError;
 use crate::kinds::full_version;
 pub use counts::CollectionCounts;
 use heap::{Id, Kind, Members};
+pub use watch::{Over, Seen, Watch};
 
 /// The flag that has garbage kept.
 const SAVES_ALL: u32 = 32;
@@ -109,6 +111,9 @@ impl GivenOfCollections {
 struct Going {
     run: Run<Id>,
     predicted: PredictedCollection,
+    outcome: Outcome,
+    /// Who has come to `gc.garbage`.
+    kept: Vec<Object>,
 }
 
 /// Replays the collections of one trace, frame after frame.
@@ -167,6 +172,18 @@ impl CollectionEngine {
         frame: &mut CollectionFrame,
         out: &mut CollectionPredictions,
     ) {
+        self.run_watched(first_event, inputs, frame, out, &mut ());
+    }
+
+    /// The same, before the eyes of somebody.
+    pub fn run_watched(
+        &mut self,
+        first_event: u64,
+        inputs: &[PackedInput],
+        frame: &mut CollectionFrame,
+        out: &mut CollectionPredictions,
+        watch: &mut impl Watch,
+    ) {
         out.collections.clear();
         out.looks.clear();
         (out.given, out.counts) = (GivenOfCollections::default(), CollectionCounts::default());
@@ -177,7 +194,7 @@ impl CollectionEngine {
         let mut for_objects = 0;
         for (event, &input) in (first_event..).zip(inputs) {
             while let Some(step) = steps.next_if(|step| step.event <= event) {
-                self.step(event, &step.what, out);
+                self.step(event, &step.what, out, watch);
             }
             if input.is_birth() {
                 let mut is_container = false;
@@ -185,11 +202,15 @@ impl CollectionEngine {
                     is_container = frame.is_container(for_objects);
                     for_objects += 1;
                 }
+                watch.input(event, input, is_container);
                 self.blocks.push(is_container);
                 if is_container && self.generations.allocated() {
-                    self.triggered(event, out);
+                    self.triggered(event, out, watch);
                 }
-            } else if input.is_release() {
+                continue;
+            }
+            watch.input(event, input, false);
+            if input.is_release() {
                 if self.blocks.remove(input.block()) == Some(true) {
                     self.generations.freed();
                     self.members.released(input.block());
@@ -203,7 +224,7 @@ impl CollectionEngine {
         }
         let end = first_event + inputs.len() as u64;
         for step in steps {
-            self.step(end, &step.what, out);
+            self.step(end, &step.what, out, watch);
         }
     }
 
@@ -217,14 +238,23 @@ impl CollectionEngine {
 
     /// More containers were allocated than the threshold says.
     #[cold]
-    fn triggered(&mut self, event: u64, out: &mut CollectionPredictions) {
+    fn triggered(&mut self, event: u64, out: &mut CollectionPredictions, watch: &mut impl Watch) {
         self.has_fallen = false;
-        if let Answer::Collect(started) = self.generations.trigger(THREAD, false) {
-            self.begin(event + 1, started, out);
+        let was_armed = self.generations.is_armed(THREAD);
+        match self.generations.trigger(THREAD, false) {
+            Answer::Collect(started) => self.begin(event + 1, started, out, watch),
+            Answer::Armed if !was_armed => watch.armed(event),
+            Answer::Armed | Answer::Nothing(_) => {}
         }
     }
 
-    fn step(&mut self, event: u64, what: &CollectorAction, out: &mut CollectionPredictions) {
+    fn step(
+        &mut self,
+        event: u64,
+        what: &CollectorAction,
+        out: &mut CollectionPredictions,
+        watch: &mut impl Watch,
+    ) {
         self.steps += 1;
         match what {
             CollectorAction::Settings(settings) => self.set(settings),
@@ -232,7 +262,7 @@ impl CollectionEngine {
                 out.counts.asked += 1;
                 let generation = Generation::new((*generation).into()).unwrap_or(Generation::OLD);
                 let answer = self.generations.request(Request::Program(generation));
-                self.begin_if(event, answer, out);
+                self.begin_if(event, answer, out, watch);
             }
             CollectorAction::SafePoint => {
                 out.given.moments += 1;
@@ -241,12 +271,13 @@ impl CollectionEngine {
                     Answer::Nothing(_) if self.is_finalizing => self.generations.request(Request::Exit),
                     answer => answer,
                 };
-                self.begin_if(event, answer, out);
+                self.begin_if(event, answer, out, watch);
             }
-            CollectorAction::Over(survivors) => self.end(survivors.as_deref(), out),
+            CollectorAction::Over(survivors) => self.end(survivors.as_deref(), out, watch),
             CollectorAction::Lost => {
                 self.is_lost = true;
                 self.going = None;
+                watch.unseen(event);
             }
         }
     }
@@ -264,9 +295,15 @@ impl CollectionEngine {
     }
 
     /// Begins what is due; if nothing is, that is the prediction.
-    fn begin_if(&mut self, event: u64, answer: Answer, out: &mut CollectionPredictions) {
+    fn begin_if(
+        &mut self,
+        event: u64,
+        answer: Answer,
+        out: &mut CollectionPredictions,
+        watch: &mut impl Watch,
+    ) {
         match answer {
-            Answer::Collect(started) => self.begin(event, started, out),
+            Answer::Collect(started) => self.begin(event, started, out, watch),
             Answer::Armed | Answer::Nothing(_) if !self.is_lost => {
                 out.collections.push(PredictedCollection { event, ..PredictedCollection::default() });
             }
@@ -274,8 +311,14 @@ impl CollectionEngine {
         }
     }
 
-    fn begin(&mut self, event: u64, started: Started, out: &mut CollectionPredictions) {
-        let generation = started.plan().generation;
+    fn begin(
+        &mut self,
+        event: u64,
+        started: Started,
+        out: &mut CollectionPredictions,
+        watch: &mut impl Watch,
+    ) {
+        let (generation, why) = (started.plan().generation, started.why());
         let number = u8::try_from(generation.number()).unwrap_or_default();
         let mut predicted = PredictedCollection { event, generation: Some(number), ..Default::default() };
         if self.is_lost {
@@ -289,11 +332,11 @@ impl CollectionEngine {
             return;
         };
         let before = self.generations.counters().counts;
-        if started.why() == Why::Alarm {
-            let choice = self.generations.policy().choose(self.generations.counters());
-            out.counts.held_back += u64::from(choice.held_back.is_some());
-        }
+        let choice = self.generations.policy().choose(self.generations.counters());
+        let held_back = choice.held_back.filter(|_| why == Why::Alarm);
+        out.counts.held_back += u64::from(held_back.is_some());
         predicted.numbers[2..5].copy_from_slice(&before);
+        let thresholds = self.generations.policy().thresholds();
         self.look_at(&graph, out);
         self.scratch.reset();
         self.members.runs_code = false;
@@ -326,7 +369,21 @@ impl CollectionEngine {
                 predicted.kept.push(object);
             }
         }
-        self.going = Some(Going { run: look.run, predicted });
+        watch.looks(&Seen {
+            event,
+            generation: number,
+            why,
+            counts: before,
+            thresholds,
+            held_back,
+            saves_all: look.run.collection().plan().saves_all,
+            outcome: *look.run.collection().outcome(),
+            members: &self.members,
+            snapshot: look.snapshot,
+            partition: look.partition,
+        });
+        let (outcome, kept) = (Outcome::default(), Vec::new());
+        self.going = Some(Going { run: look.run, predicted, outcome, kept });
         if let Some(going) = self.going.take_if(|going| !going.predicted.runs_code) {
             self.going = Some(self.go_on(going));
         }
@@ -349,6 +406,7 @@ impl CollectionEngine {
                     continue;
                 }
                 Ok(generations::Step::Collector(cycles::Step::Garbage(id))) => {
+                    going.kept.push(self.members.object(id));
                     // Where code has run, who is left is told.
                     if !going.predicted.runs_code {
                         going.predicted.survivors.push(self.members.object(id));
@@ -362,6 +420,7 @@ impl CollectionEngine {
             };
             going.predicted.numbers[0] = outcome.collected as u64;
             going.predicted.numbers[1] = outcome.uncollectable as u64;
+            going.outcome = outcome;
             return going;
         }
     }
@@ -397,12 +456,13 @@ impl CollectionEngine {
     }
 
     /// The collection that goes on is over; these are left of it, if code of the program may have run.
-    fn end(&mut self, survivors: Option<&[Object]>, out: &mut CollectionPredictions) {
+    fn end(&mut self, survivors: Option<&[Object]>, out: &mut CollectionPredictions, watch: &mut impl Watch) {
         let Some(mut going) = self.going.take() else { return };
         if going.predicted.runs_code {
             going = self.go_on(going);
         }
-        let Going { mut run, mut predicted } = going;
+        let Going { mut run, mut predicted, outcome, kept } = going;
+        let mut saved = Vec::new();
         let Self { generations, members, scratch, .. } = self;
         while !matches!(run.next(generations, members, scratch), Ok(generations::Step::Done(_))) {}
         out.counts.collected(run.plan().generation, run.collection().outcome());
@@ -416,14 +476,15 @@ impl CollectionEngine {
                 track(members, id, generation(old).list());
             }
             let left: HashSet<Object> = list.iter().copied().collect();
-            let saved = predicted.unreachable.iter().filter(|object| left.contains(*object)).count() as u64;
-            out.given.saved += saved;
-            out.counts.resurrected += saved;
-            predicted.numbers[0] = (predicted.unreachable.len() as u64).saturating_sub(saved);
+            saved.extend(predicted.unreachable.iter().copied().filter(|object| left.contains(object)));
+            out.given.saved += saved.len() as u64;
+            out.counts.resurrected += saved.len() as u64;
+            predicted.numbers[0] = (predicted.unreachable.len() - saved.len()) as u64;
         }
         let policy = generations.policy();
         let [a, b, c] = generations.counters().counts;
         predicted.numbers[5..].copy_from_slice(&[a, b, c, policy.total() as u64, policy.pending() as u64]);
+        watch.over(&Over { predicted: &predicted, outcome, saved: &saved, kept: &kept });
         out.collections.push(predicted);
     }
 }

@@ -36,10 +36,10 @@ pub enum Happening {
         /// To what the reference is.
         to: Object,
     },
-    /// A collection of cycles begins, if the trace tells of these, in the thread that runs.
-    CollectionBegins,
-    /// The collection is over.
-    CollectionEnds,
+    /// A collection of cycles begins, if the trace tells of these, in the thread that runs: of this generation.
+    CollectionBegins(u8),
+    /// The collection is over, and has found so many objects.
+    CollectionEnds(u64),
     /// Another thread goes on, if the trace tells of threads: what is going on in one does not go on in another. The first
     /// is number 0.
     Thread(u32),

@@ -368,15 +368,15 @@ impl DeathEngine {
             Step::Finalized(object) => self.objects.finalized(object),
             Step::Returned if self.thread.deaths.is_waiting() => self.thread.has_returned = true,
             Step::Returned => return Err(Stopped::NotCalled),
-            Step::Collection(_) => {
+            Step::Collection(generation) => {
                 self.thread.collections += 1;
                 self.objects.kept.collection();
-                out.note(Happening::CollectionBegins);
+                out.note(Happening::CollectionBegins(generation));
             }
-            Step::Collected(_) => {
+            Step::Collected(found) => {
                 self.thread.collections = self.thread.collections.saturating_sub(1);
                 self.objects.kept.collected();
-                out.note(Happening::CollectionEnds);
+                out.note(Happening::CollectionEnds(found));
             }
             Step::Thread(thread) => {
                 self.switch(thread)?;

@@ -31,7 +31,7 @@ fn deaths(accounts: &Accounts, of: usize) -> [[u64; 4]; 3] {
 fn what_dies_in_a_collection_is_told_apart() {
     let mut accounts = accounts();
     (0..3).for_each(|_| born(&mut accounts, 0));
-    accounts.happens(&Happening::CollectionBegins);
+    accounts.happens(&Happening::CollectionBegins(0));
     begins(&mut accounts, 0, Cause::Outermost);
     begins(&mut accounts, 1, Cause::Explained);
     ends(&mut accounts, 1);
@@ -40,7 +40,7 @@ fn what_dies_in_a_collection_is_told_apart() {
     born(&mut accounts, 1);
     begins(&mut accounts, 3, Cause::Outermost);
     ends(&mut accounts, 3);
-    accounts.happens(&Happening::CollectionEnds);
+    accounts.happens(&Happening::CollectionEnds(0));
     begins(&mut accounts, 2, Cause::Outermost);
     ends(&mut accounts, 2);
     assert_eq!(deaths(&accounts, 0), [[1, 0, 0, 0], [1, 1, 0, 0], [0; 4]]);
@@ -135,12 +135,12 @@ fn what_code_inside_of_a_death_does_is_known_where_it_is_told() {
     begins(&mut accounts, 0, Cause::Outermost);
     begins(&mut accounts, 1, Cause::Outermost);
     ends(&mut accounts, 1);
-    accounts.happens(&Happening::CollectionBegins);
+    accounts.happens(&Happening::CollectionBegins(0));
     begins(&mut accounts, 2, Cause::Unexplained);
     begins(&mut accounts, 3, Cause::Unexplained);
     ends(&mut accounts, 3);
     ends(&mut accounts, 2);
-    accounts.happens(&Happening::CollectionEnds);
+    accounts.happens(&Happening::CollectionEnds(0));
     ends(&mut accounts, 0);
     assert_eq!(deaths(&accounts, 0), [[2, 0, 0, 0], [1, 0, 1, 0], [0; 4]]);
     assert_eq!(accounts.cascades.inside.len(), 3);
