@@ -18,7 +18,8 @@ use pool::{Pool, Refusal, SizeClass, Unbacked};
 use trace::{Allocator, ArenaChange, ArenaEvent, BlockTable, Fetched, FetchedArena, Kind, PackedInput};
 
 pub use collections::{
-    CollectionCounts, CollectionEngine, CollectionPredictions, GivenOfCollections, Look, PredictedCollection,
+    CollectionCounts, CollectionEngine, CollectionPredictions, Comparable, GivenOfCollections, Look,
+    PredictedCollection,
 };
 pub use deaths::{Cause, DeathEngine, DeathPredictions, Given, Happening, Stopped};
 pub use error::EngineError;

@@ -64,6 +64,8 @@ pub(super) struct Members {
     immortal: u64,
     /// Whether code of the program would have run since this was last set: a finalizer, a callback.
     pub(super) runs_code: bool,
+    /// The weak references that were cleared, which have something to call, in that order.
+    pub(super) called: Vec<Object>,
 }
 
 impl Members {
@@ -88,6 +90,7 @@ impl Members {
             lists: Lists::new(),
             immortal,
             runs_code: false,
+            called: Vec::new(),
         }
     }
 
@@ -263,6 +266,7 @@ impl Containers for Members {
     fn clear_weak(&mut self, object: Id, _which: Which) -> Option<Cleared<Id>> {
         let reference = self.table[object as usize].weak.pop()?;
         self.runs_code = true;
+        self.called.push(self.table[reference as usize].object);
         Some(Cleared { reference, calls: true })
     }
 
