@@ -26,7 +26,8 @@ const FROZEN: usize = 3;
 struct Member {
     list: usize,
     count: u64,
-    referents: Vec<Object>,
+    /// To whom it refers, and whether that is counted.
+    referents: Vec<(Object, bool)>,
     block: Option<Block>,
     /// In the graph of the collection that is looked at.
     node: Option<NodeIndex>,
@@ -176,8 +177,14 @@ impl Reachability {
             member.count = told.count.unwrap_or(member.count);
             if let Some(referents) = &told.referents {
                 // The values of an embedded dictionary are another object's references.
+                let referents = referents.iter().filter(|_| !told.is_embedded);
                 member.referents.clear();
-                member.referents.extend(referents.iter().filter(|_| !told.is_embedded));
+                member.referents.extend(referents.map(|referent| (*referent, true)));
+                for at in &told.uncounted {
+                    if let Some(referent) = member.referents.get_mut(*at as usize) {
+                        referent.1 = false;
+                    }
+                }
             }
         }
     }
@@ -185,7 +192,7 @@ impl Reachability {
     /// Where the garbage is not what cannot be reached: `None` inside if nowhere; outside if there is more than petgraph can number.
     #[allow(clippy::option_option, reason = "no answer is not the answer that nothing differs")]
     fn compare(&mut self, candidates: &[Object], garbage: &[Object]) -> Option<Option<Difference>> {
-        let mut graph = DiGraph::<Object, ()>::with_capacity(candidates.len(), candidates.len());
+        let mut graph = DiGraph::<Object, bool>::with_capacity(candidates.len(), candidates.len());
         for &object in candidates {
             let member = self.members.get_mut(&object)?;
             // What is immortal is outside.
@@ -194,14 +201,14 @@ impl Reachability {
         for &object in candidates {
             let member = &self.members[&object];
             let Some(from) = member.node else { continue };
-            for referent in &member.referents {
+            for (referent, is_counted) in &member.referents {
                 if let Some(to) = self.members.get(referent).and_then(|referent| referent.node) {
-                    graph.try_add_edge(from, to, ()).ok()?;
+                    graph.try_add_edge(from, to, *is_counted).ok()?;
                 }
             }
         }
         let is_held_outside = |node: &NodeIndex| {
-            let inside = graph.edges_directed(*node, Incoming).count() as u64;
+            let inside = graph.edges_directed(*node, Incoming).filter(|edge| *edge.weight()).count() as u64;
             self.members[&graph[*node]].count != inside
         };
         let roots = graph.node_indices().filter(is_held_outside).collect();
