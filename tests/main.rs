@@ -16,6 +16,8 @@ mod jobs;
 mod kills;
 mod live;
 mod matrices;
+mod mutants;
+mod reachability;
 mod soak;
 mod statistics;
 mod stats;

@@ -73,8 +73,7 @@ impl<I: Copy + Eq> Collection<I> {
             return;
         }
         let fixed = self.rules.untracks_fixed.then_some(Untracks::Fixed);
-        let changing =
-            (self.plan.is_full() && self.rules.untracks_changing).then_some(Untracks::Changing);
+        let changing = (self.plan.is_full() && self.rules.untracks_changing).then_some(Untracks::Changing);
         for pass in fixed.into_iter().chain(changing) {
             let first = snapshot.untrackable().iter().copied().filter(|&at| partition.is_first(at));
             for at in first.chain(partition.rescued().iter().copied()) {

@@ -134,12 +134,7 @@ fn look(producer: &Producer, object_size: usize, released: *mut c_void) {
 }
 
 #[inline(always)]
-fn look_for_containers(
-    producer: &Producer,
-    collector: Collector,
-    object_size: usize,
-    released: *mut c_void,
-) {
+fn look_for_containers(producer: &Producer, collector: Collector, object_size: usize, released: *mut c_void) {
     let count = collector.count(0);
     let size = SIZE_ASKED.load(Relaxed);
     if size > 0 {

@@ -50,7 +50,8 @@ pub fn know(version: &[u8]) -> bool {
     let all = [&FRAME, &GENERATORS[0], &GENERATORS[1], &GENERATORS[2]].map(|of| Object(of.load(Relaxed)));
     all.into_iter().all(|of| {
         // SAFETY: these are types, which the interpreter has in its data, with their sizes, where the linker put them.
-        !of.0.is_null() && unsafe { [of.word(BASIC_SIZE), of.word(SIZE_OF_ITEM)] } == [LENGTH, size_of::<usize>()]
+        !of.0.is_null()
+            && unsafe { [of.word(BASIC_SIZE), of.word(SIZE_OF_ITEM)] } == [LENGTH, size_of::<usize>()]
     })
 }
 

@@ -178,8 +178,7 @@ fn text<R: std::io::Read>(reader: &Reader<R>, frames: u64) -> String {
         ("count", trace::Tier::Counts, totals.changes),
     ] {
         // Not all traces of objects have what those of collections have.
-        let has =
-            if from == trace::Tier::Collections { header.has_collections() } else { tier >= from };
+        let has = if from == trace::Tier::Collections { header.has_collections() } else { tier >= from };
         if has {
             line(&format!("  {name}"), numbers::count(number));
         }

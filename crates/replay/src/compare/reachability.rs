@@ -14,8 +14,8 @@ use trace::{
     Permanent,
 };
 
-use super::collections::{CollectionDivergence, Difference};
 use super::Tally;
+use super::collections::{CollectionDivergence, Difference};
 use crate::engine::Look;
 
 /// Behind the generations: the list of those that are never collected.
@@ -75,7 +75,8 @@ impl Reachability {
                 let done = steps.peek().map_or(usize::MAX, |(at, _)| *at);
                 if let Some(look) = looks.next_if(|look| look.event <= event && look.steps <= done) {
                     self.look(look);
-                } else if let Some((_, step)) = steps.next_if(|(_, step)| step.event <= event || event == end) {
+                } else if let Some((_, step)) = steps.next_if(|(_, step)| step.event <= event || event == end)
+                {
                     self.step(&step.what, &mut observed);
                 } else {
                     break;
@@ -196,7 +197,8 @@ impl Reachability {
         for &object in candidates {
             let member = self.members.get_mut(&object)?;
             // What is immortal is outside.
-            member.node = if member.count == IMMORTAL { None } else { Some(graph.try_add_node(object).ok()?) };
+            member.node =
+                if member.count == IMMORTAL { None } else { Some(graph.try_add_node(object).ok()?) };
         }
         for &object in candidates {
             let member = &self.members[&object];

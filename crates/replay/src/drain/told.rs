@@ -133,10 +133,7 @@ impl Told {
                 return collections.push(event, addresses, writer);
             }
             // Types are described once, to both.
-            if matches!(
-                event,
-                ObjectEvent::Type(_) | ObjectEvent::TypeFlags(_) | ObjectEvent::TypeName(_)
-            ) {
+            if matches!(event, ObjectEvent::Type(_) | ObjectEvent::TypeFlags(_) | ObjectEvent::TypeName(_)) {
                 collections.push(event, addresses, writer)?;
             }
             if let ObjectEvent::Born { object, .. } = event {

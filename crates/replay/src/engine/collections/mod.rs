@@ -355,7 +355,8 @@ impl<P: Comparable> CollectionEngine<P> {
         }
         predicted.runs_code |= self.members.runs_code;
         // All weak references to garbage are taken off it: those that are garbage themselves are not called.
-        out.counts.callbacks += (self.members.called.len() - look.run.collection().outcome().suppressed) as u64;
+        out.counts.callbacks +=
+            (self.members.called.len() - look.run.collection().outcome().suppressed) as u64;
         out.looks.push(Look {
             event,
             steps: self.steps,
@@ -485,7 +486,11 @@ impl<P: Comparable> CollectionEngine<P> {
             let there = |object: &Object| is_there(members, object).is_some();
             predicted.revived = predicted.unreachable.iter().copied().filter(there).collect();
             let revived: HashSet<Object> = predicted.revived.iter().copied().collect();
-            let called = members.called.iter().copied().filter(there);
+            // They come before those that were saved, whom the second look finds when all are called.
+            let place = |object: &Object| members.id(*object).map(|id| members.place(id).index());
+            let saved_from = predicted.revived.iter().filter_map(place).min().unwrap_or(usize::MAX);
+            let before = |object: &Object| place(object).is_some_and(|place| place < saved_from);
+            let called = members.called.iter().copied().filter(|object| there(object) && before(object));
             predicted.called = called.filter(|object| !revived.contains(object)).collect();
             // In which order they were saved is not known: they are where they were seen.
             let list = survivors.unwrap_or_default();
