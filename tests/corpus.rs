@@ -22,16 +22,31 @@ fn every_bundled_trace_is_identical() {
             // A forked process may do with the arenas that it was forked with.
             let path = trace["path"].as_str().unwrap();
             assert!(facts > 0 || (path.contains("store-") && check["name"] == "arenas"), "{trace}");
-            assert_eq!(
-                (check["verified"].as_u64(), &check["unverified"]),
-                (Some(facts), &0.into()),
-                "{trace}"
-            );
+            let unverified = check["unverified"].as_u64().unwrap();
+            assert_eq!(check["verified"].as_u64(), Some(facts - unverified), "{trace}");
+            // Of collections, those are not that nobody saw, nor what code of the program did in them.
+            let is_of_collections = ["schedule", "partition", "reachability", "survivors", "stats"]
+                .contains(&check["name"].as_str().unwrap());
+            assert!(unverified == 0 || is_of_collections && unverified < facts / 2, "{trace}");
             released |= check["name"] == "arenas" && facts > check["given"]["bases"].as_u64().unwrap();
         }
     }
     assert!(versions.len() >= 3, "{versions:?}");
     assert!(released, "no bundled trace gives an arena back");
+}
+
+/// Whatever a collector may do is done in some bundled trace.
+#[test]
+fn collections_do_all_their_tricks() {
+    let mut counts = replay::engine::CollectionCounts::default();
+    for path in bundled() {
+        let report = replay::verify::verify(&path, &replay::compare::Check::ALL, |_| {});
+        report.collections.iter().for_each(|more| counts.add(more));
+    }
+    for (name, count) in counts.named() {
+        assert!(count > 0, "{name}: {counts:?}");
+    }
+    assert!(counts.collections.iter().all(|count| *count > 0), "{counts:?}");
 }
 
 /// The number of facts is what the recorder counted, who knows nothing of the engine.

@@ -17,6 +17,8 @@ mod jobs;
 mod kills;
 mod live;
 mod matrices;
+mod mutants;
+mod reachability;
 mod soak;
 mod stack_references;
 mod statistics;

@@ -2,6 +2,7 @@
 
 import gc
 import sys
+import weakref
 
 
 class Visitor(object):
@@ -86,10 +87,14 @@ def settle():
 
 def main(size):
     gc.set_threshold(400, 6, 5)
-    open_rooms = []
+    open_rooms, bells, rung = [], [], []
     orders = 0
     for number in range(size):
         open_rooms.append(fill(number % 5 + 2, number))
+        if number % 5 == 0:
+            # Rings when a visitor goes, also when that one comes back with a saved session.
+            bells.append(weakref.ref(open_rooms[-1][0], lambda bell, number=number: rung.append(number)))
+            del bells[:-12]
         if number % 4 == 0:
             Porter(fill(2, number))
         if len(open_rooms) > 25:
@@ -110,7 +115,7 @@ def main(size):
     del open_rooms[:]
     found = gc.collect()
     again = gc.collect()
-    print(orders, Session.closed, Guard.rooms, found > 0, again < found)
+    print(len(rung) > 0, orders, Session.closed, Guard.rooms, found > 0, again < found)
 
 
 main(int(sys.argv[1]) if len(sys.argv) > 1 else 300)

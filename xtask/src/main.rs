@@ -8,6 +8,7 @@ mod corpus;
 mod fuzz;
 mod interpreters;
 mod kills;
+mod mutants;
 mod python;
 mod soak;
 mod traces;
@@ -31,6 +32,7 @@ enum Command {
     Interpreters(interpreters::Arguments),
     Fuzz(fuzz::Arguments),
     Kills(kills::Arguments),
+    Mutants(mutants::Arguments),
     Python(python::Arguments),
     Soak(soak::Arguments),
     Conformance(conformance::Arguments),
@@ -48,6 +50,7 @@ fn main() -> ExitCode {
         Command::Interpreters(arguments) => interpreters::run(&arguments),
         Command::Fuzz(arguments) => fuzz::run(&arguments),
         Command::Kills(arguments) => kills::run(&arguments),
+        Command::Mutants(arguments) => mutants::run(&arguments),
         Command::Python(arguments) => python::run(&arguments),
         Command::Soak(arguments) => soak::run(&arguments),
         Command::Conformance(arguments) => conformance::run(&arguments),

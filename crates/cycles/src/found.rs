@@ -71,12 +71,9 @@ impl<I: Copy + Eq> Collection<I> {
         if snapshot.untrackable().is_empty() {
             return;
         }
-        let passes = if self.plan.is_full() && self.rules.untracks_changing {
-            &[Untracks::Fixed, Untracks::Changing][..]
-        } else {
-            &[Untracks::Fixed]
-        };
-        for &pass in passes {
+        let fixed = self.rules.untracks_fixed.then_some(Untracks::Fixed);
+        let changing = (self.plan.is_full() && self.rules.untracks_changing).then_some(Untracks::Changing);
+        for pass in fixed.into_iter().chain(changing) {
             let first = snapshot.untrackable().iter().copied().filter(|&at| partition.is_first(at));
             for at in first.chain(partition.rescued().iter().copied()) {
                 let object = snapshot.objects()[at as usize];

@@ -50,6 +50,8 @@ pub struct Rules {
     pub counting: Counting,
     /// What becomes of immortal objects.
     pub immortals: Immortals,
+    /// Whether collections take objects off the lists whose references are [fixed](crate::Untracks::Fixed). (Before 2.7 none did.)
+    pub untracks_fixed: bool,
     /// Whether full collections take objects off the lists whose references [change](crate::Untracks::Changing).
     pub untracks_changing: bool,
     /// Whether garbage that is a weak reference is cleared with those to garbage.
@@ -83,6 +85,7 @@ const CPYTHON_2_7: Preset = Preset {
     rules: Rules {
         counting: Counting::PLAIN,
         immortals: Immortals::Counted,
+        untracks_fixed: true,
         untracks_changing: true,
         clears_own: false,
         silent: Silent::Early,

@@ -138,6 +138,6 @@ pub use crate::generation::{Generation, PERMANENT};
 #[cfg(feature = "heap")]
 pub use crate::heap::Heap;
 pub use crate::policy::{Alarm, Choice, Extent, Generational, HeldBack, Manual, Never, Plan, Policy, Why};
-pub use crate::rules::{Arms, PRESETS, Preset, Request, Rules, Runs, preset};
+pub use crate::rules::{Arms, Joins, PRESETS, Preset, Request, Rules, Runs, preset};
 pub use crate::run::{Look, Run, Started, Step};
 pub use crate::schedule::{Answer, Armed, Because, Generations, Thread};

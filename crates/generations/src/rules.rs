@@ -27,6 +27,15 @@ pub enum Arms {
     Thread,
 }
 
+/// In which order younger generations are put behind the one that is collected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Joins {
+    /// The youngest comes first, as in CPython: 2, 0, 1.
+    YoungestFirst,
+    /// The older comes first, for those who ask what if: 2, 1, 0.
+    OldestFirst,
+}
+
 /// Who asks for a collection, other than an allocation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Request {
@@ -47,6 +56,10 @@ pub struct Rules {
     pub thresholds: [i32; Generation::MANY],
     /// What part of the old objects must be new for a full collection to be worth its time: one in so many.
     pub part: Option<usize>,
+    /// In which order generations are joined that are collected together.
+    pub joins: Joins,
+    /// Whether survivors go on to the next older generation. If not, for those who ask what if, they stay in theirs.
+    pub promotes: bool,
     /// Where collections run that are due.
     pub runs: Runs,
     /// Whether [`Request::Api`] is in vain while collections are disabled.
@@ -79,6 +92,8 @@ const CPYTHON_2_7: Preset = Preset {
     rules: Rules {
         thresholds: [700, 10, 10],
         part: Some(4),
+        joins: Joins::YoungestFirst,
+        promotes: true,
         runs: Runs::Inside,
         api_minds_disabled: false,
         calls_back: false,

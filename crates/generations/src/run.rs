@@ -4,7 +4,9 @@ use bumpalo::Bump;
 use cycles::{Collection, Containers, Outcome, Partition, Snapshot, TooMany, append};
 use rc::CountError;
 
+use crate::generation::Generation;
 use crate::policy::{Plan, Policy, Why};
+use crate::rules::Joins;
 use crate::schedule::Generations;
 
 /// A collection has begun, and nothing has changed yet: neither counters nor lists.
@@ -52,8 +54,11 @@ impl Started {
     ) -> Result<Look<'s, H::Id>, TooMany> {
         let Self { plan, calls_back, .. } = self;
         let (collection, rules) = generations.begin(&plan);
-        for younger in plan.generation.younger() {
-            append(heap, younger.list(), collection.young);
+        let younger = plan.generation.younger();
+        let mut join = |younger: Generation| append(heap, younger.list(), collection.young);
+        match generations.rules().joins {
+            Joins::YoungestFirst => younger.for_each(&mut join),
+            Joins::OldestFirst => younger.rev().for_each(&mut join),
         }
         match Collection::begin(heap, collection, rules, scratch) {
             Ok((collection, snapshot, partition)) => {

@@ -242,7 +242,8 @@ impl<P: Policy> Generations<P> {
         self.policy.begin(plan, &mut self.counters);
         self.set_alarm();
         let young = plan.generation.list();
-        let old = plan.generation.older().map_or(young, Generation::list);
+        let older = plan.generation.older().filter(|_| self.rules.promotes);
+        let old = older.map_or(young, Generation::list);
         (cycles::Plan { young, old, permanent: PERMANENT, saves_all: self.saves_all }, self.collector)
     }
 

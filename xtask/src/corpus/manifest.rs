@@ -25,7 +25,11 @@ pub(crate) struct Program {
     #[serde(default = "one")]
     pub(crate) processes: u32,
     /// The versions on which it is recorded: `3.11` is any 3.11, `3.11.2` that one.
+    #[serde(default)]
     pub(crate) pythons: Vec<String>,
+    /// The same with what the collector looks at.
+    #[serde(default)]
+    pub(crate) collections: Vec<String>,
     /// The same with births and deaths of objects.
     #[serde(default)]
     pub(crate) objects: Vec<String>,
@@ -63,6 +67,7 @@ impl Program {
     pub(crate) fn recordings(&self) -> impl Iterator<Item = Recording<'_>> {
         let of = |tier| move |version: &'_ String| (tier, version.clone());
         let all = self.pythons.iter().map(of(Tier::Blocks));
+        let all = all.chain(self.collections.iter().map(of(Tier::Collections)));
         let all = all.chain(self.objects.iter().map(of(Tier::Objects)));
         let all = all.chain(self.counts.iter().map(of(Tier::Counts)));
         all.map(|(tier, version)| Recording { program: self, version, tier })
@@ -105,7 +110,7 @@ mod tests {
         for program in &manifest.programs {
             let path = super::super::folder().join(&program.command(&[])[1]);
             assert!(path.is_file(), "{} is missing", path.display());
-            assert!(program.bench > 0 && !program.pythons.is_empty(), "{}", program.name);
+            assert!(program.bench > 0 && program.recordings().next().is_some(), "{}", program.name);
         }
         assert!(manifest.program("life").is_ok());
         assert!(manifest.program("death").is_err());

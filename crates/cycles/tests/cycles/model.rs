@@ -196,9 +196,10 @@ impl Model {
         (0..g).for_each(|younger| self.merge(younger, g));
         let (young, old) = (g, (g + 1).min(2));
         let unreachable = self.new_list();
-        self.partition(young, unreachable, &mut outcome, self.untracks_inside);
+        let untracks = self.rules.untracks_fixed;
+        self.partition(young, unreachable, &mut outcome, self.untracks_inside && untracks);
         outcome.unreachable = self.list(unreachable).len();
-        if !self.untracks_inside {
+        if !self.untracks_inside && untracks {
             for x in self.list(young).clone() {
                 outcome.untracked_fixed += usize::from(self.untrack_if(x, Kind::Tuple));
             }

@@ -97,6 +97,7 @@ fn rules(choices: &mut impl Choices) -> (&'static str, Rules) {
     let rules = Rules {
         counting: [Counting::PLAIN, Counting::SIGN_BIT, Counting::SATURATING][choices.of(3)],
         immortals: [Immortals::Counted, Immortals::Permanent, Immortals::Untracked][choices.of(3)],
+        untracks_fixed: choices.of(4) != 3,
         untracks_changing: choices.of(2) == 1,
         clears_own: choices.of(2) == 1,
         silent: [Silent::Early, Silent::Late][choices.of(2)],

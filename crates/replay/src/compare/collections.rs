@@ -137,12 +137,12 @@ impl Collections {
         for object in predicted.survivors.iter().rev().take(predicted.saved) {
             garbage.remove(object);
         }
-        let mut lives = observed.survivors.iter().copied().filter(|object| garbage.contains(object));
-        // Those that were saved are given.
-        let mut given = 0;
-        if predicted.runs_code {
-            given += lives.by_ref().count() as u64;
+        // Those that were saved are given, as far as it follows from that that they live.
+        for object in &predicted.revived {
+            garbage.remove(object);
         }
+        let mut lives = observed.survivors.iter().copied().filter(|object| garbage.contains(object));
+        let mut given = predicted.revived.len() as u64;
         let reachable = observed.dead.iter().filter(|object| !garbage.contains(*object)).count() as u64;
         self.hidden += reachable;
         given += reachable;
@@ -156,10 +156,13 @@ impl Collections {
 
     fn survivors(&mut self, observed: &Collection, predicted: &PredictedCollection, facts: u64) {
         let mut seen = observed.survivors.clone();
+        let mut given = 0;
         if predicted.runs_code {
-            // What was saved, and weak references that were called, stand behind the others.
-            let there: HashSet<Object> = predicted.survivors.iter().copied().collect();
-            seen.retain(|object| there.contains(object));
+            // What was saved stands behind the others, as it is told.
+            let revived: HashSet<Object> = predicted.revived.iter().copied().collect();
+            let behind = seen.iter().rev().take_while(|object| revived.contains(*object)).count();
+            given = behind as u64;
+            seen.truncate(seen.len() - behind);
         }
         let dead: HashSet<Object> = observed.dead.iter().copied().collect();
         let on_list: HashSet<Object> = seen.iter().copied().collect();
@@ -167,16 +170,18 @@ impl Collections {
             predicted.kept.iter().copied().filter(|object| !on_list.contains(object)).collect();
         self.hidden += vanished.len() as u64;
         let mut expected = predicted.survivors.clone();
+        expected.extend(&predicted.called);
         expected.retain(|object| !dead.contains(object) && !vanished.contains(object));
         let same = expected.iter().zip(&seen).take_while(|(predicted, seen)| predicted == seen).count();
         if same == seen.len() && same == expected.len() {
             self.tallies[SURVIVORS].agree(same as u64);
-            self.tallies[SURVIVORS].leave(facts - same as u64);
+            self.tallies[SURVIVORS].leave(given);
         } else {
             let what =
                 Difference::Survivor(same as u64, [expected.get(same).copied(), seen.get(same).copied()]);
             self.tallies[SURVIVORS].agree((same as u64).min(facts));
-            self.diverges(SURVIVORS, observed, facts.saturating_sub(same as u64), what);
+            self.tallies[SURVIVORS].leave(given.min(facts));
+            self.diverges(SURVIVORS, observed, facts.saturating_sub(same as u64 + given), what);
         }
     }
 

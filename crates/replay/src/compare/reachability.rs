@@ -178,11 +178,14 @@ impl Reachability {
             member.count = told.count.unwrap_or(member.count);
             if let Some(referents) = &told.referents {
                 // The values of an embedded dictionary are another object's references.
+                let referents = referents.iter().filter(|_| !told.is_embedded);
                 member.referents.clear();
-                let mut uncounted = told.uncounted.iter().peekable();
-                let mut is_counted = |at: usize| uncounted.next_if(|place| **place as usize == at).is_none();
-                let referents = referents.iter().enumerate().filter(|_| !told.is_embedded);
-                member.referents.extend(referents.map(|(at, referent)| (*referent, is_counted(at))));
+                member.referents.extend(referents.map(|referent| (*referent, true)));
+                for at in &told.uncounted {
+                    if let Some(referent) = member.referents.get_mut(*at as usize) {
+                        referent.1 = false;
+                    }
+                }
             }
         }
     }

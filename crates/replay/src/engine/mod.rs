@@ -18,7 +18,7 @@ use pool::{Pool, Refusal, SizeClass, Unbacked};
 use trace::{Allocator, ArenaChange, ArenaEvent, BlockTable, Fetched, FetchedArena, Kind, PackedInput};
 
 pub use collections::{
-    CollectionCounts, CollectionEngine, CollectionPredictions, GivenOfCollections, Look, Over,
+    CollectionCounts, CollectionEngine, CollectionPredictions, Comparable, GivenOfCollections, Look, Over,
     PredictedCollection, Seen, Watch,
 };
 pub use deaths::{Cause, DeathEngine, DeathPredictions, Given, Happening, Stopped};

@@ -99,8 +99,6 @@ impl CollectionCounts {
         self.untracked_tuples += outcome.untracked_fixed as u64;
         self.untracked_dicts += outcome.untracked_changing as u64;
         self.immortal += outcome.immortal as u64;
-        self.callbacks += outcome.callbacks as u64;
         self.suppressed += outcome.suppressed as u64;
-        self.finalized += outcome.finalized as u64;
     }
 }

@@ -7,6 +7,14 @@ use trace::{Arrival, Begins, Block, IMMORTAL, Object, TypeInfo, TypeNumber, UNTR
 /// Names a member: a place in the table.
 pub(super) type Id = u32;
 
+/// A reference: to whom, and the last digits of that one's number, as places in the table are used again.
+type Reference = (Id, u32);
+
+#[allow(clippy::cast_possible_truncation, reason = "its last digits")]
+fn digits(object: Object) -> u32 {
+    object as u32
+}
+
 /// A container that is not known: the member at this place is none.
 const STRANGER: Id = 0;
 
@@ -43,13 +51,13 @@ struct Member {
     kind: Kind,
     place: Place,
     count: u64,
-    referents: Vec<Id>,
+    referents: Vec<Reference>,
     /// Those of them to which the reference is not counted.
-    uncounted: Vec<Id>,
+    uncounted: Vec<Reference>,
     /// Whether the referents are told of by another one, and this one has none.
     is_embedded: bool,
     /// The last one first.
-    weak: Vec<Id>,
+    weak: Vec<Reference>,
     block: Option<Block>,
     is_finalized: bool,
 }
@@ -65,6 +73,8 @@ pub(super) struct Members {
     immortal: u64,
     /// Whether code of the program would have run since this was last set: a finalizer, a callback.
     pub(super) runs_code: bool,
+    /// The weak references that were cleared, which have something to call, in that order.
+    pub(super) called: Vec<Object>,
 }
 
 impl Members {
@@ -90,6 +100,7 @@ impl Members {
             lists: Lists::new(),
             immortal,
             runs_code: false,
+            called: Vec::new(),
         }
     }
 
@@ -151,6 +162,19 @@ impl Members {
         self.ids.get(&object).copied()
     }
 
+    fn reference(&self, object: Object) -> Option<Reference> {
+        Some((self.id(object)?, digits(object)))
+    }
+
+    fn is_there(&self, id: Id) -> bool {
+        self.ids.get(&self.table[id as usize].object) == Some(&id)
+    }
+
+    /// To whom a reference is, if that one is there still.
+    fn referent(&self, &(id, last): &Reference) -> Option<Id> {
+        (digits(self.table[id as usize].object) == last).then_some(id)
+    }
+
     pub(super) fn object(&self, id: Id) -> Object {
         self.table[id as usize].object
     }
@@ -175,7 +199,8 @@ impl Members {
         let mut ids = std::mem::take(&mut member.referents);
         let mut borrowed = std::mem::take(&mut member.uncounted);
         ids.clear();
-        ids.extend(referents.iter().map(|object| self.id(*object).unwrap_or(STRANGER)));
+        let stranger = (STRANGER, digits(UNTRACKED));
+        ids.extend(referents.iter().map(|object| self.reference(*object).unwrap_or(stranger)));
         borrowed.clear();
         borrowed.extend(uncounted.iter().filter_map(|at| ids.get(*at as usize)));
         let member = &mut self.table[id as usize];
@@ -183,7 +208,7 @@ impl Members {
     }
 
     pub(super) fn set_weak(&mut self, id: Id, weak: &[Object]) {
-        let ids = weak.iter().rev().filter_map(|object| self.id(*object)).collect();
+        let ids = weak.iter().rev().filter_map(|object| self.reference(*object)).collect();
         self.table[id as usize].weak = ids;
     }
 
@@ -236,18 +261,19 @@ impl Containers for Members {
     fn traverse(&self, object: Id, visit: &mut impl FnMut(Id)) {
         let member = &self.table[object as usize];
         if !member.is_embedded {
-            member.referents.iter().copied().for_each(visit);
+            member.referents.iter().filter_map(|it| self.referent(it)).for_each(visit);
         }
     }
 
     fn traverse_to_untrack(&self, object: Id, visit: &mut impl FnMut(Id)) {
-        self.table[object as usize].referents.iter().copied().for_each(visit);
+        let referents = self.table[object as usize].referents.iter();
+        referents.filter_map(|it| self.referent(it)).for_each(visit);
     }
 
     fn traverse_uncounted(&self, object: Id, visit: &mut impl FnMut(Id)) {
         let member = &self.table[object as usize];
         if !member.is_embedded {
-            member.uncounted.iter().copied().for_each(visit);
+            member.uncounted.iter().filter_map(|it| self.referent(it)).for_each(visit);
         }
     }
 
@@ -272,8 +298,15 @@ impl Containers for Members {
     }
 
     fn clear_weak(&mut self, object: Id, _which: Which) -> Option<Cleared<Id>> {
-        let reference = self.table[object as usize].weak.pop()?;
+        let reference = loop {
+            let reference = self.table[object as usize].weak.pop()?;
+            // One that has gone since is told of no more.
+            if let Some(reference) = self.referent(&reference).filter(|id| self.is_there(*id)) {
+                break reference;
+            }
+        };
         self.runs_code = true;
+        self.called.push(self.table[reference as usize].object);
         Some(Cleared { reference, calls: true })
     }
 

@@ -14,7 +14,10 @@ use std::collections::VecDeque;
 
 use bumpalo::Bump;
 use cycles::{Containers, Outcome, track, untrack};
-use generations::{Answer, Generation, Generations, Policy, Request, Run, Started, Thread, Why};
+use generations::{
+    Answer, Counters, Generation, Generational, Generations, HeldBack, Policy, Request, Run, Started, Thread,
+    Why,
+};
 use hashbrown::HashSet;
 use rc::Heap;
 use trace::{
@@ -30,6 +33,9 @@ pub use watch::{Over, Seen, Watch};
 
 /// The flag that has garbage kept.
 const SAVES_ALL: u32 = 32;
+
+/// A count of more references than there are objects, and no immortal one's.
+const HELD: u64 = 1 << 28;
 
 /// The interpreter's lock makes them one.
 const THREAD: Thread = Thread(0);
@@ -47,6 +53,10 @@ pub struct PredictedCollection {
     pub survivors: Vec<Object>,
     /// How many of these, the last ones, are garbage that is kept for somebody to look at.
     pub saved: usize,
+    /// The weak references that were called and are left, in order: they stand behind the survivors.
+    pub called: Vec<Object>,
+    /// The garbage that lives on because of what code of the program did: it stands behind these, in an order that is not known.
+    pub revived: Vec<Object>,
     /// Of the survivors, those whose memory is kept when they die: what nobody tells of may die with the garbage, and then that
     /// does not show.
     pub kept: Vec<Object>,
@@ -116,9 +126,42 @@ struct Going {
     kept: Vec<Object>,
 }
 
+/// A policy that is told what CPython's is told, and answers what that answers.
+pub trait Comparable: Policy {
+    /// The thresholds are these from here on.
+    fn set_thresholds(&mut self, thresholds: [i32; Generation::MANY]);
+
+    /// These.
+    fn thresholds(&self) -> [i32; Generation::MANY];
+
+    /// How many objects had survived the last full collection, and how many have come to the oldest generation since.
+    fn long_lived(&self) -> [u64; 2];
+
+    /// Why a full collection is held back that would be due now, if one is.
+    fn holds_back(&self, counters: &Counters) -> Option<HeldBack>;
+}
+
+impl Comparable for Generational {
+    fn set_thresholds(&mut self, thresholds: [i32; Generation::MANY]) {
+        self.set_thresholds(thresholds);
+    }
+
+    fn thresholds(&self) -> [i32; Generation::MANY] {
+        self.thresholds()
+    }
+
+    fn long_lived(&self) -> [u64; 2] {
+        [self.total() as u64, self.pending() as u64]
+    }
+
+    fn holds_back(&self, counters: &Counters) -> Option<HeldBack> {
+        self.choose(counters).held_back
+    }
+}
+
 /// Replays the collections of one trace, frame after frame.
-pub struct CollectionEngine {
-    generations: Generations,
+pub struct CollectionEngine<P = Generational> {
+    generations: Generations<P>,
     members: Members,
     /// Which live blocks are containers.
     blocks: BlockTable<bool>,
@@ -146,13 +189,21 @@ impl CollectionEngine {
         let (major, minor, patch) = full_version(version).unwrap_or_default();
         let generations = Generations::for_cpython(major, minor, patch)
             .ok_or_else(|| EngineError::Version(version.to_owned()))?;
+        Ok(Self::with(generations, (major, minor)))
+    }
+}
+
+impl<P: Comparable> CollectionEngine<P> {
+    /// An engine that collects as these do; types are those of an interpreter of this version, major and minor.
+    #[must_use]
+    pub fn with(generations: Generations<P>, version: (u32, u32)) -> Self {
         let immortal = generations.collector().counting.immortal;
-        Ok(Self {
+        Self {
             generations,
             members: Members::new(immortal),
             blocks: BlockTable::new(),
             kinds: Vec::new(),
-            version: (major, minor),
+            version,
             graphs: VecDeque::new(),
             objects: 0,
             going: None,
@@ -161,7 +212,7 @@ impl CollectionEngine {
             steps: 0,
             has_fallen: false,
             is_lost: false,
-        })
+        }
     }
 
     /// Replays one frame, whose first input is event number `first_event`, and leaves in `out` what it predicts.
@@ -332,14 +383,15 @@ impl CollectionEngine {
             return;
         };
         let before = self.generations.counters().counts;
-        let choice = self.generations.policy().choose(self.generations.counters());
-        let held_back = choice.held_back.filter(|_| why == Why::Alarm);
+        let held_back = self.generations.policy().holds_back(self.generations.counters());
+        let held_back = held_back.filter(|_| why == Why::Alarm);
         out.counts.held_back += u64::from(held_back.is_some());
         predicted.numbers[2..5].copy_from_slice(&before);
         let thresholds = self.generations.policy().thresholds();
         self.look_at(&graph, out);
         self.scratch.reset();
         self.members.runs_code = false;
+        self.members.called.clear();
         let Ok(look) = started.look(&mut self.generations, &mut self.members, &self.scratch) else {
             self.is_lost = true;
             return;
@@ -347,10 +399,15 @@ impl CollectionEngine {
         let objects = look.snapshot.objects();
         for at in look.partition.unreachable() {
             let id = objects[at as usize];
-            predicted.runs_code |= self.members.would_run_code(id);
+            let runs_code = self.members.would_run_code(id);
+            predicted.runs_code |= runs_code;
+            out.counts.finalized += u64::from(runs_code);
             predicted.unreachable.push(self.members.object(id));
         }
         predicted.runs_code |= self.members.runs_code;
+        // All weak references to garbage are taken off it: those that are garbage themselves are not called.
+        out.counts.callbacks +=
+            (self.members.called.len() - look.run.collection().outcome().suppressed) as u64;
         out.looks.push(Look {
             event,
             steps: self.steps,
@@ -455,10 +512,29 @@ impl CollectionEngine {
         }
     }
 
+    /// Code of the program has run: of the garbage these are left, to which somebody refers then. The others have died of it.
+    /// Answers with what their counts were.
+    fn tell_left(&mut self, garbage: &[Object], left: &HashSet<Object>) -> Vec<(Id, u64)> {
+        let mut counts = Vec::new();
+        for object in garbage {
+            let Some(id) = self.members.id(*object) else { continue };
+            if left.contains(object) {
+                counts.push((id, self.members.count(id)));
+                self.members.set_count(id, HELD);
+            } else {
+                untrack(&mut self.members, id);
+            }
+        }
+        counts
+    }
+
     /// The collection that goes on is over; these are left of it, if code of the program may have run.
     fn end(&mut self, survivors: Option<&[Object]>, out: &mut CollectionPredictions, watch: &mut impl Watch) {
         let Some(mut going) = self.going.take() else { return };
+        let left: HashSet<Object> = survivors.unwrap_or_default().iter().copied().collect();
+        let mut counts = Vec::new();
         if going.predicted.runs_code {
+            counts = self.tell_left(&going.predicted.unreachable, &left);
             going = self.go_on(going);
         }
         let Going { mut run, mut predicted, outcome, kept } = going;
@@ -467,23 +543,38 @@ impl CollectionEngine {
         while !matches!(run.next(generations, members, scratch), Ok(generations::Step::Done(_))) {}
         out.counts.collected(run.plan().generation, run.collection().outcome());
         out.counts.kept += predicted.saved as u64;
+        for (id, count) in counts {
+            members.set_count(id, count);
+        }
         if predicted.runs_code {
-            // What was saved is where it was seen.
-            let old = predicted.generation.map_or(2, |number| (number + 1).min(2));
+            let old = generation(predicted.generation.map_or(2, |number| (number + 1).min(2))).list();
+            let is_there = |members: &Members, object: &Object| {
+                members.id(*object).filter(|id| members.place(*id).list() == Some(old))
+            };
+            let there = |object: &Object| is_there(members, object).is_some();
+            predicted.revived = predicted.unreachable.iter().copied().filter(there).collect();
+            let revived: HashSet<Object> = predicted.revived.iter().copied().collect();
+            // They come before those that were saved, whom the second look finds when all are called.
+            let place = |object: &Object| members.id(*object).map(|id| members.place(id).index());
+            let saved_from = predicted.revived.iter().filter_map(place).min().unwrap_or(usize::MAX);
+            let before = |object: &Object| place(object).is_some_and(|place| place < saved_from);
+            let called = members.called.iter().copied().filter(|object| there(object) && before(object));
+            predicted.called = called.filter(|object| !revived.contains(object)).collect();
+            // In which order they were saved is not known: they are where they were seen.
             let list = survivors.unwrap_or_default();
-            for id in list.iter().filter_map(|object| members.id(*object)).collect::<Vec<_>>() {
+            for id in list.iter().filter_map(|object| is_there(members, object)).collect::<Vec<_>>() {
                 untrack(members, id);
-                track(members, id, generation(old).list());
+                track(members, id, old);
             }
-            let left: HashSet<Object> = list.iter().copied().collect();
-            saved.extend(predicted.unreachable.iter().copied().filter(|object| left.contains(object)));
+            saved.clone_from(&predicted.revived);
             out.given.saved += saved.len() as u64;
             out.counts.resurrected += saved.len() as u64;
-            predicted.numbers[0] = (predicted.unreachable.len() - saved.len()) as u64;
+            predicted.numbers[0] = (predicted.unreachable.len() as u64).saturating_sub(saved.len() as u64);
         }
         let policy = generations.policy();
         let [a, b, c] = generations.counters().counts;
-        predicted.numbers[5..].copy_from_slice(&[a, b, c, policy.total() as u64, policy.pending() as u64]);
+        let [total, pending] = policy.long_lived();
+        predicted.numbers[5..].copy_from_slice(&[a, b, c, total, pending]);
         watch.over(&Over { predicted: &predicted, outcome, saved: &saved, kept: &kept });
         out.collections.push(predicted);
     }

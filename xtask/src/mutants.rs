@@ -1,0 +1,243 @@
+//! `cargo xtask mutants`: wrong collectors that the bundled traces must find, patched into a copy of the sources.
+//!
+//! What is wrong in data (other rules, other policies) is in `tests/mutants.rs`; these are the others.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use crate::{Result, answer, corpus, workspace};
+
+/// Patch mistakes into a copy of the collector, one at a time, and look which bundled trace finds each.
+///
+/// A patch that does not apply is an error, and so is a mistake that is found by another check than the one it names, or by none.
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    /// Only those whose names contain this
+    #[arg(value_name = "NAME")]
+    only: Option<String>,
+}
+
+/// A mistake.
+struct Mutant {
+    name: &'static str,
+    file: &'static str,
+    /// What is replaced, each of which is there once, by what.
+    patches: &'static [(&'static str, &'static str)],
+    /// The check that finds it.
+    found_by: &'static str,
+}
+
+const FOUND: &str = "crates/cycles/src/found.rs";
+const COLLECTION: &str = "crates/cycles/src/collection.rs";
+
+const MUTANTS: &[Mutant] = &[
+    Mutant {
+        name: "survivors go to the head of the older list",
+        file: FOUND,
+        patches: &[
+            (
+                "for at in partition.reachable() {\n            if at as usize >= stay {",
+                "let before: alloc::vec::Vec<_> = heap.lists().iter(plan.old).collect();\n        \
+                 for at in partition.reachable() {\n            if at as usize >= stay {",
+            ),
+            (
+                "self.outcome.unreachable = heap.lists().len(self.garbage);\n        self.outcome.candidates",
+                "if !plan.is_full() {\n            before.into_iter().for_each(|it| move_to(heap, it, plan.old));\n        }\n        \
+                 self.outcome.unreachable = heap.lists().len(self.garbage);\n        self.outcome.candidates",
+            ),
+        ],
+        found_by: "survivors",
+    },
+    Mutant {
+        name: "who is reached from behind keeps its place",
+        file: "crates/cycles/src/partition.rs",
+        patches: &[(
+            "self.of(|state| state < RESCUED).chain(self.rescued.iter().copied())",
+            "self.of(|state| state <= RESCUED)",
+        )],
+        found_by: "survivors",
+    },
+    Mutant {
+        name: "tuples are untracked in full collections only",
+        file: FOUND,
+        patches: &[(
+            "let fixed = self.rules.untracks_fixed.then_some",
+            "let fixed = (self.rules.untracks_fixed && self.plan.is_full()).then_some",
+        )],
+        found_by: "survivors",
+    },
+    Mutant {
+        name: "weak references are called after the second look",
+        file: COLLECTION,
+        patches: &[
+            ("phase: Phase::Callbacks,\n", "phase: Phase::Finalizers,\n"),
+            ("None if self.rules.finalizers => self.go_on(Phase::Finalizers),\n", ""),
+            (
+                "None => self.go_on(Phase::SecondLook),\n                },\n                Phase::Called",
+                "None => self.go_on(Phase::Clearing),\n                },\n                Phase::Called",
+            ),
+            (
+                "}\n                    self.go_on(Phase::Clearing);",
+                "}\n                    self.go_on(Phase::Callbacks);",
+            ),
+        ],
+        found_by: "survivors",
+    },
+    Mutant {
+        name: "weak references that are garbage are called",
+        file: FOUND,
+        patches: &[(
+            "is_on(self.garbage) {\n                    self.outcome.suppressed",
+            "is_on(self.calls) {\n                    self.outcome.suppressed",
+        )],
+        found_by: "survivors",
+    },
+    Mutant {
+        name: "what is counted while finalizers run is never given up",
+        file: "crates/replay/src/engine/collections/mod.rs",
+        patches: &[(
+            "counting.decrement(self.members.count(id))",
+            "counting.increment(self.members.count(id))",
+        )],
+        found_by: "reachability",
+    },
+];
+
+pub(crate) fn run(arguments: &Arguments) -> Result<()> {
+    let copy = workspace::cache("mutants")?.join("workspace");
+    copy_sources(&copy)?;
+    let traces = traces()?;
+    // First of all as it is, so that whatever is found then is the mistake's.
+    let right = build(&copy)?;
+    if let Some((trace, found)) = first(&right, &traces)? {
+        return Err(format!("{trace} diverges without any mistake: {}", told(&found)));
+    }
+    answer("| mistake | found in | by |\n|---|---|---|\n")?;
+    let mut missed = Vec::new();
+    let wanted = |mutant: &&Mutant| arguments.only.as_ref().is_none_or(|only| mutant.name.contains(only));
+    for mutant in MUTANTS.iter().filter(wanted) {
+        let path = copy.join(mutant.file);
+        let original = read(&path)?;
+        write(&path, &patched(&original, mutant)?)?;
+        let found = build(&copy).and_then(|replay| first(&replay, &traces));
+        write(&path, &original)?;
+        let found = found.map_err(|why| format!("{}: {why}", mutant.name))?;
+        let (trace, checks) = found.unwrap_or(("nothing".to_owned(), Vec::new()));
+        answer(&format!("| {} | {trace} | {} |\n", mutant.name, told(&checks)))?;
+        if checks.iter().all(|(check, _)| check != mutant.found_by) {
+            missed.push(format!("{} was not found by {}", mutant.name, mutant.found_by));
+        }
+    }
+    if missed.is_empty() { Ok(()) } else { Err(missed.join("; ")) }
+}
+
+/// Copies what is needed to build the command: what git knows of.
+fn copy_sources(to: &Path) -> Result<()> {
+    let listed = Command::new("git")
+        .args(["ls-files", "-z", "Cargo.toml", "Cargo.lock", "crates", "tests", "xtask"])
+        .current_dir(workspace::root())
+        .output()
+        .map_err(|error| format!("git: {error}"))?;
+    if !listed.status.success() {
+        return Err("git does not know the workspace's files".to_owned());
+    }
+    for name in String::from_utf8_lossy(&listed.stdout).split_terminator('\0') {
+        let (from, to) = (workspace::root().join(name), to.join(name));
+        let bytes = std::fs::read(&from).map_err(|error| format!("{}: {error}", from.display()))?;
+        // What is the same stays as old as it is, and is not built again.
+        if std::fs::read(&to).is_ok_and(|before| before == bytes) {
+            continue;
+        }
+        let folder = to.parent().unwrap_or(&to);
+        std::fs::create_dir_all(folder)
+            .and_then(|()| std::fs::write(&to, bytes))
+            .map_err(|error| format!("{}: {error}", to.display()))?;
+    }
+    Ok(())
+}
+
+/// The bundled traces that tell of collections.
+fn traces() -> Result<Vec<PathBuf>> {
+    let mut traces = replay::verify::find_traces(&[corpus::folder()]).map_err(|error| error.to_string())?;
+    traces.retain(|path| path.to_string_lossy().ends_with("-collections.viv"));
+    if traces.is_empty() { Err("no bundled trace tells of collections".to_owned()) } else { Ok(traces) }
+}
+
+fn patched(text: &str, mutant: &Mutant) -> Result<String> {
+    let mut text = text.to_owned();
+    for (from, to) in mutant.patches {
+        if text.matches(from).count() != 1 {
+            return Err(format!("{}: {} has {from:?} not just once", mutant.name, mutant.file));
+        }
+        text = text.replacen(from, to, 1);
+    }
+    Ok(text)
+}
+
+fn build(copy: &Path) -> Result<PathBuf> {
+    // With what this program's dependencies have been built to.
+    let target = workspace::cache("mutants")?;
+    let target = target.ancestors().nth(2).unwrap_or(&target);
+    let output = workspace::cargo()
+        .current_dir(copy)
+        .env("CARGO_TARGET_DIR", target)
+        .args(["build", "--quiet", "--release", "--package", "replay", "--bin", "replay"])
+        .stderr(Stdio::piped())
+        .output()
+        .map_err(|error| format!("cargo cannot be run: {error}"))?;
+    if !output.status.success() {
+        return Err(format!("it cannot be built: {}", String::from_utf8_lossy(&output.stderr)));
+    }
+    let mine = copy.join("replay");
+    std::fs::copy(target.join("release/replay"), &mine).map_err(|error| error.to_string())?;
+    Ok(mine)
+}
+
+/// The first trace that is not identical, and which checks differ at which event.
+fn first(replay: &Path, traces: &[PathBuf]) -> Result<Option<(String, Vec<(String, u64)>)>> {
+    for trace in traces {
+        let output = Command::new(replay)
+            .args(["verify", "--json"])
+            .arg(trace)
+            .output()
+            .map_err(|error| format!("{}: {error}", replay.display()))?;
+        let document: serde_json::Value = serde_json::from_slice(&output.stdout)
+            .map_err(|error| format!("{}: {error}", trace.display()))?;
+        let checks = document["traces"][0]["checks"].as_array().cloned().unwrap_or_default();
+        let mut found: Vec<_> = checks
+            .iter()
+            .filter_map(|check| Some((check["name"].as_str()?.to_owned(), check["first"]["event"].as_u64()?)))
+            .collect();
+        found.sort_by_key(|(_, event)| *event);
+        if !found.is_empty() {
+            let name = trace.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+            return Ok(Some((name, found)));
+        }
+    }
+    Ok(None)
+}
+
+fn told(found: &[(String, u64)]) -> String {
+    found.iter().map(|(check, event)| format!("{check} at {event}")).collect::<Vec<_>>().join(", ")
+}
+
+fn read(path: &Path) -> Result<String> {
+    std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))
+}
+
+fn write(path: &Path, text: &str) -> Result<()> {
+    std::fs::write(path, text).map_err(|error| format!("{}: {error}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_patch_applies() {
+        for mutant in MUTANTS {
+            let text = read(&workspace::root().join(mutant.file)).expect("a source file");
+            assert!(patched(&text, mutant).is_ok_and(|patched| patched != text), "{}", mutant.name);
+        }
+    }
+}
