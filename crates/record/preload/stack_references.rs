@@ -8,7 +8,7 @@
 
 use core::ffi::{c_int, c_void};
 use core::ptr::null_mut;
-use core::sync::atomic::{AtomicPtr, Ordering::Relaxed};
+use core::sync::atomic::{AtomicPtr, AtomicU8, Ordering::Relaxed};
 
 use super::interpreter::find;
 use super::layout::{BASIC_SIZE, Object, SIZE_OF_ITEM, Traverse, minor};
@@ -17,6 +17,8 @@ use super::layout::{BASIC_SIZE, Object, SIZE_OF_ITEM, Traverse, minor};
 static FRAME: AtomicPtr<c_void> = AtomicPtr::new(null_mut());
 /// Those whose objects have a frame in them: `PyGen_Type` and others.
 static GENERATORS: [AtomicPtr<c_void>; 3] = [const { AtomicPtr::new(null_mut()) }; 3];
+/// The state of a generator that does not tell of its frame any more, in which something may be left.
+static CLEARED: AtomicU8 = AtomicU8::new(0);
 
 /// How long these objects are in front of their stack, in bytes.
 const LENGTH: usize = 152;
@@ -31,6 +33,8 @@ const OWNER: usize = 74;
 const BY_FRAME: u8 = 2;
 /// Where a frame object has the pointer to it.
 const POINTER: usize = 3;
+/// Where a generator has its state, in bytes.
+const STATE: usize = 67;
 /// Where a generator has the exception that it handles, of which it tells behind its frame.
 const EXCEPTION: usize = 5;
 
@@ -40,9 +44,11 @@ const NUMBER: usize = 3;
 
 /// Gets to know an interpreter's frames. False if they are laid out in another way than is known here.
 pub fn know(version: &[u8]) -> bool {
-    if minor(version) < 14 {
+    let minor = minor(version);
+    if minor < 14 {
         return true;
     }
+    CLEARED.store(if minor == 14 { 4 } else { 5 }, Relaxed);
     FRAME.store(find(c"PyFrame_Type"), Relaxed);
     for (place, name) in GENERATORS.iter().zip([c"PyGen_Type", c"PyCoro_Type", c"PyAsyncGen_Type"]) {
         place.store(find(name), Relaxed);
@@ -79,7 +85,8 @@ impl Frame {
                 let is_told = frame.cast::<u8>().add(OWNER).read() == BY_FRAME;
                 return is_told.then_some(Self { frame, next: 0, behind: 0 });
             }
-            if !GENERATORS.iter().any(|generator| of.0 == generator.load(Relaxed)) {
+            let is_one = GENERATORS.iter().any(|generator| of.0 == generator.load(Relaxed));
+            if !is_one || object.0.cast::<u8>().add(STATE).read() == CLEARED.load(Relaxed) {
                 return None;
             }
             let frame = object.0.cast::<usize>().add(LENGTH / size_of::<usize>() - STACK);
