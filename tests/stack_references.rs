@@ -74,7 +74,7 @@ fn references_on_stacks_that_are_not_counted_are_told_apart() {
         assert_eq!((report["verdict"].as_str(), status), (Some("identical"), 0), "{python:?} {report}");
 
         let (mut types, mut kinds, mut borrowers) = (Vec::new(), Vec::new(), Vec::new());
-        let (all, firsts, _) = replayed(&path, |frame| {
+        let (all, firsts, verified) = replayed(&path, |frame| {
             types.extend(frame.collections.types.iter().map(|of| of.name.clone()));
             for graph in &frame.collections.graphs {
                 kinds.extend(graph.arrivals.iter().map(|arrival| types[arrival.of as usize].clone()));
@@ -94,21 +94,20 @@ fn references_on_stacks_that_are_not_counted_are_told_apart() {
             assert!(of_kind >= 100, "{python:?}: {of_kind} of {kind}");
         }
 
-        // Any of them taken for a reference that is counted, in garbage: then something in it seems to be held.
+        // Any of them taken for a reference that is counted, in garbage: then something in it seems to be held. Generators
+        // that are garbage are closed, which runs code; so what dies nevertheless does not count as verified.
         let in_garbage = |(which, object): &&(usize, u64)| all[*which].unreachable.contains(object);
         for &(which, object) in borrowers.iter().filter(in_garbage).step_by(97) {
-            let (damaged, firsts, _) = replayed(
+            let (damaged, firsts, damaged_verified) = replayed(
                 &path,
                 fetched(which, |graph| {
                     let told = graph.told.iter_mut().filter(|told| told.object == object);
                     told.for_each(|told| _ = told.uncounted.pop());
                 }),
             );
-            assert_ne!(damaged[which], all[which], "{python:?} {object}");
-            assert!(
-                firsts.iter().any(|first| *first == Some(which as u64)),
-                "{python:?} {object}: {firsts:?}"
-            );
+            assert!(damaged[which].unreachable.len() < all[which].unreachable.len(), "{python:?} {object}");
+            let is_found = firsts.iter().any(|first| *first == Some(which as u64));
+            assert!(is_found || damaged_verified[1] < verified[1], "{python:?} {object}: {firsts:?}");
         }
         assert!(borrowers.iter().filter(in_garbage).count() > 97, "{python:?}");
     }
