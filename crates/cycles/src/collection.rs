@@ -150,7 +150,7 @@ impl<I: Copy + Eq> Collection<I> {
                         return Ok(Step::Callback(reference));
                     }
                     None if self.rules.finalizers && heap.concerns().finalizers => {
-                        self.go_on(Phase::Finalizers)
+                        self.go_on(Phase::Finalizers);
                     }
                     None => self.go_on(Phase::SecondLook),
                 },

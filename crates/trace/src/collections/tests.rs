@@ -41,7 +41,7 @@ fn told() -> impl Strategy<Value = Told> {
     (object(), count, referents, any::<[bool; 2]>(), weak).prop_map(
         |(object, count, referents, [is_embedded, is_finalized], weak)| {
             let many = referents.as_ref().map_or(0, Vec::len);
-            let uncounted = (0..many as u32).filter(|at| object >> at & 5 == 5).collect();
+            let uncounted = (0..u32::try_from(many).unwrap()).filter(|at| object >> at & 5 == 5).collect();
             Told { object, count, referents, uncounted, is_embedded, weak, is_finalized }
         },
     )
