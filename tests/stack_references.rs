@@ -89,8 +89,9 @@ fn references_on_stacks_that_are_not_counted_are_told_apart() {
                 at += 1;
             }
         });
+        let kind_of = |object: u64| kinds[usize::try_from(object).unwrap()].as_str();
         for kind in ["generator", "async_generator"] {
-            let of_kind = borrowers.iter().filter(|(_, object)| kinds[*object as usize] == kind).count();
+            let of_kind = borrowers.iter().filter(|(_, object)| kind_of(*object) == kind).count();
             assert!(of_kind >= 100, "{python:?}: {of_kind} of {kind}");
         }
 
@@ -106,7 +107,7 @@ fn references_on_stacks_that_are_not_counted_are_told_apart() {
                 }),
             );
             assert!(damaged[which].unreachable.len() < all[which].unreachable.len(), "{python:?} {object}");
-            let is_found = firsts.iter().any(|first| *first == Some(which as u64));
+            let is_found = firsts.contains(&Some(which as u64));
             assert!(is_found || damaged_verified[1] < verified[1], "{python:?} {object}: {firsts:?}");
         }
         assert!(borrowers.iter().filter(in_garbage).count() > 97, "{python:?}");
