@@ -8,10 +8,10 @@ use rc::{AnyRef, Ref, Trace, Visitor};
 
 use super::work::{Graph, SOME, Shape, order};
 
-/// How much is left in our heap, in bytes.
+/// How many objects are left in our heap.
 pub(super) fn left(heap: &Heap<Manual>) -> usize {
     // One is the handle.
-    (heap.memory().live() - 1).max(heap.tracked()) * 64
+    (heap.memory().live() - 1).max(heap.tracked())
 }
 
 /// As large as a list of CPython: what it holds is elsewhere.
@@ -109,7 +109,7 @@ impl Graph for Containers {
         self.root = None;
     }
 
-    fn left(&self) -> usize {
-        left(&self.heap)
+    fn left(&self) -> Option<usize> {
+        Some(left(&self.heap))
     }
 }

@@ -21,9 +21,9 @@ pub(super) trait Peer {
 
     fn collect(heap: &Self::Heap);
 
-    /// How much is left, in bytes, that the C library's allocator does not know of.
-    fn left(_heap: &Self::Heap) -> usize {
-        0
+    /// How many objects are left, if the heap knows.
+    fn left(_heap: &Self::Heap) -> Option<usize> {
+        None
     }
 }
 
@@ -68,7 +68,7 @@ impl<P: Peer> Graph for Nodes<P> {
         self.root = None;
     }
 
-    fn left(&self) -> usize {
+    fn left(&self) -> Option<usize> {
         P::left(&self.heap)
     }
 }
@@ -241,7 +241,7 @@ impl Peer for Ours {
         heap.collect();
     }
 
-    fn left(heap: &Self::Heap) -> usize {
-        super::ours::left(heap)
+    fn left(heap: &Self::Heap) -> Option<usize> {
+        Some(super::ours::left(heap))
     }
 }
