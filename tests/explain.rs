@@ -87,6 +87,10 @@ fn garbage_is_what_can_be_counted_by_hand() {
             .map(|one| number(&one["generation"]))
             .collect();
         assert_eq!(asked, [2, 0, 2, 1], "{python:?}");
+        // How long each took is measured, and is less than all of the run.
+        let times: u64 = list.iter().map(|one| number(&one["nanoseconds"])).sum();
+        let run = std::time::Duration::from_secs_f64(told["seconds"].as_f64().unwrap());
+        assert!(times > 0 && u128::from(times) < run.as_nanos(), "{python:?}: {times} of {run:?}");
         let cycles = told["census"]["cycles"].as_array().unwrap();
         let of = |signature: &[&str]| {
             let is_it = |of: &&serde_json::Value| of["signature"] == serde_json::json!(signature);

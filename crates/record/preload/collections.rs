@@ -22,6 +22,7 @@ use super::producer::Producer;
 use super::referents;
 use super::slot;
 use super::stack_references;
+use super::sys;
 use super::types::{forget, introduce, is_described};
 
 type IsContainer = unsafe extern "C" fn(*mut c_void) -> c_int;
@@ -60,6 +61,9 @@ static TAILS: [AtomicPtr<c_void>; 3] = [const { AtomicPtr::new(null_mut()) }; 3]
 static IS_UNSURE: AtomicBool = AtomicBool::new(false);
 /// Of the collection that is going on, where the collector says that.
 static GENERATION: AtomicUsize = AtomicUsize::new(0);
+
+/// When what the collection looks at had been told.
+static TOLD_AT: AtomicI64 = AtomicI64::new(0);
 
 /// The generation that the program asks to be collected, and 1 more.
 static ASKED: AtomicUsize = AtomicUsize::new(0);
@@ -294,6 +298,7 @@ fn begins(producer: &Producer, collector: Collector, oldest: usize) {
     if IS_UNSURE.swap(false, Relaxed) {
         put(producer, slot::COLLECTION_LOST, 0);
     }
+    TOLD_AT.store(sys::nanoseconds(), Relaxed);
 }
 
 /// # Safety
@@ -421,11 +426,13 @@ unsafe fn is_container(object: Object) -> bool {
 }
 
 fn ends(producer: &Producer, collector: Collector, generation: usize) {
+    let lasted = sys::nanoseconds() - TOLD_AT.load(Relaxed);
     let [_, collected, uncollectable] = collector.stats(generation);
     tell_number(producer, collected - STATS[generation][1].load(Relaxed));
     tell_number(producer, uncollectable - STATS[generation][2].load(Relaxed));
     (0..3).for_each(|generation| tell_number(producer, collector.count(generation).into()));
     collector.long_lived().into_iter().for_each(|number| tell_number(producer, number));
+    tell_number(producer, lasted);
     put(producer, slot::HAS_COLLECTED, generation);
     let to = (generation + 1).min(2);
     let head = collector.head(to);

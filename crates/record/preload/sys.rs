@@ -28,6 +28,11 @@ const SYS_FUTEX: c_long = 98;
 const SYS_EXECVE: c_long = 59;
 #[cfg(not(target_arch = "x86_64"))]
 const SYS_EXECVE: c_long = 221;
+#[cfg(target_arch = "x86_64")]
+const SYS_CLOCK_GETTIME: c_long = 228;
+#[cfg(not(target_arch = "x86_64"))]
+const SYS_CLOCK_GETTIME: c_long = 113;
+const CLOCK_MONOTONIC: c_int = 1;
 const FUTEX_WAIT: c_int = 0;
 const FUTEX_WAKE: c_int = 1;
 
@@ -145,6 +150,15 @@ pub fn futex_wait(word: &AtomicU32, value: u32, milliseconds: i64) {
     // SAFETY: FUTEX_WAIT reads an aligned 4-byte word and a timespec, both alive during the call; the flag for
     // private futexes is not given, as the word is shared between processes.
     unsafe { syscall(SYS_FUTEX, word.as_ptr(), FUTEX_WAIT, value, &raw const timeout) };
+}
+
+/// Nanoseconds since some moment; 0 if they cannot be had.
+pub fn nanoseconds() -> i64 {
+    let mut now = Timespec { seconds: 0, nanoseconds: 0 };
+    let _error = KeepErrno::new();
+    // SAFETY: the call writes a timespec, which is alive.
+    let failed = unsafe { syscall(SYS_CLOCK_GETTIME, CLOCK_MONOTONIC, &raw mut now) } != 0;
+    if failed { 0 } else { now.seconds.wrapping_mul(1_000_000_000).wrapping_add(now.nanoseconds) }
 }
 
 /// Wakes who sleeps on `word`.

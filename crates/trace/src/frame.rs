@@ -101,14 +101,17 @@ pub(crate) mod stream {
     pub(crate) const COUNTS: u8 = 0x24;
     /// What was observed: collections.
     pub(crate) const COLLECTIONS: u8 = 0x25;
+    /// What was observed: how long they took.
+    pub(crate) const COLLECTIONS_CLOCK: u8 = 0x26;
     /// All that a frame of events may have.
-    pub(crate) const OF_EVENTS: [u8; 24] = [
+    pub(crate) const OF_EVENTS: [u8; 25] = [
         COLLECTOR,
         CONTAINERS,
         COLLECTION_TYPES,
         FETCHED_GRAPHS,
         FETCHED_UNCOUNTED,
         COLLECTIONS,
+        COLLECTIONS_CLOCK,
         INPUTS,
         INPUT_SIZES,
         INPUT_BLOCKS,

@@ -29,6 +29,18 @@ pub(super) fn bytes(number: u64) -> String {
     format!("{scaled:.1} {}", UNITS[unit])
 }
 
+/// A number of nanoseconds, in the largest unit that leaves one digit before the point.
+pub(super) fn nanoseconds(number: u64) -> String {
+    #[expect(clippy::cast_precision_loss, reason = "three digits are shown")]
+    let scaled = number as f64;
+    match number {
+        0..1_000 => format!("{number} ns"),
+        1_000..1_000_000 => format!("{:.1} µs", scaled / 1e3),
+        1_000_000..1_000_000_000 => format!("{:.1} ms", scaled / 1e6),
+        _ => format!("{:.1} s", scaled / 1e9),
+    }
+}
+
 /// `part` for each of `whole`; 0 if there are none.
 #[expect(clippy::cast_precision_loss, reason = "a few digits are shown")]
 pub(super) fn ratio(part: u64, whole: u64) -> f64 {
@@ -46,6 +58,8 @@ mod tests {
         assert_eq!(super::bytes(1_000), "1.0 kB");
         assert_eq!(super::bytes(999_999), "1.0 MB");
         assert_eq!(super::bytes(12_345_678), "12.3 MB");
+        let times = [9, 1_250, 12_345_678, 61_000_000_000].map(super::nanoseconds);
+        assert_eq!(times, ["9 ns", "1.2 µs", "12.3 ms", "61.0 s"]);
         assert!((super::ratio(1, 2) - 0.5).abs() < 1e-9);
         assert!(super::ratio(1, 0).abs() < 1e-9);
     }

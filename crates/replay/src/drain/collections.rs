@@ -371,12 +371,14 @@ impl Collections {
         let counts = [2, 3, 4].map(|at| self.number(at));
         let long_lived = [5, 6].map(|at| self.number(at));
         let (collected, uncollectable) = (self.number(0), self.number(1));
+        let lasted = Some(self.number(7)).filter(|nanoseconds| *nanoseconds > 0);
         if let Some(collection) = &mut self.collection {
             // What it did cannot be told if it looked at more than was seen.
             collection.generation = Some(generation).filter(|generation| *generation <= self.oldest);
             collection.collected = collected;
             collection.uncollectable = uncollectable;
             (collection.counts, collection.long_lived) = (counts, long_lived);
+            collection.nanoseconds = lasted;
         }
         self.begin_telling(Telling::Survivors);
     }

@@ -45,13 +45,20 @@ pub(super) fn explain<R: std::io::Read>(
                     let Some((event, generation)) = going.pop() else { continue };
                     let totals = &mut generations[usize::from(generation)];
                     totals.collections += 1;
-                    totals.unreachable += unreachable;
+                    totals.unreachable = totals.unreachable.saturating_add(unreachable);
                     let mut step = Step { unreachable, ..Step::default() };
                     step.collections[usize::from(generation)] = 1;
                     timeline.add(event, &step);
                     let number = report.collections;
                     report.collections += 1;
-                    let collection = Collection { number, event, generation, unreachable, details: None };
+                    let collection = Collection {
+                        number,
+                        event,
+                        generation,
+                        unreachable,
+                        nanoseconds: None,
+                        details: None,
+                    };
                     keep(&mut list, &mut largest, top, collection);
                 }
                 _ => {}

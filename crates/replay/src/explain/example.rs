@@ -125,6 +125,7 @@ pub(crate) fn trace(wrong: bool) -> Vec<u8> {
         counts_before: [9, 0, 0],
         counts: [0, 1, 0],
         survivors: vec![6, 7, 8],
+        nanoseconds: Some(12_500_000),
         ..Collection::default()
     };
     program.collects(&CollectorAction::SafePoint, observed, &[0, 1, 2, 3, 4, 5], false);

@@ -270,6 +270,7 @@ impl Watch for Follower<'_> {
                 event: seen.event,
                 generation: seen.generation,
                 unreachable,
+                nanoseconds: None,
                 details: None,
             },
             details: Details {
@@ -344,6 +345,21 @@ impl Watch for Follower<'_> {
         self.unseen += 1;
         self.unseen_from.get_or_insert(event);
         self.going = None;
+    }
+}
+
+impl Follower<'_> {
+    /// It was observed how long the collection of this number took, which is over.
+    pub(super) fn lasted(&mut self, number: u64, generation: u8, nanoseconds: u64) {
+        let totals = &mut self.generations[usize::from(generation.min(2))];
+        totals.measured += 1;
+        totals.nanoseconds = totals.nanoseconds.saturating_add(nanoseconds);
+        totals.nanoseconds_most = totals.nanoseconds_most.max(nanoseconds);
+        let at = usize::try_from(number).unwrap_or(usize::MAX);
+        let largest = self.largest.iter_mut().find(|collection| collection.number == number);
+        for collection in self.list.get_mut(at).into_iter().chain(largest) {
+            collection.nanoseconds = Some(nanoseconds);
+        }
     }
 }
 

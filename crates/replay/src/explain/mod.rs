@@ -111,7 +111,7 @@ fn of<R: Read>(
     let mut frame = Frame::default();
     let mut predictions = CollectionPredictions::default();
     let mut compared = Collections::default();
-    let mut idle = 0;
+    let (mut idle, mut observed) = (0, 0);
     while trace.read(&mut frame).map_err(Error::Trace)? {
         for info in &frame.collections.types {
             follower.names.described(&info.name);
@@ -125,6 +125,13 @@ fn of<R: Read>(
         );
         idle += predictions.collections.iter().filter(|one| one.generation.is_none()).count() as u64;
         compared.frame(&frame.observations.collections, &mut predictions);
+        for collection in &frame.observations.collections {
+            let Some(generation) = collection.generation else { continue };
+            if let Some(nanoseconds) = collection.nanoseconds {
+                follower.lasted(observed, generation, nanoseconds);
+            }
+            observed += 1;
+        }
         progress(trace.bytes_read());
     }
     compared.finish();

@@ -59,6 +59,15 @@ pub struct Report {
     pub why_alive: Option<WhyAlive>,
 }
 
+impl Report {
+    /// How long the program ran under recording, in nanoseconds.
+    #[must_use]
+    pub fn nanoseconds(&self) -> u64 {
+        let ran = std::time::Duration::try_from_secs_f64(self.seconds).unwrap_or_default();
+        u64::try_from(ran.as_nanos()).unwrap_or(u64::MAX)
+    }
+}
+
 /// How many objects, and the bytes of the blocks that they are in.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Count {
@@ -126,6 +135,12 @@ pub struct Totals {
     pub finalizers: u64,
     /// Callbacks of weak references that ran.
     pub callbacks: u64,
+    /// Of how many it was measured how long they took.
+    pub measured: u64,
+    /// How long these took, in nanoseconds: what the recorder read when they began is not counted.
+    pub nanoseconds: u64,
+    /// The longest.
+    pub nanoseconds_most: u64,
 }
 
 /// Why a collection began.
@@ -151,6 +166,8 @@ pub struct Collection {
     pub generation: u8,
     /// Objects found unreachable.
     pub unreachable: u64,
+    /// How long it took, if that was measured: an observation, without what the recorder read when it began.
+    pub nanoseconds: Option<u64>,
     /// What else is known. Absent where the trace tells no more.
     pub details: Option<Details>,
 }

@@ -29,8 +29,8 @@ impl Step {
     /// Adds another one's.
     pub fn add(&mut self, other: &Self) {
         self.collections.iter_mut().zip(other.collections).for_each(|(count, more)| *count += more);
-        self.examined += other.examined;
-        self.unreachable += other.unreachable;
+        self.examined = self.examined.saturating_add(other.examined);
+        self.unreachable = self.unreachable.saturating_add(other.unreachable);
     }
 }
 

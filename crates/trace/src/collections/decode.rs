@@ -65,12 +65,20 @@ pub(crate) fn decode<'a>(
         out.steps.push(CollectorStep { event, what: action(&mut steps, known.objects)? });
     }
     let mut observed = numbers(stream::COLLECTIONS);
+    let mut clock = numbers(stream::COLLECTIONS_CLOCK);
+    let has_clock = !clock.is_at_end();
     while !observed.is_at_end() {
-        let collection = collection(&mut observed, first_event..=last_event, known.objects)?;
+        let mut collection = collection(&mut observed, first_event..=last_event, known.objects)?;
+        if has_clock && collection.generation.is_some() {
+            collection.nanoseconds = Some(clock.number()?).filter(|nanoseconds| *nanoseconds > 0);
+        }
         for (total, facts) in known.facts.iter_mut().zip(collection.facts()) {
             *total = total.saturating_add(facts);
         }
         collections.push(collection);
+    }
+    if !clock.is_at_end() {
+        return Err(clock.out_of_range());
     }
     Ok(())
 }

@@ -36,6 +36,9 @@ pub(crate) struct Encoder {
     graphs: Vec<u8>,
     uncounted: Vec<u8>,
     observed: Vec<u8>,
+    /// How long the collections took that were observed, and whether that was measured of any.
+    clock: Vec<u8>,
+    has_clock: bool,
     /// The first event, and that of the step before.
     first_event: u64,
     last_event: u64,
@@ -64,14 +67,17 @@ impl Encoder {
             &mut self.graphs,
             &mut self.uncounted,
             &mut self.observed,
+            &mut self.clock,
         ] {
             stream.clear();
         }
         (self.first_event, self.last_event, self.blocks, self.counted) = (first_event, first_event, 0, 0);
+        self.has_clock = false;
     }
 
     /// The frame's streams.
-    pub(crate) fn streams(&self) -> [(u8, &[u8]); 6] {
+    pub(crate) fn streams(&self) -> [(u8, &[u8]); 7] {
+        let clock = if self.has_clock { &self.clock[..] } else { &[] };
         [
             (stream::COLLECTOR, &self.steps[..]),
             (stream::CONTAINERS, &self.containers),
@@ -79,6 +85,7 @@ impl Encoder {
             (stream::FETCHED_GRAPHS, &self.graphs),
             (stream::FETCHED_UNCOUNTED, &self.uncounted),
             (stream::COLLECTIONS, &self.observed),
+            (stream::COLLECTIONS_CLOCK, clock),
         ]
     }
 
@@ -241,6 +248,8 @@ impl Encoder {
             return;
         };
         out.push(generation + 1);
+        varint::write(&mut self.clock, collection.nanoseconds.unwrap_or(0));
+        self.has_clock |= collection.nanoseconds.is_some();
         let Collection { candidates, collected, uncollectable, counts_before, counts, long_lived, .. } =
             collection;
         let numbers = [*candidates, *collected, *uncollectable].into_iter();

@@ -134,6 +134,8 @@ pub struct Collection {
     pub counts: [u32; 3],
     /// How many objects had survived the last full collection, and how many had come to the oldest generation since.
     pub long_lived: [u64; 2],
+    /// How long it took, in nanoseconds, if that was measured: without the time that it took to tell what it looks at.
+    pub nanoseconds: Option<u64>,
     /// Those that came to the tail of a list, in its order: that of the next older generation, or of the oldest, in a full
     /// collection.
     pub survivors: Vec<Object>,

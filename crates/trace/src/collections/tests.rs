@@ -62,6 +62,7 @@ fn collection() -> impl Strategy<Value = Collection> {
                 counts_before: [a, b, c],
                 counts,
                 long_lived: long_lived.map(u64::from),
+                nanoseconds: Some(u64::from(a)).filter(|nanoseconds| *nanoseconds % 3 > 0),
                 survivors,
                 dead,
             };

@@ -43,6 +43,7 @@ fn tell(page: &mut Page, path: &str, report: &Report) {
     known(page, report);
     if *collections > report.unseen {
         generations(page, report);
+        pauses(page, report);
         drawing(page, report);
         largest(page, report);
         garbage(page, report);
@@ -97,11 +98,13 @@ fn generations(page: &mut Page, report: &Report) {
         all.armed += of.armed;
         all.armed_most = all.armed_most.max(of.armed_most);
         all.examined += of.examined;
-        all.unreachable += of.unreachable;
+        all.unreachable = all.unreachable.saturating_add(of.unreachable);
         all.saved += of.saved;
         all.uncollectable += of.uncollectable;
         all.finalizers += of.finalizers;
         all.callbacks += of.callbacks;
+        all.nanoseconds = all.nanoseconds.saturating_add(of.nanoseconds);
+        all.nanoseconds_most = all.nanoseconds_most.max(of.nanoseconds_most);
     }
     let names = ["0 (youngest)", "1", "2 (full)", "all"];
     let tells_graph = report.census.is_some();
@@ -162,10 +165,29 @@ fn generations(page: &mut Page, report: &Report) {
     }
 }
 
+/// How long collections took.
+fn pauses(page: &mut Page, report: &Report) {
+    let all = report.generations.iter().map(|of| of.nanoseconds).fold(0, u64::saturating_add);
+    if all == 0 {
+        return;
+    }
+    let rows: Vec<_> = (0..3)
+        .zip(&report.generations)
+        .filter(|(_, of)| of.measured > 0)
+        .map(|(generation, of): (u8, _)| {
+            let times = [of.nanoseconds, of.nanoseconds / of.measured, of.nanoseconds_most];
+            let [all, mean, most] = times.map(numbers::nanoseconds);
+            [generation.to_string(), all, percent(of.nanoseconds, report.nanoseconds()), mean, most]
+        })
+        .collect();
+    let head = ["generation", "time", "of the run", "on average", "longest"];
+    page.table("How long they took, without what the recorder read of them", head, 1, rows);
+}
+
 /// Garbage over time as columns, and below them when which generations were collected.
 fn drawing(page: &mut Page, report: &Report) {
     // No column's number is longer than that of all of them.
-    let all = report.generations.iter().map(|of| of.unreachable).sum();
+    let all = report.generations.iter().map(|of| of.unreachable).fold(0, u64::saturating_add);
     let left = numbers::count(all).len().max(5) + 2;
     let columns = report.timeline.columns(report.events, page.room().saturating_sub(left).max(10));
     let most = columns.iter().map(|step| step.unreachable).max().unwrap_or(0);
@@ -230,7 +252,7 @@ fn largest(page: &mut Page, report: &Report) {
         .largest
         .iter()
         .take(page.top)
-        .map(|Collection { number, event, generation, unreachable, details }| {
+        .map(|Collection { number, event, generation, unreachable, nanoseconds, details }| {
             let [why, examined, share] = match details {
                 Some(details) => [
                     why(*generation, details),
@@ -240,15 +262,22 @@ fn largest(page: &mut Page, report: &Report) {
                 None => ["", "–", "–"].map(str::to_owned),
             };
             let [number, event, unreachable] = [*number, *event, *unreachable].map(numbers::count);
-            [format!("{generation}"), why, number, event, examined, unreachable, share]
+            let time = nanoseconds.map_or_else(|| "–".to_owned(), numbers::nanoseconds);
+            [format!("{generation}"), why, number, event, examined, unreachable, share, time]
         })
         .collect();
     if rows.is_empty() {
         page.out.push('\n');
         return page.say("No collection found anything unreachable.");
     }
-    let head = ["generation", "why", "number", "at event", "examined", "unreachable", "of examined"];
-    page.table("Collections that found most", head, 2, rows);
+    let head = ["generation", "why", "number", "at event", "examined", "unreachable", "of examined", "time"];
+    // What was measured takes the place of what can be computed.
+    let left_out = if rows.iter().any(|row| row[7] != "–") { 6 } else { 7 };
+    let cut = |row: [String; 8]| -> Vec<String> {
+        row.into_iter().enumerate().filter(|(at, _)| *at != left_out).map(|(_, cell)| cell).collect()
+    };
+    let rows = rows.into_iter().map(cut).collect::<Vec<_>>();
+    page.table_of("Collections that found most", cut(head.map(str::to_owned)), 2, rows);
 }
 
 fn types(page: &mut Page, title: &str, types: &[OfType], tells_bytes: bool) {
