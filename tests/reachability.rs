@@ -57,20 +57,26 @@ fn petgraph_finds_what_is_wrong() {
 
     let which = 9;
     let number = which as u64;
-    // Somebody else than the garbage, and less of it.
-    let (_, first) =
-        opinion(&path, which, |look| look.unreachable.insert(0, look.graph.told[0].object), |_| {});
+    // Somebody else than the garbage, somebody twice, and less of it.
+    let one_more = |look: &mut Look| {
+        let Look { graph, unreachable, .. } = look;
+        let told = graph.told.iter().find(|told| !unreachable.contains(&told.object)).unwrap();
+        unreachable.push(told.object);
+    };
+    let (_, first) = opinion(&path, which, one_more, |_| {});
+    assert!(matches!(first, Some((at, Difference::Reached(_))) if at == number), "{first:?}");
+    let (_, first) = opinion(&path, which, |look| look.unreachable.push(look.unreachable[0]), |_| {});
     assert!(matches!(first, Some((at, Difference::Reached(_))) if at == number), "{first:?}");
     let (_, first) = opinion(&path, which, |look| look.unreachable.truncate(5), |_| {});
     assert!(matches!(first, Some((at, Difference::Unreached(_))) if at == number), "{first:?}");
 
     // A reference that nobody counted makes garbage reachable, one that nobody tells of does, too.
-    let one_more = |look: &mut Look| {
+    let one_count_more = |look: &mut Look| {
         let Look { graph, unreachable, .. } = look;
         let told = graph.told.iter_mut().find(|told| unreachable.contains(&told.object)).unwrap();
         told.count = told.count.map(|count| count + 1);
     };
-    let (_, first) = opinion(&path, which, one_more, |_| {});
+    let (_, first) = opinion(&path, which, one_count_more, |_| {});
     assert!(matches!(first, Some((at, Difference::Reached(_))) if at == number), "{first:?}");
     let one_edge_less = |look: &mut Look| {
         let Look { graph, unreachable, .. } = look;

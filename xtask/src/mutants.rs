@@ -193,8 +193,11 @@ fn build(copy: &Path) -> Result<PathBuf> {
     Ok(mine)
 }
 
+/// Checks, and the event at which each differs first.
+type Differences = Vec<(String, u64)>;
+
 /// The first trace that is not identical, and which checks differ at which event.
-fn first(replay: &Path, traces: &[PathBuf]) -> Result<Option<(String, Vec<(String, u64)>)>> {
+fn first(replay: &Path, traces: &[PathBuf]) -> Result<Option<(String, Differences)>> {
     for trace in traces {
         let output = Command::new(replay)
             .args(["verify", "--json"])

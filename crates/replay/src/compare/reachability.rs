@@ -222,7 +222,8 @@ impl Reachability {
         for object in garbage {
             let node = self.members.get(object).and_then(|member| member.node);
             match node {
-                Some(node) if !reached.is_visited(&node) => _ = called.visit(node),
+                // Each once.
+                Some(node) if !reached.is_visited(&node) && called.visit(node) => {}
                 _ => differs = differs.or(Some(Difference::Reached(*object))),
             }
         }

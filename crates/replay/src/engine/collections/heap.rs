@@ -221,9 +221,10 @@ impl Members {
         self.table[id as usize].is_finalized |= is_finalized;
     }
 
-    /// Whether its memory may be kept for another one when it dies.
+    /// Whether it may die, and its memory is kept for another one then.
     pub(super) fn keeps(&self, id: Id) -> bool {
-        self.table[id as usize].kind.keeps
+        let member = &self.table[id as usize];
+        member.kind.keeps && member.count != self.immortal
     }
 
     /// Whether a finalizer of it is still to run.
