@@ -11,7 +11,7 @@ use crate::support::{frames, replay, stderr, verify_json};
 
 /// Collections of all kinds: of what dies at once and what lives long, tuples and dictionaries that leave the lists, garbage
 /// with weak references and finalizers, thresholds that change, collections that are asked for, and objects that are frozen.
-const PROGRAM: &str = r#"
+pub(crate) const PROGRAM: &str = r#"
 import gc, weakref
 class Node:
     def __init__(self, number): self.number, self.peers, self.table = number, [], {"n": (number, str(number))}
@@ -40,12 +40,12 @@ gc.freeze(); work(900); gc.unfreeze()
 gc.collect()
 "#;
 
-/// Records a program with its collections.
-pub(crate) fn record(python: &Python, program: &str) -> (tempfile::TempDir, PathBuf) {
+/// Records a program with its collections, and what else this tier has.
+pub(crate) fn record(python: &Python, tier: &str, program: &str) -> (tempfile::TempDir, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.viv");
     let output = replay()
-        .args(["record", "--tier", "collections", "-o"])
+        .args(["record", "--tier", tier, "-o"])
         .arg(&path)
         .args([python.path.to_str().unwrap(), "-S", "-c", program])
         .output()
@@ -57,7 +57,7 @@ pub(crate) fn record(python: &Python, program: &str) -> (tempfile::TempDir, Path
 #[test]
 fn collections_are_predicted() {
     for python in collectors("collections") {
-        let (_folder, path) = record(&python, PROGRAM);
+        let (_folder, path) = record(&python, "collections", PROGRAM);
         let (report, status) = verify_json(&path);
         assert_eq!((report["verdict"].as_str(), status), (Some("identical"), 0), "{python:?} {report}");
         assert_eq!(report["tier"], "collections");
@@ -135,13 +135,18 @@ const STATS: usize = 3;
 #[test]
 fn what_is_predicted_does_not_depend_on_what_was_observed_and_what_is_wrong_is_found() {
     let Some(python) = collectors("damaged collections").pop() else { return };
-    let (_folder, path) = record(&python, PROGRAM);
-    let (all, firsts, verified) = replayed(&path, |_| ());
+    let (_folder, path) = record(&python, "collections", PROGRAM);
+    is_blind_and_sharp(&path);
+}
+
+/// What is predicted of a recording of [`PROGRAM`] does not depend on what was observed, and what is wrong is found.
+pub(crate) fn is_blind_and_sharp(path: &Path) {
+    let (all, firsts, verified) = replayed(path, |_| ());
     assert_eq!(firsts, [None; 4]);
     assert!(verified.iter().all(|verified| *verified > 60), "{verified:?}");
-    let (blind, ..) = replayed(&path, |frame| frame.observations.collections.clear());
+    let (blind, ..) = replayed(path, |frame| frame.observations.collections.clear());
     assert_eq!(blind, all);
-    let (turned, ..) = replayed(&path, |frame| {
+    let (turned, ..) = replayed(path, |frame| {
         for collection in &mut frame.observations.collections {
             collection.survivors.reverse();
             collection.dead.clear();
@@ -159,7 +164,7 @@ fn what_is_predicted_does_not_depend_on_what_was_observed_and_what_is_wrong_is_f
         })
         .unwrap();
     let found = |check: usize, change: &dyn Fn(&mut Collection)| {
-        let (_, firsts, _) = replayed(&path, observed(which, change));
+        let (_, firsts, _) = replayed(path, observed(which, change));
         assert_eq!(firsts[check], Some(which as u64), "{firsts:?}");
     };
     found(SCHEDULE, &|collection| collection.event += 1);
@@ -171,7 +176,7 @@ fn what_is_predicted_does_not_depend_on_what_was_observed_and_what_is_wrong_is_f
 
     // A reference that nobody counted, or one that nobody told of, moves what can be reached.
     let (_, firsts, _) = replayed(
-        &path,
+        path,
         fetched(which, |graph| {
             let told =
                 graph.told.iter_mut().find(|told| all[which].unreachable.contains(&told.object)).unwrap();
@@ -180,7 +185,7 @@ fn what_is_predicted_does_not_depend_on_what_was_observed_and_what_is_wrong_is_f
     );
     assert_eq!(firsts[STATS], Some(which as u64), "{firsts:?}");
     let (_, firsts, _) = replayed(
-        &path,
+        path,
         fetched(which, |graph| {
             let is_live = |told: &&mut trace::Told| {
                 all[which].survivors.contains(&told.object) && told.count == Some(1) && told.weak.is_empty()
@@ -191,7 +196,7 @@ fn what_is_predicted_does_not_depend_on_what_was_observed_and_what_is_wrong_is_f
     assert!(firsts.iter().any(|first| first.is_some_and(|first| first >= which as u64)), "{firsts:?}");
 
     // A container that is not taken for one: a threshold is crossed later, or never.
-    let (_, firsts, _) = replayed(&path, |frame| {
+    let (_, firsts, _) = replayed(path, |frame| {
         if let Some(bits) = frame.collections.containers.get_mut(9) {
             *bits = 0;
         }
@@ -200,7 +205,7 @@ fn what_is_predicted_does_not_depend_on_what_was_observed_and_what_is_wrong_is_f
 
     // A safe point where nothing was due.
     let mut is_first = true;
-    let (_, firsts, _) = replayed(&path, |frame| {
+    let (_, firsts, _) = replayed(path, |frame| {
         if std::mem::take(&mut is_first) {
             let (event, what) = (frame.first_event + 9, CollectorAction::SafePoint);
             frame.collections.steps.insert(0, trace::CollectorStep { event, what });
@@ -215,7 +220,7 @@ fn an_interpreter_whose_collector_is_not_known_says_so() {
     let Some(python) = crate::support::pythons::recordable("older collectors").into_iter().find(older) else {
         return;
     };
-    let (_folder, path) = record(&python, "pass");
+    let (_folder, path) = record(&python, "collections", "pass");
     let output = replay().arg("info").arg(&path).output().unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(text.contains("blocks: collections are recorded of CPython 3.12 and later"), "{text}");
@@ -233,7 +238,6 @@ fn senseless_collections_do_no_harm() {
     ))
     .unwrap();
     let mut header = trace::Reader::new(sample).unwrap().header().clone();
-    header.tier = trace::Tier::Collections;
     let mut seed = 88_172_645_463_325_252_u64;
     let mut random = move |below: u64| {
         seed ^= seed << 13;
@@ -245,6 +249,9 @@ fn senseless_collections_do_no_harm() {
     let mut diverged = 0;
     for round in 0..200 {
         let path = folder.path().join(format!("{round}.viv"));
+        // Beside objects, too.
+        header.collections = round % 4 == 3;
+        header.tier = if header.collections { trace::Tier::Objects } else { trace::Tier::Collections };
         let mut writer = Writer::new(std::fs::File::create(&path).unwrap(), &header).unwrap();
         let (mut live, mut blocks, mut objects) = (Vec::new(), 0, 0);
         for name in ["tuple", "dict", "list", "Last"] {
@@ -311,7 +318,9 @@ fn senseless_collections_do_no_harm() {
                     writer.graph(&Graph { oldest, arrivals, gone, came, told });
                 }
                 9 => writer.collector(&CollectorAction::Asks(u8::try_from(random(3)).unwrap())),
-                10 => writer.collector(&CollectorAction::SafePoint),
+                10 => writer.collector(
+                    &[CollectorAction::SafePoint, CollectorAction::Finalized][usize::from(random(3) == 0)],
+                ),
                 _ => {
                     let survivors: Vec<_> =
                         (0..random(9) * u64::from(objects > 0)).map(|_| random(objects)).collect();

@@ -12,6 +12,7 @@ mod damage_objects;
 mod deaths;
 mod endings;
 mod explain;
+mod higher_tiers;
 mod instrumented;
 mod jobs;
 mod kills;

@@ -69,7 +69,7 @@ main()
 fn references_on_stacks_that_are_not_counted_are_told_apart() {
     let newer = |python: &crate::support::pythons::Python| python.version >= (3, 14, 5);
     for python in collectors("references that are not counted").into_iter().filter(newer) {
-        let (_folder, path) = record(&python, PROGRAM);
+        let (_folder, path) = record(&python, "collections", PROGRAM);
         let (report, status) = verify_json(&path);
         assert_eq!((report["verdict"].as_str(), status), (Some("identical"), 0), "{python:?} {report}");
 

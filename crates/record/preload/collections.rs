@@ -12,6 +12,7 @@ use core::sync::atomic::{
 };
 
 use super::collector::{self, Collector, HEADER};
+use super::finalizers;
 use super::interpreter::find;
 use super::layout::{
     BASIC_SIZE, FLAGS, IS_GC, Object, SIZE, TRAVERSE, TYPE_OF, Traverse, VALUES, is_type, minor,
@@ -165,7 +166,20 @@ fn look_for_containers(producer: &Producer, collector: Collector, object_size: u
 pub fn has_begun(producer: &Producer, generation: usize) {
     if let Some(collector) = Collector::get().filter(|_| producer.records_collections()) {
         GENERATION.store(generation.min(2), Relaxed);
+        finalizers::begin();
         begins(producer, collector, generation.min(2));
+    }
+}
+
+/// It says that all its finalizers have run.
+///
+/// # Safety
+///
+/// Called by the collector.
+pub unsafe fn have_finalizers_run(producer: &Producer) {
+    if let Some(collector) = Collector::get().filter(|_| producer.records_collections()) {
+        // SAFETY: the caller's promise.
+        unsafe { finalizers::have_run(producer, collector) };
     }
 }
 
@@ -199,8 +213,11 @@ unsafe fn was_container(block: *mut c_void) -> bool {
 #[inline(never)]
 fn go_on(producer: &Producer, collector: Collector, is_collecting: bool, is_start: bool) {
     match PHASE.load(Relaxed) {
-        // One at the end of the interpreter makes no strings: it is seen too late.
-        NONE if !is_start => PHASE.store(UNSEEN, Relaxed),
+        // One at the end of the interpreter makes no strings: it is seen too late. And where nobody tells of births any more, it
+        // is not known who is a container.
+        NONE if !is_start || (producer.records_objects() && !objects::is_installed()) => {
+            PHASE.store(UNSEEN, Relaxed)
+        }
         NONE => {
             begins(producer, collector, oldest(collector));
             PHASE.store(BEGUN, Relaxed);
@@ -304,7 +321,7 @@ fn begins(producer: &Producer, collector: Collector, oldest: usize) {
 /// # Safety
 ///
 /// The object is a container, tracked, and alive.
-unsafe fn tell_member(producer: &Producer, object: Object, generation: usize) {
+pub unsafe fn tell_member(producer: &Producer, object: Object, generation: usize) {
     // SAFETY: the caller's promise.
     unsafe {
         let of = object.of();

@@ -10,6 +10,7 @@ use core::ptr::null_mut;
 use core::sync::atomic::{AtomicPtr, AtomicU32, AtomicUsize, Ordering::Relaxed};
 
 use super::collections;
+use super::finalizers;
 use super::interpreter::find;
 use super::nesting::{self, thread};
 use super::objects::{self, put};
@@ -27,6 +28,7 @@ const DEALLOC: u32 = 5;
 const FINALIZED: u32 = 10;
 const COLLECTION: u32 = 13;
 const COLLECTED: u32 = 14;
+const FINALIZERS_RUN: u32 = 15;
 
 /// What an event says, by report; 0 where the report is not passed on, or not as it is.
 const EVENTS: [u64; 20] = [
@@ -97,7 +99,12 @@ unsafe extern "C" fn report(what: u32, object: *mut c_void, value: isize) {
         // SAFETY: the interpreter passes an object that is alive, with its type set.
         BORN => unsafe { objects::born(producer, object) },
         // SAFETY: as above; its dealloc has not begun.
-        DEALLOC => unsafe { objects::begins_to_die(producer, object, slot::OBJECT_DIES) },
+        DEALLOC => unsafe {
+            finalizers::dies(object);
+            objects::begins_to_die(producer, object, slot::OBJECT_DIES);
+        },
+        // SAFETY: it is the collector that says so.
+        FINALIZERS_RUN => unsafe { collections::have_finalizers_run(producer) },
         what => {
             let event = EVENTS.get(what as usize).copied().unwrap_or(0);
             if event == 0 {
@@ -110,6 +117,7 @@ unsafe extern "C" fn report(what: u32, object: *mut c_void, value: isize) {
             match what {
                 COLLECTION => collections::has_begun(producer, value.unsigned_abs()),
                 COLLECTED => collections::has_ended(producer),
+                FINALIZED if value != 0 => finalizers::finalized(object),
                 _ => {}
             }
             if what == FINALIZED && value == 0 {

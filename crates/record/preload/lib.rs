@@ -16,6 +16,7 @@ mod deposits;
 mod environment;
 mod exec;
 mod family;
+mod finalizers;
 mod functions;
 mod header;
 mod hooks;

@@ -137,6 +137,9 @@ pub const COLLECTION_LOST: u64 = 38;
 /// then the one that it was; before them stand numbers.
 pub const COLLECTS: u64 = 39;
 pub const HAS_COLLECTED: u64 = 40;
+/// The collector has run its finalizers; what follows are the members that were unreachable, and are alive, up to
+/// [`GRAPH_ENDS`].
+pub const FINALIZERS_RUN: u64 = 50;
 /// Bytes of a piece, and the most pieces that a name has.
 pub const NAME_BYTES: usize = 6;
 pub const NAME_PIECES: usize = 24;

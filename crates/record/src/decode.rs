@@ -97,6 +97,7 @@ fn decode_object(what: u64, address: u64) -> Option<ObjectEvent> {
         slot::FINALIZED_BEFORE => ObjectEvent::FinalizedBefore,
         slot::COLLECTS => ObjectEvent::Collects(address),
         slot::HAS_COLLECTED => ObjectEvent::HasCollected(address),
+        slot::FINALIZERS_RUN => ObjectEvent::FinalizersRun,
         slot::GRAPH_ENDS => ObjectEvent::GraphEnds,
         slot::COLLECTION_LOST => ObjectEvent::CollectionLost,
         _ => return None,

@@ -207,6 +207,8 @@ pub enum ObjectEvent {
     List(u64),
     /// The member has been finalized before.
     FinalizedBefore,
+    /// The collector has run its finalizers. What follows are the members that were unreachable, and are alive.
+    FinalizersRun,
     /// There are no more members.
     GraphEnds,
     /// A collection is over, and it is not known what it did.

@@ -2,6 +2,9 @@
 
 #[path = "../preload/board.rs"]
 pub(crate) mod board;
+#[cfg(test)]
+#[path = "../preload/finalizers.rs"]
+mod finalizers;
 #[path = "../preload/header.rs"]
 pub(crate) mod header;
 #[path = "../preload/slot.rs"]

@@ -105,7 +105,7 @@ impl Reachability {
                     self.is_over(collection);
                 }
             }
-            CollectorAction::Asks(_) | CollectorAction::SafePoint => {}
+            CollectorAction::Asks(_) | CollectorAction::SafePoint | CollectorAction::Finalized => {}
         }
     }
 
@@ -140,6 +140,9 @@ impl Reachability {
             return;
         }
         self.take_in(&look.graph);
+        if look.is_again {
+            return;
+        }
         let mut candidates = Vec::new();
         for list in 0..=usize::from(look.generation).min(2) {
             for object in std::mem::take(&mut self.lists[list]) {

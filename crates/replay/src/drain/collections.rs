@@ -48,6 +48,7 @@ struct Known {
     is_embedded: bool,
     referents: Box<[Object]>,
     uncounted: Box<[u32]>,
+    has_weak: bool,
 }
 
 /// An object on a list, as the recorder tells it.
@@ -69,6 +70,8 @@ enum Telling {
     Nothing,
     /// What a collection looks at.
     Graph,
+    /// What it looks at again when it has run finalizers.
+    Again,
     /// What is left behind it.
     Survivors,
 }
@@ -99,6 +102,8 @@ pub(super) struct Collections {
     collection: Option<Collection>,
     /// Whether it may run code of the program: finalizers, callbacks.
     may_run_code: bool,
+    /// Whether what that has done to its garbage was told.
+    is_told_again: bool,
     /// The blocks of containers.
     containers: HashSet<u64>,
     /// The block that was allocated last for an object, how many bytes it has (none if it is known whether it is a container),
@@ -129,6 +134,7 @@ impl Collections {
             epoch: 0,
             collection: None,
             may_run_code: false,
+            is_told_again: false,
             containers: HashSet::new(),
             last_block: 0,
             last_size: 0,
@@ -145,13 +151,13 @@ impl Collections {
     /// Whether an event tells of the collector, where births and deaths are told, too.
     pub(super) fn is_its(&self, event: ObjectEvent) -> bool {
         use ObjectEvent::{
-            Born, CollectionLost, Collects, Container, ContainerIf, Edge, FinalizedBefore, GraphEnds,
-            HasCollected, List, Number, OfType, Settings, Weak,
+            Born, CollectionLost, Collects, Container, ContainerIf, Edge, FinalizedBefore, FinalizersRun,
+            GraphEnds, HasCollected, List, Number, OfType, Settings, Weak,
         };
         match event {
             Born { .. } | OfType(_) | Edge { .. } | Weak(_) => self.is_telling(),
             Container | ContainerIf | Number(_) | Settings | Collects(_) | HasCollected(_) | List(_)
-            | FinalizedBefore | GraphEnds | CollectionLost => true,
+            | FinalizedBefore | FinalizersRun | GraphEnds | CollectionLost => true,
             _ => false,
         }
     }
@@ -233,6 +239,7 @@ impl Collections {
             ObjectEvent::Settings => self.settings(writer),
             ObjectEvent::Collects(oldest) => self.begins(oldest, writer),
             ObjectEvent::HasCollected(generation) => self.is_over(generation),
+            ObjectEvent::FinalizersRun => self.begin_telling(Telling::Again),
             ObjectEvent::List(list) => self.list = u8::try_from(list).unwrap_or(NOWHERE).min(FROZEN),
             ObjectEvent::Born { object: address, of: count } => {
                 let count = match count {
@@ -279,6 +286,7 @@ impl Collections {
             }
             ObjectEvent::GraphEnds => match std::mem::replace(&mut self.telling, Telling::Nothing) {
                 Telling::Graph => self.graph(addresses, writer),
+                Telling::Again => self.look_again(writer),
                 Telling::Survivors => self.survivors(writer),
                 Telling::Nothing => {}
             },
@@ -348,7 +356,7 @@ impl Collections {
             None => CollectorAction::SafePoint,
         });
         self.epoch += 1;
-        self.may_run_code = false;
+        (self.may_run_code, self.is_told_again) = (false, false);
         self.collection = Some(Collection {
             event: writer.next_event(),
             counts_before: [0, 1, 2].map(|at| self.number(at)),
@@ -433,6 +441,31 @@ impl Collections {
         writer.graph(&graph);
     }
 
+    /// What is left of the garbage when finalizers have run was told.
+    fn look_again<W: Write>(&mut self, writer: &mut Writer<W>) {
+        let mut members = std::mem::take(&mut self.members);
+        let known = |member: &Member| {
+            let object = *self.live.get(&member.address)?;
+            Some((object, self.known.get(&object)?.list))
+        };
+        // Nothing new is among garbage.
+        let Some(objects) = members.iter().map(known).collect::<Option<Vec<_>>>() else { return };
+        for (member, (_, list)) in members.iter_mut().zip(&objects) {
+            member.list = *list;
+            // Who replays has run the finalizer, too.
+            member.is_finalized = false;
+        }
+        let objects: Vec<_> = objects.into_iter().map(|(object, _)| object).collect();
+        if !self.may_run_code {
+            return;
+        }
+        let mut graph = Graph { oldest: self.oldest, ..Graph::default() };
+        self.set_known(&members, &objects, &mut graph);
+        writer.graph(&graph);
+        writer.collector(&CollectorAction::Finalized);
+        self.is_told_again = true;
+    }
+
     fn begins_at(block: Block, offset: u64) -> Begins {
         Begins::InBlock(block, u32::try_from(offset).unwrap_or_default())
     }
@@ -452,8 +485,9 @@ impl Collections {
                 referents.push(referent);
             }
             let weak_references = self.weak[weak..member.weak.max(weak)].iter();
-            let weak_references =
+            let weak_references: Vec<_> =
                 weak_references.filter_map(|address| self.live.get(address).copied()).collect();
+            let has_weak = !weak_references.is_empty();
             let finalizes = self.types.get(&member.of).is_some_and(|of| of.finalizes);
             self.may_run_code |= finalizes || member.weak > weak;
             (edges, weak) = (member.edges.max(edges), member.weak.max(weak));
@@ -472,7 +506,8 @@ impl Collections {
                 is_finalized: member.is_finalized,
                 is_embedded: member.is_embedded,
             };
-            let changed = count.is_some() || is_new || !told.weak.is_empty() || told.is_finalized;
+            let had_weak = before.is_some_and(|known| known.has_weak);
+            let changed = count.is_some() || is_new || has_weak || had_weak || told.is_finalized;
             if before.is_none() || changed {
                 graph.told.push(told);
             }
@@ -485,6 +520,7 @@ impl Collections {
                     is_embedded: member.is_embedded,
                     referents: referents.into(),
                     uncounted: uncounted.into(),
+                    has_weak,
                 },
             );
         }
@@ -530,7 +566,7 @@ impl Collections {
             }
         }
         self.lists[usize::from(to)].extend(on_list);
-        let survivors = self.may_run_code.then(|| collection.survivors.clone());
+        let survivors = (self.may_run_code && !self.is_told_again).then(|| collection.survivors.clone());
         writer.collector(&CollectorAction::Over(survivors));
         writer.collected(&collection);
     }

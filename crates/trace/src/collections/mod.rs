@@ -36,6 +36,8 @@ pub enum CollectorAction {
     Asks(u8),
     /// The interpreter is at a safe point, at which it looks whether a collection is due; or it ends, and collects.
     SafePoint,
+    /// The collector has run all its finalizers, and looks again: what it then looks at is to be fetched, as far as it has changed.
+    Finalized,
     /// The collection is over: what ran in it has returned. Of one in which code of the program may have run, these are the
     /// containers that were on its list then, in order.
     Over(Option<Vec<Object>>),

@@ -29,6 +29,7 @@ fn action() -> impl Strategy<Value = CollectorAction> {
         (0..3_u8).prop_map(CollectorAction::Asks),
         Just(CollectorAction::SafePoint),
         Just(CollectorAction::Lost),
+        Just(CollectorAction::Finalized),
         prop::option::of(prop::collection::vec(object(), 0..9)).prop_map(CollectorAction::Over),
     ]
 }
@@ -113,9 +114,10 @@ struct Heard {
 
 proptest! {
     #[test]
-    fn what_is_written_is_read(says in prop::collection::vec(say(), 0..80)) {
+    fn what_is_written_is_read(says in prop::collection::vec(say(), 0..80), beside in any::<bool>()) {
         let mut file = Vec::new();
-        let mut writer = Writer::new(&mut file, &header()).unwrap();
+        let tier = if beside { Tier::Objects } else { Tier::Collections };
+        let mut writer = Writer::new(&mut file, &Header { tier, collections: beside, ..header() }).unwrap();
         let mut wanted = Heard::default();
         let (mut blocks, mut objects, mut types) = (0_u64, 0_u64, 0_u32);
         for say in says {
@@ -210,7 +212,7 @@ proptest! {
         }
         writer.finish(Ending::Exited(0), 0).unwrap();
         let mut reader = Reader::new(&file[..]).unwrap();
-        prop_assert_eq!(reader.header().tier, Tier::Collections);
+        prop_assert_eq!((reader.header().tier, reader.header().has_collections()), (tier, true));
         let (mut frame, mut heard) = (Frame::default(), Heard::default());
         while reader.read(&mut frame).unwrap() {
             let births = frame.inputs.iter().filter(|input| input.is_birth_for_object()).count();

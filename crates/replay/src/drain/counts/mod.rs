@@ -349,6 +349,7 @@ impl Counts {
             | ObjectEvent::HasCollected(_)
             | ObjectEvent::List(_)
             | ObjectEvent::FinalizedBefore
+            | ObjectEvent::FinalizersRun
             | ObjectEvent::GraphEnds
             | ObjectEvent::CollectionLost
             | ObjectEvent::Moves(_)

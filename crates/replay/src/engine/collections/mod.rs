@@ -62,6 +62,8 @@ pub struct PredictedCollection {
     pub kept: Vec<Object>,
     /// Whether code of the program may run in it: then some of the garbage may live on.
     pub runs_code: bool,
+    /// Whether it is known, and so predicted, what that has done to the garbage.
+    pub is_exact: bool,
     /// Its numbers: how many were collected and how many could not be, counts before and after, and the long-lived.
     pub numbers: [u64; 10],
 }
@@ -79,6 +81,8 @@ pub struct Look {
     pub graph: Graph,
     /// Who is garbage, in order.
     pub unreachable: Vec<Object>,
+    /// Whether the collection looks once more, and only at its garbage: finalizers have run. Then it finds nobody.
+    pub is_again: bool,
 }
 
 /// What the engine of collections says of a frame, and what it had to be told.
@@ -324,6 +328,7 @@ impl<P: Comparable> CollectionEngine<P> {
                 };
                 self.begin_if(event, answer, out, watch);
             }
+            CollectorAction::Finalized => self.look_again(event, out),
             CollectorAction::Over(survivors) => self.end(survivors.as_deref(), out, watch),
             CollectorAction::Lost => {
                 self.is_lost = true;
@@ -414,13 +419,18 @@ impl<P: Comparable> CollectionEngine<P> {
             generation: number,
             graph,
             unreachable: predicted.unreachable.clone(),
+            is_again: false,
         });
         // Not what is on no list any more, nor weak references that are called: these come behind the others.
         let old = look.run.collection().plan().old;
-        let still_there = |id: &Id| self.members.place(*id).list() == Some(old);
-        let survivors = look.partition.reachable().map(|at| objects[at as usize]).filter(still_there);
-        for id in survivors {
+        let mut called = Vec::new();
+        for id in look.partition.reachable().map(|at| objects[at as usize]) {
             let object = self.members.object(id);
+            let list = self.members.place(id).list();
+            if list != Some(old) {
+                called.extend(list.map(|_| object));
+                continue;
+            }
             predicted.survivors.push(object);
             if self.members.keeps(id) && !predicted.unreachable.is_empty() {
                 predicted.kept.push(object);
@@ -482,6 +492,36 @@ impl<P: Comparable> CollectionEngine<P> {
         }
     }
 
+    /// Finalizers have run, and the collector looks again.
+    fn look_again(&mut self, event: u64, out: &mut CollectionPredictions) {
+        let (Some(graph), Some(mut going)) = (self.graphs.pop_front(), self.going.take()) else { return };
+        if going.predicted.runs_code && !going.predicted.is_exact {
+            let unreachable: HashSet<Object> = going.predicted.unreachable.iter().copied().collect();
+            let called: Vec<Object> =
+                self.members.called.iter().copied().filter(|object| !unreachable.contains(object)).collect();
+            // Those that died when they had been called are not called now; the collector counts them.
+            let dead = called.iter().filter(|object| self.members.id(**object).is_none()).count();
+            self.look_at(&graph, out);
+            going.predicted.is_exact = true;
+            going = self.go_on(going);
+            going.predicted.numbers[0] += dead as u64;
+            let called: HashSet<Object> = called.into_iter().collect();
+            let old = going.run.collection().plan().old;
+            for id in self.members.lists().iter(old) {
+                let object = self.members.object(id);
+                let is_saved = unreachable.contains(&object);
+                going.predicted.saved += usize::from(is_saved);
+                if is_saved || called.contains(&object) {
+                    going.predicted.survivors.push(object);
+                }
+            }
+        }
+        let generation = going.predicted.generation.unwrap_or_default();
+        let (steps, unreachable) = (self.steps, Vec::new());
+        out.looks.push(Look { event, steps, generation, graph, unreachable, is_again: true });
+        self.going = Some(going);
+    }
+
     /// Takes in what the collector looks at.
     fn look_at(&mut self, graph: &Graph, out: &mut CollectionPredictions) {
         let first = self.objects;
@@ -533,7 +573,8 @@ impl<P: Comparable> CollectionEngine<P> {
         let Some(mut going) = self.going.take() else { return };
         let left: HashSet<Object> = survivors.unwrap_or_default().iter().copied().collect();
         let mut counts = Vec::new();
-        if going.predicted.runs_code {
+        let is_told = going.predicted.runs_code && !going.predicted.is_exact;
+        if is_told {
             counts = self.tell_left(&going.predicted.unreachable, &left);
             going = self.go_on(going);
         }
@@ -542,11 +583,18 @@ impl<P: Comparable> CollectionEngine<P> {
         let Self { generations, members, scratch, .. } = self;
         while !matches!(run.next(generations, members, scratch), Ok(generations::Step::Done(_))) {}
         out.counts.collected(run.plan().generation, run.collection().outcome());
-        out.counts.kept += predicted.saved as u64;
+        if predicted.is_exact {
+            let is_saved = |object: &&Object| !kept.contains(*object);
+            saved.extend(predicted.survivors.iter().rev().take(predicted.saved).filter(is_saved));
+            out.counts.resurrected += saved.len() as u64;
+            out.counts.kept += kept.len() as u64;
+        } else {
+            out.counts.kept += predicted.saved as u64;
+        }
         for (id, count) in counts {
             members.set_count(id, count);
         }
-        if predicted.runs_code {
+        if is_told {
             let old = generation(predicted.generation.map_or(2, |number| (number + 1).min(2))).list();
             let is_there = |members: &Members, object: &Object| {
                 members.id(*object).filter(|id| members.place(*id).list() == Some(old))
