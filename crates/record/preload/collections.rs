@@ -216,7 +216,7 @@ fn go_on(producer: &Producer, collector: Collector, is_collecting: bool, is_star
         // One at the end of the interpreter makes no strings: it is seen too late. And where nobody tells of births any more, it
         // is not known who is a container.
         NONE if !is_start || (producer.records_objects() && !objects::is_installed()) => {
-            PHASE.store(UNSEEN, Relaxed)
+            PHASE.store(UNSEEN, Relaxed);
         }
         NONE => {
             begins(producer, collector, oldest(collector));

@@ -68,6 +68,7 @@ fn object(event: ObjectEvent) -> (u8, u64, u64) {
         ObjectEvent::Collection => (slot::COLLECTION, 0),
         ObjectEvent::Collected => (slot::COLLECTED, 0),
         ObjectEvent::Finalizing => (slot::FINALIZING, 0),
+        ObjectEvent::FinalizersRun => (slot::FINALIZERS_RUN, 0),
         ObjectEvent::Container => (slot::CONTAINER, 0),
         ObjectEvent::ContainerIf => (slot::CONTAINER_IF, 0),
         ObjectEvent::Number(number) => (slot::NUMBER, number),
