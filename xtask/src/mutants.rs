@@ -178,12 +178,11 @@ fn patched(text: &str, mutant: &Mutant) -> Result<String> {
 }
 
 fn build(copy: &Path) -> Result<PathBuf> {
-    // With what this program's dependencies have been built to.
-    let target = workspace::cache("mutants")?;
-    let target = target.ancestors().nth(2).unwrap_or(&target);
+    // Not that of the workspace: cargo would take what is built of the copy for what is built of that.
+    let target = workspace::cache("mutants")?.join("target");
     let output = workspace::cargo()
         .current_dir(copy)
-        .env("CARGO_TARGET_DIR", target)
+        .env("CARGO_TARGET_DIR", &target)
         .args(["build", "--quiet", "--release", "--package", "replay", "--bin", "replay"])
         .stderr(Stdio::piped())
         .output()
@@ -191,9 +190,7 @@ fn build(copy: &Path) -> Result<PathBuf> {
     if !output.status.success() {
         return Err(format!("it cannot be built: {}", String::from_utf8_lossy(&output.stderr)));
     }
-    let mine = copy.join("replay");
-    std::fs::copy(target.join("release/replay"), &mine).map_err(|error| error.to_string())?;
-    Ok(mine)
+    Ok(target.join("release/replay"))
 }
 
 /// Checks, and the event at which each differs first.
