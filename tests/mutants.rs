@@ -260,9 +260,9 @@ const MUTANTS: &[Mutant] = &[
         told: |frame| {
             settings(frame, |settings| {
                 if settings.permanent == Permanent::More {
-                    settings.permanent = Permanent::Unchanged
+                    settings.permanent = Permanent::Unchanged;
                 }
-            })
+            });
         },
         found_by: "survivors",
         ..RIGHT
@@ -272,9 +272,9 @@ const MUTANTS: &[Mutant] = &[
         told: |frame| {
             settings(frame, |settings| {
                 if settings.permanent == Permanent::None {
-                    settings.permanent = Permanent::Unchanged
+                    settings.permanent = Permanent::Unchanged;
                 }
-            })
+            });
         },
         found_by: "survivors",
         ..RIGHT
@@ -302,9 +302,9 @@ const MUTANTS: &[Mutant] = &[
         told: |frame| {
             told(frame, |told| {
                 if let Some(referents) = &mut told.referents {
-                    referents.dedup()
+                    referents.dedup();
                 }
-            })
+            });
         },
         found_by: "stats",
         ..RIGHT
@@ -314,9 +314,9 @@ const MUTANTS: &[Mutant] = &[
         told: |frame| {
             told(frame, |told| {
                 if let Some(referents) = &mut told.referents {
-                    referents.reverse()
+                    referents.reverse();
                 }
-            })
+            });
         },
         found_by: "survivors",
         ..RIGHT

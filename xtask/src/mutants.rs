@@ -36,14 +36,14 @@ const MUTANTS: &[Mutant] = &[
         file: FOUND,
         patches: &[
             (
-                "for at in partition.reachable() {\n            if at as usize >= stay {",
-                "let before: alloc::vec::Vec<_> = heap.lists().iter(plan.old).collect();\n        \
-                 for at in partition.reachable() {\n            if at as usize >= stay {",
+                "if stay + heap.lists().len(self.garbage) < objects.len() {",
+                "let before: alloc::vec::Vec<_> = heap.lists().iter(plan.old).collect();\n\
+                 if stay + heap.lists().len(self.garbage) < objects.len() {",
             ),
             (
-                "self.outcome.unreachable = heap.lists().len(self.garbage);\n        self.outcome.candidates",
-                "if !plan.is_full() {\n            before.into_iter().for_each(|it| move_to(heap, it, plan.old));\n        }\n        \
-                 self.outcome.unreachable = heap.lists().len(self.garbage);\n        self.outcome.candidates",
+                "self.outcome.unreachable = heap.lists().len(self.garbage);",
+                "if !plan.is_full() { before.into_iter().for_each(|it| move_to(heap, it, plan.old)); }\n\
+                 self.outcome.unreachable = heap.lists().len(self.garbage);",
             ),
         ],
         found_by: "survivors",
@@ -52,8 +52,8 @@ const MUTANTS: &[Mutant] = &[
         name: "who is reached from behind keeps its place",
         file: "crates/cycles/src/partition.rs",
         patches: &[(
-            "self.of(|state| state < RESCUED).chain(self.rescued.iter().copied())",
-            "self.of(|state| state <= RESCUED)",
+            "self.of(0, |state| state < RESCUED).chain(self.rescued.iter().copied())",
+            "self.of(0, |state| state <= RESCUED)",
         )],
         found_by: "survivors",
     },
@@ -70,15 +70,18 @@ const MUTANTS: &[Mutant] = &[
         name: "weak references are called after the second look",
         file: COLLECTION,
         patches: &[
-            ("phase: Phase::Callbacks,\n", "phase: Phase::Finalizers,\n"),
-            ("None if self.rules.finalizers => self.go_on(Phase::Finalizers),\n", ""),
+            ("phase: Phase::Callbacks,\n            at: 0,", "phase: Phase::Finalizers,\n            at: 0,"),
             (
-                "None => self.go_on(Phase::SecondLook),\n                },\n                Phase::Called",
-                "None => self.go_on(Phase::Clearing),\n                },\n                Phase::Called",
+                "None if self.rules.finalizers && heap.concerns().finalizers => {\n                        \
+                 self.go_on(Phase::Finalizers);\n                    }\n                    \
+                 None => self.go_on(Phase::SecondLook),",
+                "None => self.go_on(Phase::Clearing),",
             ),
             (
-                "}\n                    self.go_on(Phase::Clearing);",
-                "}\n                    self.go_on(Phase::Callbacks);",
+                "self.outcome.collected += heap.lists().len(self.garbage);\n                    }\n                    \
+                 self.go_on(Phase::Clearing);",
+                "self.outcome.collected += heap.lists().len(self.garbage);\n                    }\n                    \
+                 self.go_on(Phase::Callbacks);",
             ),
         ],
         found_by: "survivors",
@@ -87,8 +90,8 @@ const MUTANTS: &[Mutant] = &[
         name: "weak references that are garbage are called",
         file: FOUND,
         patches: &[(
-            "is_on(self.garbage) {\n                    self.outcome.suppressed",
-            "is_on(self.calls) {\n                    self.outcome.suppressed",
+            "if heap.place(cleared.reference).is_on(self.garbage) {",
+            "if heap.place(cleared.reference).is_on(self.calls) {",
         )],
         found_by: "survivors",
     },
@@ -175,12 +178,11 @@ fn patched(text: &str, mutant: &Mutant) -> Result<String> {
 }
 
 fn build(copy: &Path) -> Result<PathBuf> {
-    // With what this program's dependencies have been built to.
-    let target = workspace::cache("mutants")?;
-    let target = target.ancestors().nth(2).unwrap_or(&target);
+    // Not that of the workspace: cargo would take what is built of the copy for what is built of that.
+    let target = workspace::cache("mutants")?.join("target");
     let output = workspace::cargo()
         .current_dir(copy)
-        .env("CARGO_TARGET_DIR", target)
+        .env("CARGO_TARGET_DIR", &target)
         .args(["build", "--quiet", "--release", "--package", "replay", "--bin", "replay"])
         .stderr(Stdio::piped())
         .output()
@@ -188,9 +190,7 @@ fn build(copy: &Path) -> Result<PathBuf> {
     if !output.status.success() {
         return Err(format!("it cannot be built: {}", String::from_utf8_lossy(&output.stderr)));
     }
-    let mine = copy.join("replay");
-    std::fs::copy(target.join("release/replay"), &mine).map_err(|error| error.to_string())?;
-    Ok(mine)
+    Ok(target.join("release/replay"))
 }
 
 /// Checks, and the event at which each differs first.
