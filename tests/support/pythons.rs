@@ -113,11 +113,11 @@ pub(crate) fn tellers(test: &str) -> Vec<Python> {
 pub(crate) fn collectors(test: &str) -> Vec<Python> {
     let tells = |python: &Python| {
         let version = python.version;
-        ((3, 12, 0)..(3, 14, 0)).contains(&version) || version >= (3, 14, 5)
+        ((3, 8, 0)..(3, 14, 0)).contains(&version) || version >= (3, 14, 5)
     };
     let found: Vec<_> = recordable(test).into_iter().filter(tells).collect();
     if found.is_empty() {
-        eprintln!("skipped: {test}: there is no CPython 3.12, 3.13, or 3.14.5 or later");
+        eprintln!("skipped: {test}: there is no CPython 3.8 to 3.13, or 3.14.5 or later");
     }
     found
 }

@@ -3,7 +3,8 @@
 //! Nobody is asked for this, least of all Python: the collector's state is looked at at each call of an allocator. Where a
 //! collection runs at a safe point (from CPython 3.12 on), the collector makes a string when it begins, before it has done
 //! anything, and another one when it is over. So its lists are read right then: who is on them, how many references there are to
-//! each, and to whom each refers.
+//! each, and to whom each refers. Others are noticed by what [`traverse`] puts in the interpreter's types, and are over when the
+//! collector has counted them, at the next call.
 
 use core::ffi::{c_int, c_void};
 use core::ptr::null_mut;
@@ -11,37 +12,25 @@ use core::sync::atomic::{
     AtomicBool, AtomicI32, AtomicI64, AtomicPtr, AtomicU32, AtomicUsize, Ordering::Relaxed,
 };
 
+use super::asked;
+use super::attend;
 use super::collector::{self, Collector, HEADER};
 use super::finalizers;
 use super::interpreter::find;
-use super::layout::{
-    BASIC_SIZE, FLAGS, IS_GC, Object, SIZE, TRAVERSE, TYPE_OF, Traverse, VALUES, is_type, minor,
-};
-use super::methods;
+use super::layout::{BASIC_SIZE, FLAGS, IS_GC, Object, SIZE, TRAVERSE, Traverse, VALUES, is_type, minor};
 use super::objects::{self, put};
 use super::producer::Producer;
 use super::referents;
 use super::slot;
 use super::stack_references;
 use super::sys;
-use super::types::{forget, introduce, is_described};
+use super::traverse;
+use super::types::{forget, introduce};
 
 type IsContainer = unsafe extern "C" fn(*mut c_void) -> c_int;
 
 /// What tells objects of a type that are containers from others, by offset in words.
 const IS_CONTAINER: usize = 41;
-
-/// The count of the youngest generation at the call before, how many bytes that asked for an object (none if for none), and the
-/// block.
-static COUNT: AtomicI32 = AtomicI32::new(0);
-static SIZE_ASKED: AtomicUsize = AtomicUsize::new(0);
-static BLOCK: AtomicPtr<c_void> = AtomicPtr::new(null_mut());
-/// Bytes of the smallest object.
-const LEAST: usize = 16;
-/// What was told last of the collector's settings.
-static THRESHOLD: AtomicI32 = AtomicI32::new(-1);
-static ENABLED: AtomicI32 = AtomicI32::new(-1);
-static LAST_PERMANENT: AtomicPtr<c_void> = AtomicPtr::new(null_mut());
 
 /// How far a collection is.
 static PHASE: AtomicU32 = AtomicU32::new(NONE);
@@ -49,12 +38,19 @@ const NONE: u32 = 0;
 const BEGUN: u32 = 1;
 const OVER: u32 = 2;
 const UNSEEN: u32 = 3;
+const FORESEEN: u32 = 4;
 
 /// Bytes of the string "start".
 const START: usize = 46;
 
-/// Of when the collection began: how often each generation had been collected, and what had been.
+/// How often each generation had been collected when the last collection was over, and what had been.
 static STATS: [[AtomicI64; 3]; 3] = [const { [const { AtomicI64::new(0) }; 3] }; 3];
+/// The counts of the older generations, between collections.
+static OLDER: [AtomicI32; 2] = [const { AtomicI32::new(0) }; 2];
+/// The last one of each list when the last collection was over.
+static LAST: [AtomicPtr<c_void>; 3] = [const { AtomicPtr::new(null_mut()) }; 3];
+/// How many objects the collection looks at.
+static MEMBERS: AtomicUsize = AtomicUsize::new(0);
 /// The last one of each older list.
 static TAILS: [AtomicPtr<c_void>; 3] = [const { AtomicPtr::new(null_mut()) }; 3];
 
@@ -66,12 +62,6 @@ static GENERATION: AtomicUsize = AtomicUsize::new(0);
 /// When what the collection looks at had been told.
 static TOLD_AT: AtomicI64 = AtomicI64::new(0);
 
-/// The generation that the program asks to be collected, and 1 more.
-static ASKED: AtomicUsize = AtomicUsize::new(0);
-
-/// Where the interpreter has its own types, from and to; and `PyType_Type`.
-static DATA: [AtomicUsize; 2] = [const { AtomicUsize::new(0) }; 2];
-static METATYPE: AtomicPtr<c_void> = AtomicPtr::new(null_mut());
 /// `PyTuple_Type`, and `PyDict_Type`.
 static TUPLE: AtomicPtr<c_void> = AtomicPtr::new(null_mut());
 static DICTIONARY: AtomicPtr<c_void> = AtomicPtr::new(null_mut());
@@ -79,95 +69,103 @@ static DICTIONARY: AtomicPtr<c_void> = AtomicPtr::new(null_mut());
 /// on the dictionary does.)
 static HAS_EMBEDDED_VALUES: AtomicBool = AtomicBool::new(false);
 
+static PRODUCER: AtomicPtr<Producer> = AtomicPtr::new(null_mut());
+/// Whether collections may begin of which the interpreter does not say that.
+static HAS_UNSEEN: AtomicBool = AtomicBool::new(true);
+/// Whether the interpreter has begun to finalize.
+static IS_ENDING: AtomicBool = AtomicBool::new(false);
+
+/// Why a collection begins, and what it looks at.
+struct Beginning {
+    /// The counts of the generations before it.
+    counts: [i32; 3],
+    /// Up to which generation it looks.
+    oldest: usize,
+    /// Whether the lists of the younger ones are behind that of the oldest one already.
+    is_together: bool,
+    /// See [`slot::AT_SAFE_POINT`].
+    why: usize,
+}
+
 /// Begins to record collections. False if this is an interpreter whose collector is not known.
-pub fn install(version: &[u8]) -> bool {
+///
+/// # Safety
+///
+/// `producer` lives as long as the process, and knows what else is recorded.
+pub unsafe fn install(version: &[u8], producer: *mut Producer) -> bool {
+    PRODUCER.store(producer, Relaxed);
     TUPLE.store(find(c"PyTuple_Type"), Relaxed);
     DICTIONARY.store(find(c"PyDict_Type"), Relaxed);
     HAS_EMBEDDED_VALUES.store(minor(version) == 13, Relaxed);
-    METATYPE.store(find(c"PyType_Type"), Relaxed);
-    if let Some((from, to)) = methods::data_around(find(c"PyType_Type")) {
-        DATA[0].store(from, Relaxed);
-        DATA[1].store(to, Relaxed);
-    }
-    collector::know(version)
+    attend::know();
+    let is_known = collector::know(version)
         && collector::is_there()
         && objects::know(version)
-        && stack_references::know(version)
-}
-
-/// The program asks for a collection of this generation, or has.
-pub fn ask(generation: Option<usize>) {
-    ASKED.store(generation.map_or(0, |generation| generation + 1), Relaxed);
-}
-
-/// Looks what the collector has done since the call before. Called at the beginning of each call of an allocator,
-/// with how many bytes it is asked for an object, and the block that is released by it.
-#[inline(always)]
-pub fn attend(producer: &Producer, object_size: usize, released: *mut c_void) {
-    if producer.records_collections() {
-        look(producer, object_size, released);
-    }
-}
-
-/// A block was allocated for an object.
-#[inline(always)]
-pub fn note(producer: &Producer, block: *mut c_void) {
-    if producer.records_collections() {
-        BLOCK.store(block, Relaxed);
-    }
-}
-
-fn look(producer: &Producer, object_size: usize, released: *mut c_void) {
-    let Some(collector) = Collector::get() else { return };
-    // What is born says itself that it is a container.
-    if producer.has_no_births() {
-        look_for_containers(producer, collector, object_size, released);
-    }
-    let is_collecting = collector.is_collecting();
-    let phase = PHASE.load(Relaxed);
-    if !is_collecting
-        && (THRESHOLD.load(Relaxed) != collector.threshold(0)
-            || ENABLED.load(Relaxed) != collector.enabled()
-            || LAST_PERMANENT.load(Relaxed) != collector.last_permanent())
-    {
-        tell_settings(producer, collector);
-    }
-    // Who reports counts reports collections, too.
-    if (is_collecting || phase != NONE) && !producer.follows_counts() {
-        go_on(producer, collector, is_collecting, object_size == START);
-    }
-}
-
-#[inline(always)]
-fn look_for_containers(producer: &Producer, collector: Collector, object_size: usize, released: *mut c_void) {
-    let count = collector.count(0);
-    let size = SIZE_ASKED.load(Relaxed);
-    if size > 0 {
-        let before = COUNT.load(Relaxed);
-        if count > before {
-            put(producer, slot::CONTAINER, 0);
-        } else if count == before && !released.is_null() {
-            // The release of a container has lowered it already.
-            if released != BLOCK.load(Relaxed) {
-                put(producer, slot::CONTAINER_IF, 0);
-            } else if size >= HEADER + LEAST {
-                // SAFETY: the block is as large, and not released yet.
-                if unsafe { was_container(released) } {
-                    put(producer, slot::CONTAINER, 0);
-                }
-            }
+        && stack_references::know(version);
+    // SAFETY: the caller's promise.
+    let is_told = unsafe { &*producer }.follows_counts();
+    HAS_UNSEEN.store(!is_told, Relaxed);
+    if is_known && collector::runs_inside() {
+        // Who reports counts says nothing of exceptions.
+        if is_told {
+            return false;
         }
+        traverse::install();
     }
-    COUNT.store(count, Relaxed);
-    SIZE_ASKED.store(object_size, Relaxed);
+    is_known
+}
+
+/// Looks what the collector has done so far. Called where that would be too late at the next call of an allocator.
+pub fn attend_now() {
+    // SAFETY: null, or the page that was mapped for good.
+    if let Some(producer) = unsafe { PRODUCER.load(Relaxed).as_ref() } {
+        attend::attend(producer, 0, null_mut());
+        // Another one may begin before an allocator is called again.
+        let _ = PHASE.compare_exchange(OVER, NONE, Relaxed, Relaxed);
+    }
+}
+
+/// The program asks for a collection.
+pub fn is_asked() {
+    attend_now();
+    // SAFETY: null, or the page that was mapped for good.
+    if let Some(producer) = unsafe { PRODUCER.load(Relaxed).as_ref() }
+        && let Some(collector) = Collector::get()
+        && collector::runs_inside()
+        && producer.records_collections()
+    {
+        may_begin(producer, collector, counts(collector));
+    }
+}
+
+/// Is a collection waited for, which may begin unseen?
+#[inline(always)]
+pub fn is_waiting() -> bool {
+    PHASE.load(Relaxed) == NONE
+}
+
+/// Looks whether a collection has begun that was foreseen.
+#[inline(always)]
+pub fn look_for_foreseen(producer: &Producer, collector: Collector) {
+    if PHASE.load(Relaxed) == FORESEEN {
+        settle(producer, collector);
+    }
+}
+
+/// Has the interpreter ended?
+#[inline(always)]
+pub fn is_ended(collector: Collector) -> bool {
+    IS_ENDING.load(Relaxed) && collector.is_gone()
 }
 
 /// The collector says that a collection of this generation begins, before it has done anything.
 pub fn has_begun(producer: &Producer, generation: usize) {
     if let Some(collector) = Collector::get().filter(|_| producer.records_collections()) {
-        GENERATION.store(generation.min(2), Relaxed);
+        let oldest = generation.min(2);
+        GENERATION.store(oldest, Relaxed);
         finalizers::begin();
-        begins(producer, collector, generation.min(2));
+        let (counts, why) = (counts(collector), why(producer, false));
+        begins(producer, collector, &Beginning { counts, oldest, is_together: false, why });
     }
 }
 
@@ -186,131 +184,231 @@ pub unsafe fn have_finalizers_run(producer: &Producer) {
 /// It says that this is over.
 pub fn has_ended(producer: &Producer) {
     if let Some(collector) = Collector::get().filter(|_| producer.records_collections()) {
-        ends(producer, collector, GENERATION.load(Relaxed));
+        ends(producer, collector, GENERATION.load(Relaxed), collector.count(0));
     }
 }
 
-/// Whether a block that is released, with what was in it, held a container: where a container has its type, one is found.
+/// A collection has just begun to count what its objects refer to: nothing else has happened to these.
+#[cold]
+#[inline(never)]
+pub fn begins_to_look(collector: Collector) {
+    // SAFETY: null, or the page that was mapped for good.
+    let Some(producer) = (unsafe { PRODUCER.load(Relaxed).as_ref() }) else { return };
+    let is_full = |generation: &usize| {
+        let head = collector.head(*generation);
+        // SAFETY: the head of a list.
+        unsafe { Collector::next(head) != head }
+    };
+    // Where nobody tells of births any more, it is not known who is a container.
+    if !producer.records_collections() || (producer.records_objects() && !objects::is_installed()) {
+        return;
+    }
+    let Some(oldest) = (0..3).find(is_full) else { return };
+    // The collector has set the counts back.
+    let (count, is_inside) = attend::settle(producer, collector, |count| runs_inside(collector, count));
+    let counts = [count, OLDER[0].load(Relaxed), OLDER[1].load(Relaxed)];
+    let why = why(producer, is_inside);
+    begins(producer, collector, &Beginning { counts, oldest, is_together: true, why });
+}
+
+/// Whether an allocation that has made the count of the youngest generation this one has a collection run inside of it.
+fn runs_inside(collector: Collector, count: i32) -> bool {
+    let threshold = collector.threshold(0);
+    let is_due = collector.enabled() != 0 && threshold != 0 && count > threshold;
+    is_due && collector::runs_inside() && asked::generation() == 0
+}
+
+/// Collections may begin of which nobody says that.
+pub fn expect_unseen() {
+    if HAS_UNSEEN.load(Relaxed) {
+        traverse::install();
+    }
+}
+
+/// Why a collection begins.
+fn why(producer: &Producer, is_inside: bool) -> usize {
+    if objects::ask_for_the_end(producer) && !IS_ENDING.swap(true, Relaxed) {
+        expect_unseen();
+    }
+    match asked::generation() {
+        0 if is_inside => slot::INSIDE,
+        // Who asks for it goes by another way than the program.
+        0 if collector::runs_inside() && !IS_ENDING.load(Relaxed) => 3,
+        asked => asked,
+    }
+}
+
+/// Tells of a collection that may begin now, if nobody would notice it otherwise: if none of its objects is of a type that is asked
+/// by way of us.
+pub fn may_begin(producer: &Producer, collector: Collector, counts: [i32; 3]) {
+    if !is_waiting() || collector.is_collecting() {
+        return;
+    }
+    let oldest = oldest(collector, counts);
+    // SAFETY: the interpreter's lock is held, and no collection is at work.
+    let is_noticed = |link| unsafe { traverse::is_ours(Object(link).of()) };
+    // SAFETY: as above.
+    let is_noticed = (0..=oldest).any(|generation| unsafe { members(collector, generation) }.any(is_noticed));
+    if !is_noticed {
+        let why = why(producer, runs_inside(collector, counts[0]));
+        tell(producer, collector, slot::MAY_COLLECT, &Beginning { counts, oldest, is_together: false, why });
+        PHASE.store(FORESEEN, Relaxed);
+    }
+}
+
+/// The objects on a generation's list.
 ///
 /// # Safety
 ///
-/// The block is as large as a container.
-unsafe fn was_container(block: *mut c_void) -> bool {
+/// The interpreter's lock is held, and its lists are whole, if only forwards: their links lead from object to object, which are
+/// alive, and back to the head.
+unsafe fn members(collector: Collector, generation: usize) -> impl Iterator<Item = *mut c_void> + Clone {
+    let head = collector.head(generation);
     // SAFETY: the caller's promise.
-    let of = unsafe { block.cast::<*mut c_void>().add(HEADER / size_of::<usize>() + TYPE_OF).read() };
-    if is_described(of.addr()) {
-        return true;
-    }
-    let [from, to] = [DATA[0].load(Relaxed), DATA[1].load(Relaxed)];
-    let is_there = of.addr() >= from && of.addr() < to.saturating_sub(size_of::<[usize; 64]>());
-    // SAFETY: what is read lies in the interpreter's own data: one of its types, or something else that says nothing.
-    is_there
-        && of.addr().is_multiple_of(size_of::<usize>())
-        && unsafe { Object(of).of().0 == METATYPE.load(Relaxed) && Object(of).word(FLAGS) & IS_GC != 0 }
+    let links = core::iter::successors(Some(head), |link| Some(unsafe { Collector::next(*link) }));
+    links.skip(1).take_while(move |link| *link != head).map(|link| link.wrapping_byte_add(HEADER))
 }
 
+/// Whether a collection that was foreseen has begun.
 #[cold]
 #[inline(never)]
-fn go_on(producer: &Producer, collector: Collector, is_collecting: bool, is_start: bool) {
+fn settle(producer: &Producer, collector: Collector) {
+    if collector.is_collecting() || is_counted(collector).is_some() {
+        attend::settle_foreseen(producer);
+        put(producer, slot::DOES_COLLECT, 0);
+        PHASE.store(BEGUN, Relaxed);
+    } else {
+        put(producer, slot::DOES_NOT_COLLECT, 0);
+        PHASE.store(NONE, Relaxed);
+    }
+}
+
+/// The generation of which a collection is over that was not when things were noted last.
+fn is_counted(collector: Collector) -> Option<usize> {
+    (0..3).find(|&generation| collector.stats(generation)[0] != STATS[generation][0].load(Relaxed))
+}
+
+pub fn counts(collector: Collector) -> [i32; 3] {
+    [0, 1, 2].map(|generation| collector.count(generation))
+}
+
+/// Goes on with a collection that is at work, or was at the call before: with the bytes that are asked for in it, and the count of
+/// the youngest generation.
+#[cold]
+#[inline(never)]
+pub fn go_on(producer: &Producer, collector: Collector, size_within: Option<usize>, count: i32) {
+    let is_collecting = size_within.is_some();
     match PHASE.load(Relaxed) {
-        // One at the end of the interpreter makes no strings: it is seen too late. And where nobody tells of births any more, it
-        // is not known who is a container.
-        NONE if !is_start || (producer.records_objects() && !objects::is_installed()) => {
-            PHASE.store(UNSEEN, Relaxed);
+        // Where nobody tells of births any more, it is not known who is a container.
+        NONE if producer.records_objects() && !objects::is_installed() => PHASE.store(UNSEEN, Relaxed),
+        // Where none is made, who is called back is the first to allocate something.
+        NONE if size_within == Some(START) || collector::runs_inside() => {
+            let counts = counts(collector);
+            let why = why(producer, runs_inside(collector, counts[0]));
+            let oldest = oldest(collector, counts);
+            begins(producer, collector, &Beginning { counts, oldest, is_together: false, why });
         }
-        NONE => {
-            begins(producer, collector, oldest(collector));
-            PHASE.store(BEGUN, Relaxed);
-        }
+        NONE => PHASE.store(UNSEEN, Relaxed),
         BEGUN => {
-            let collected =
-                |generation: usize| collector.stats(generation)[0] != STATS[generation][0].load(Relaxed);
-            if let Some(generation) = (0..3).find(|generation| collected(*generation)) {
-                ends(producer, collector, generation);
+            if let Some(generation) = is_counted(collector) {
+                ends(producer, collector, generation, count);
                 PHASE.store(if is_collecting { OVER } else { NONE }, Relaxed);
             } else if !is_collecting {
-                put(producer, slot::COLLECTION_LOST, 0);
+                is_lost(producer, collector);
                 PHASE.store(NONE, Relaxed);
             }
         }
         _ if is_collecting => {}
         phase => {
             if phase == UNSEEN {
-                put(producer, slot::COLLECTION_LOST, 0);
+                is_lost(producer, collector);
             }
             PHASE.store(NONE, Relaxed);
         }
     }
 }
 
-fn tell_number(producer: &Producer, number: i64) {
+/// A collection was not seen.
+fn is_lost(producer: &Producer, collector: Collector) {
+    put(producer, slot::COLLECTION_LOST, 0);
+    remember(collector);
+}
+
+/// Notes how things are between two collections.
+fn remember(collector: Collector) {
+    for (generation, before) in STATS.iter().enumerate() {
+        let stats = collector.stats(generation);
+        before.iter().zip(stats).for_each(|(place, number)| place.store(number, Relaxed));
+    }
+    for (generation, last) in LAST.iter().enumerate() {
+        // SAFETY: the head of a list.
+        last.store(unsafe { Collector::previous(collector.head(generation)) }, Relaxed);
+    }
+    remember_counts(collector);
+}
+
+pub fn remember_counts(collector: Collector) {
+    OLDER.iter().zip(1..).for_each(|(place, generation)| place.store(collector.count(generation), Relaxed));
+}
+
+pub fn tell_number(producer: &Producer, number: i64) {
     // What is negative here means nothing.
     put(producer, slot::NUMBER, usize::try_from(number).unwrap_or(0));
 }
 
-#[cold]
-#[inline(never)]
-fn tell_settings(producer: &Producer, collector: Collector) {
-    THRESHOLD.store(collector.threshold(0), Relaxed);
-    ENABLED.store(collector.enabled(), Relaxed);
-    let (last, before) = (collector.last_permanent(), LAST_PERMANENT.load(Relaxed));
-    LAST_PERMANENT.store(last, Relaxed);
-    // 1: there are more that are never collected; 2: there are none any more.
-    let frozen = if before.is_null() || before == last {
-        0
-    } else if last == collector.permanent() {
-        2
-    } else {
-        1
-    };
-    (0..3).for_each(|generation| tell_number(producer, collector.threshold(generation).into()));
-    tell_number(producer, collector.enabled().into());
-    tell_number(producer, collector.debug().into());
-    tell_number(producer, frozen);
-    put(producer, slot::SETTINGS, 0);
-}
-
 /// Which generations are looked at, by what the collector says: up to this one. (If it turns out to be another, that is
 /// known when the collection is over.)
-fn oldest(collector: Collector) -> usize {
-    let asked = ASKED.load(Relaxed);
+fn oldest(collector: Collector, counts: [i32; 3]) -> usize {
+    let asked = asked::generation();
     if asked > 0 {
         return asked - 1;
     }
-    let is_due = |generation: &usize| collector.count(*generation) > collector.threshold(*generation);
+    let is_due = |generation: &usize| counts[*generation] > collector.threshold(*generation);
     let [total, pending] = collector.long_lived();
     let is_held_back = |generation: usize| generation == 2 && pending < total / 4;
     // Who collects though none is due collects all.
     (0..3).rev().filter(is_due).find(|generation| !is_held_back(*generation)).unwrap_or(2)
 }
 
-fn begins(producer: &Producer, collector: Collector, oldest: usize) {
-    objects::ask_for_the_end(producer);
-    for generation in 0..3 {
-        let stats = collector.stats(generation);
-        STATS[generation].iter().zip(stats).for_each(|(place, number)| place.store(number, Relaxed));
-        // SAFETY: no collection is at work yet.
-        TAILS[generation].store(unsafe { Collector::previous(collector.head(generation)) }, Relaxed);
+fn begins(producer: &Producer, collector: Collector, beginning: &Beginning) {
+    // (What is asked here to what it refers is not to be noticed.)
+    PHASE.store(BEGUN, Relaxed);
+    tell(producer, collector, slot::COLLECTS, beginning);
+}
+
+/// Tells what a collection looks at that begins.
+fn tell(producer: &Producer, collector: Collector, how: u64, beginning: &Beginning) {
+    let &Beginning { counts, oldest, is_together, why } = beginning;
+    if is_counted(collector).is_some() {
+        is_lost(producer, collector);
     }
-    (0..3).for_each(|generation| tell_number(producer, collector.count(generation).into()));
+    for (generation, tail) in TAILS.iter().enumerate() {
+        // SAFETY: no collection is at work on the lists that are not looked at.
+        tail.store(unsafe { Collector::previous(collector.head(generation)) }, Relaxed);
+    }
+    counts.into_iter().for_each(|count| tell_number(producer, count.into()));
     (0..3).for_each(|generation| tell_number(producer, collector.threshold(generation).into()));
     collector.long_lived().into_iter().for_each(|number| tell_number(producer, number));
     tell_number(producer, collector.debug().into());
-    tell_number(producer, ASKED.load(Relaxed) as i64);
-    put(producer, slot::COLLECTS, oldest);
-    for generation in 0..=oldest {
-        put(producer, slot::LIST, generation);
-        let head = collector.head(generation);
-        // SAFETY: the interpreter's lock is held, and its lists are whole: their links lead from object to object, which are
-        // alive, and back to the head.
+    tell_number(producer, why as i64);
+    put(producer, how, oldest);
+    let mut many = 0;
+    for generation in if is_together { oldest } else { 0 }..=oldest {
+        put(producer, slot::LIST, generation + if is_together { slot::TOGETHER as usize } else { 0 });
+        // SAFETY: the interpreter's lock is held; if a collection is at work, it has changed only what leads backwards.
         unsafe {
-            let mut link = Collector::next(head);
-            while link != head {
-                tell_member(producer, Object(link.byte_add(HEADER)), generation);
-                link = Collector::next(link);
+            let list = members(collector, generation);
+            let last_old = LAST[generation].load(Relaxed).wrapping_byte_add(HEADER);
+            let mut is_young =
+                generation == 0 || (is_together && !list.clone().any(|object| object == last_old));
+            for object in list {
+                tell_member(producer, Object(object), is_young);
+                many += 1;
+                is_young |= object == last_old;
             }
         }
     }
+    MEMBERS.store(many, Relaxed);
     put(producer, slot::GRAPH_ENDS, 0);
     if IS_UNSURE.swap(false, Relaxed) {
         put(producer, slot::COLLECTION_LOST, 0);
@@ -321,11 +419,11 @@ fn begins(producer: &Producer, collector: Collector, oldest: usize) {
 /// # Safety
 ///
 /// The object is a container, tracked, and alive.
-pub unsafe fn tell_member(producer: &Producer, object: Object, generation: usize) {
+pub unsafe fn tell_member(producer: &Producer, object: Object, is_young: bool) {
     // SAFETY: the caller's promise.
     unsafe {
         let of = object.of();
-        if generation == 0 && is_type(of) && producer.has_no_births() {
+        if is_young && is_type(of) && producer.has_no_births() {
             // One that has just come may lie where another one lay, of whose end nobody told.
             forget(object);
         }
@@ -442,15 +540,17 @@ unsafe fn is_container(object: Object) -> bool {
     }
 }
 
-fn ends(producer: &Producer, collector: Collector, generation: usize) {
+fn ends(producer: &Producer, collector: Collector, generation: usize, count: i32) {
     let lasted = sys::nanoseconds() - TOLD_AT.load(Relaxed);
     let [_, collected, uncollectable] = collector.stats(generation);
     tell_number(producer, collected - STATS[generation][1].load(Relaxed));
     tell_number(producer, uncollectable - STATS[generation][2].load(Relaxed));
-    (0..3).for_each(|generation| tell_number(producer, collector.count(generation).into()));
+    let counts = [count, collector.count(1), collector.count(2)];
+    counts.into_iter().for_each(|count| tell_number(producer, count.into()));
     collector.long_lived().into_iter().for_each(|number| tell_number(producer, number));
     tell_number(producer, lasted);
     put(producer, slot::HAS_COLLECTED, generation);
+    remember(collector);
     let to = (generation + 1).min(2);
     let head = collector.head(to);
     let tail = TAILS[to].load(Relaxed);
@@ -466,74 +566,15 @@ fn ends(producer: &Producer, collector: Collector, generation: usize) {
             link = Collector::next(link);
         }
         put(producer, slot::LIST, to);
-        while link != head {
+        // An interpreter that has ended takes the heads out of the lists, which then lead from their ends to their beginnings.
+        let last = Collector::previous(head);
+        let mut rest = if generation < 2 { usize::MAX } else { MEMBERS.load(Relaxed) };
+        while link != head && rest > 0 {
             producer.put(slot::pack(slot::MEMBER, 0, link.byte_add(HEADER) as u64));
-            link = Collector::next(link);
+            rest -= 1;
+            link = if link == last { head } else { Collector::next(link) };
         }
     }
     put(producer, slot::GRAPH_ENDS, 0);
-    LAST_PERMANENT.store(collector.last_permanent(), Relaxed);
-}
-
-type Collect = unsafe extern "C" fn(*mut c_void, *const *mut c_void, isize, *mut c_void) -> *mut c_void;
-
-/// `gc.collect` itself.
-static COLLECT: AtomicPtr<c_void> = AtomicPtr::new(null_mut());
-
-/// Takes the place of `gc.collect`, of which this is the entry. Returns what that is to call.
-pub fn wrap(original: usize) -> usize {
-    COLLECT.store(original as *mut c_void, Relaxed);
-    collect as *const () as usize
-}
-
-unsafe extern "C" fn collect(
-    module: *mut c_void,
-    arguments: *const *mut c_void,
-    count: isize,
-    names: *mut c_void,
-) -> *mut c_void {
-    let before = ASKED.load(Relaxed);
-    // SAFETY: the arguments that the interpreter gave, to its own function.
-    unsafe {
-        ask(Some(asked_for(arguments, count, names)));
-        let original = core::mem::transmute::<*mut c_void, Collect>(COLLECT.load(Relaxed));
-        let result = original(module, arguments, count, names);
-        ASKED.store(before, Relaxed);
-        // The next one may begin before an allocator is called again.
-        let _ = PHASE.compare_exchange(OVER, NONE, Relaxed, Relaxed);
-        result
-    }
-}
-
-/// The generation that a call of `gc.collect` asks for; all if it asks for none, or for what is none.
-///
-/// # Safety
-///
-/// The arguments are those of such a call.
-unsafe fn asked_for(arguments: *const *mut c_void, count: isize, names: *mut c_void) -> usize {
-    type AsLong = unsafe extern "C" fn(*mut c_void) -> i64;
-    let (as_long, integers) = (find(c"PyLong_AsLong"), find(c"PyLong_Type"));
-    // SAFETY: the caller's promise: there is at least one argument if it was counted, or has a name. Only what is exactly an
-    // integer is asked, which runs no code; it has few digits.
-    unsafe {
-        if (count < 1 && names.is_null()) || as_long.is_null() {
-            return 2;
-        }
-        let argument = Object(arguments.read());
-        // An integer of one digit or two: others would be an error, which is for the interpreter to find.
-        if argument.of().0 != integers {
-            return 2;
-        }
-        match core::mem::transmute::<*mut c_void, AsLong>(as_long)(argument.0) {
-            generation @ 0..=2 => usize::try_from(generation).unwrap_or(2),
-            -1 => {
-                let clear = find(c"PyErr_Clear");
-                if !clear.is_null() {
-                    core::mem::transmute::<*mut c_void, unsafe extern "C" fn()>(clear)();
-                }
-                2
-            }
-            _ => 2,
-        }
-    }
+    attend::remember_permanent(collector);
 }

@@ -8,7 +8,7 @@ use core::ffi::c_void;
 use core::ptr::null_mut;
 use core::sync::atomic::{AtomicPtr, AtomicU32, AtomicUsize, Ordering::Relaxed};
 
-use super::interpreter::{self, find};
+use super::interpreter::{self, Interpreter, find};
 use super::layout::{minor, number};
 
 /// Where things lie in the state, in bytes.
@@ -61,21 +61,39 @@ const IN_3_15: Layout = Layout {
     has_rings: true,
 };
 
-/// By minor version: how far the state is behind the beginning of the interpreter, about.
-const PLACES: [(u32, usize, &Layout); 5] = [
-    (12, 112, &TO_3_13),
-    (13, 7400, &TO_3_13),
-    (13, 7400, &PACKED_3_13),
-    (14, 7408, &IN_3_14),
-    (15, 7400, &IN_3_15),
+/// Where a version may have its state.
+struct Place {
+    minor: u32,
+    /// Whether it is no part of an interpreter, but of what all have in common.
+    is_common: bool,
+    /// How far it is behind the beginning of that, about.
+    about: usize,
+    /// How much that may differ, by what was built in. (There is more behind it by far.)
+    around: usize,
+    layout: &'static Layout,
+}
+
+const OF_3_12: Place = Place { minor: 12, is_common: false, about: 112, around: 4096, layout: &TO_3_13 };
+const OF_3_9: Place = Place { minor: 9, about: 616, around: 512, ..OF_3_12 };
+const OF_3_13: Place = Place { minor: 13, about: 7400, ..OF_3_12 };
+const PLACES: [Place; 9] = [
+    Place { minor: 8, is_common: true, about: 344, around: 256, ..OF_3_9 },
+    OF_3_9,
+    Place { minor: 10, ..OF_3_9 },
+    Place { minor: 11, about: 648, ..OF_3_9 },
+    OF_3_12,
+    OF_3_13,
+    Place { layout: &PACKED_3_13, ..OF_3_13 },
+    Place { minor: 14, about: 7408, layout: &IN_3_14, ..OF_3_13 },
+    Place { minor: 15, layout: &IN_3_15, ..OF_3_13 },
 ];
-/// How much that may differ, by what was built in. (An interpreter is larger by far.)
-const AROUND: usize = 4096;
 
 /// The interpreter's minor version; and which of the places it is, once that is known.
 static MINOR: AtomicU32 = AtomicU32::new(0);
 static PLACE: AtomicUsize = AtomicUsize::new(0);
 static STATE: AtomicPtr<u8> = AtomicPtr::new(null_mut());
+/// The interpreter that it is part of; null if of none.
+static OWNER: AtomicPtr<c_void> = AtomicPtr::new(null_mut());
 
 /// The collector of the interpreter.
 #[derive(Clone, Copy)]
@@ -93,7 +111,12 @@ pub fn know(version: &[u8]) -> bool {
         return false;
     }
     MINOR.store(minor_version, Relaxed);
-    PLACES.iter().any(|(minor, ..)| *minor == minor_version)
+    PLACES.iter().any(|place| place.minor == minor_version)
+}
+
+/// Whether collections run inside of the allocations that make them due: up to CPython 3.11.
+pub fn runs_inside() -> bool {
+    MINOR.load(Relaxed) < 12
 }
 
 impl Collector {
@@ -104,24 +127,34 @@ impl Collector {
         if state.is_null() {
             return Self::look_for();
         }
-        let (_, _, layout) = PLACES.get(PLACE.load(Relaxed))?;
-        Some(Self { state, layout })
+        Some(Self { state, layout: PLACES.get(PLACE.load(Relaxed))?.layout })
+    }
+
+    /// Whether the interpreter that it belongs to is there no more, which may be after it has begun to finalize.
+    pub fn is_gone(self) -> bool {
+        let of = OWNER.load(Relaxed);
+        !of.is_null() && interpreter::recorded().and_then(Interpreter::first) != Some(of)
     }
 
     #[cold]
     #[inline(never)]
     fn look_for() -> Option<Self> {
         let minor = MINOR.load(Relaxed);
-        let interpreter = interpreter::recorded()?.first()?;
         let threshold = if minor < 13 { 700 } else { 2000 };
-        let places = PLACES.iter().enumerate().filter(|(_, place)| place.0 == minor);
-        for (place, &(_, about, layout)) in places {
-            for at in (about.saturating_sub(AROUND)..about + AROUND).step_by(8) {
-                let this = Self { state: interpreter.cast::<u8>().wrapping_add(at), layout };
-                // SAFETY: an interpreter's state is longer than that.
+        let places = PLACES.iter().enumerate().filter(|(_, place)| place.minor == minor);
+        for (number, &Place { is_common, about, around, layout, .. }) in places {
+            let interpreter = if is_common { null_mut() } else { interpreter::recorded()?.first()? };
+            let base = if is_common { find(c"_PyRuntime") } else { interpreter };
+            if base.is_null() {
+                return None;
+            }
+            for at in (about.saturating_sub(around)..about + around).step_by(8) {
+                let this = Self { state: base.cast::<u8>().wrapping_add(at), layout };
+                // SAFETY: an interpreter's state is longer than that; so is what all have in common.
                 if unsafe { this.is_plausible(threshold) } {
-                    PLACE.store(place, Relaxed);
+                    PLACE.store(number, Relaxed);
                     STATE.store(this.state, Relaxed);
+                    OWNER.store(interpreter, Relaxed);
                     return Some(this);
                 }
             }

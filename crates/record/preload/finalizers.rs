@@ -77,7 +77,7 @@ pub unsafe fn have_run(producer: &Producer, collector: Collector) {
     while !link.is_null() {
         if !is_head(link) {
             // SAFETY: as above.
-            unsafe { tell_member(producer, Object(link.byte_add(HEADER)), 2) };
+            unsafe { tell_member(producer, Object(link.byte_add(HEADER)), false) };
         }
         // SAFETY: as above.
         link = unsafe { Collector::next(link) };

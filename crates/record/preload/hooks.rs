@@ -7,7 +7,7 @@ use core::cell::UnsafeCell;
 use core::ffi::{c_int, c_void};
 use core::ptr::null_mut;
 
-use super::collections;
+use super::attend;
 use super::interpreter::{self, Interpreter};
 use super::nesting;
 use super::producer::Producer;
@@ -215,8 +215,8 @@ pub unsafe extern "C" fn malloc<const DOMAIN: u8>(context: *mut c_void, size: us
     before::<DOMAIN>(producer, size, null_mut());
     let block = call();
     producer.leave();
-    after::<DOMAIN>(producer, block);
     write(producer, op::<DOMAIN>(slot::ALLOCATE), size as u64, block);
+    after::<DOMAIN>(producer, block);
     block
 }
 
@@ -236,8 +236,8 @@ unsafe extern "C" fn calloc<const DOMAIN: u8>(
     before::<DOMAIN>(producer, count.saturating_mul(size), null_mut());
     let block = call();
     producer.leave();
-    after::<DOMAIN>(producer, block);
     write(producer, op::<DOMAIN>(slot::ALLOCATE_ZEROED), count.saturating_mul(size) as u64, block);
+    after::<DOMAIN>(producer, block);
     block
 }
 
@@ -258,8 +258,8 @@ pub unsafe extern "C" fn realloc<const DOMAIN: u8>(
     let block = call();
     producer.leave();
     if old.is_null() {
-        after::<DOMAIN>(producer, block);
         write(producer, op::<DOMAIN>(slot::ALLOCATE), size as u64, block);
+        after::<DOMAIN>(producer, block);
     } else if slot::is_narrow(size as u64, block as u64) && slot::is_narrow(0, old as u64) {
         producer.put(slot::pack(op::<DOMAIN>(slot::RESIZE), size as u64, block as u64));
         producer.put(slot::pack_extension(old as u64));
@@ -290,14 +290,14 @@ pub unsafe extern "C" fn free<const DOMAIN: u8>(context: *mut c_void, block: *mu
 #[inline(always)]
 fn before<const DOMAIN: u8>(producer: &Producer, size: usize, released: *mut c_void) {
     nesting::settle(producer);
-    collections::attend(producer, if DOMAIN == OBJ { size } else { 0 }, released);
+    attend::attend(producer, if DOMAIN == OBJ { size } else { 0 }, released);
 }
 
 /// What follows an allocation.
 #[inline(always)]
 fn after<const DOMAIN: u8>(producer: &Producer, block: *mut c_void) {
     if DOMAIN == OBJ {
-        collections::note(producer, block);
+        attend::note(producer, block);
     }
 }
 

@@ -8,6 +8,8 @@
 #![allow(dead_code)] // Parts of the shared layout are needed by the reading side only.
 
 mod arena;
+mod asked;
+mod attend;
 mod board;
 mod collections;
 mod collector;
@@ -37,6 +39,7 @@ mod stack_references;
 mod start;
 mod sys;
 mod text;
+mod traverse;
 mod types;
 
 // rustc links a cdylib without default libraries. Naming libc makes it a dependency in the ELF sense too, so that

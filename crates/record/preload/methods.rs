@@ -11,7 +11,7 @@
 use core::ffi::{c_int, c_void};
 use core::slice;
 
-use super::collections;
+use super::asked;
 use super::hooks::{self, Once};
 use super::producer::Producer;
 use super::{slot, sys};
@@ -72,7 +72,7 @@ pub unsafe fn wrap_collect(symbol: *const c_void) {
     // SAFETY: as in `wrap_debug_malloc_stats`; functions with these flags take what ours does.
     unsafe {
         if let Some(method) = find(symbol, b"collect\0", METH_FASTCALL_KEYWORDS) {
-            let ours = collections::wrap((*method).function);
+            let ours = asked::wrap((*method).function);
             (&raw mut (*method).function).write(ours);
         }
     }

@@ -6,7 +6,7 @@
 
 use core::ffi::{c_int, c_void};
 use core::ptr::null_mut;
-use core::sync::atomic::{AtomicPtr, Ordering::Relaxed};
+use core::sync::atomic::{AtomicBool, AtomicPtr, Ordering::Relaxed};
 
 use super::deposits;
 use super::interpreter::find;
@@ -33,6 +33,8 @@ static PRODUCER: AtomicPtr<Producer> = AtomicPtr::new(null_mut());
 
 /// What tells whether the interpreter has begun to finalize, until it has.
 static IS_FINALIZING: AtomicPtr<c_void> = AtomicPtr::new(null_mut());
+/// Whether it has.
+static HAS_ENDED: AtomicBool = AtomicBool::new(false);
 
 /// Is this what an interpreter says of its version whose births and deaths can be recorded whole? Before 3.13.3 the tracer
 /// was not told of deaths in the bytecode loop; 3.14.0 to 3.14.4 have a collector of their own.
@@ -193,17 +195,20 @@ pub unsafe fn begins_to_die(producer: &Producer, object: *mut c_void, what: u64)
     put(producer, slot::OBJECT_EDGES, 0);
 }
 
-/// Tells when the interpreter has begun to finalize, once.
-pub fn ask_for_the_end(producer: &Producer) {
+/// Tells when the interpreter has begun to finalize, once. Returns whether it has.
+pub fn ask_for_the_end(producer: &Producer) -> bool {
     let ask = IS_FINALIZING.load(Relaxed);
     if ask.is_null() {
-        return;
+        return HAS_ENDED.load(Relaxed);
     }
     // SAFETY: the function has this type in all versions, and may be called at any time.
-    if unsafe { core::mem::transmute::<*mut c_void, extern "C" fn() -> c_int>(ask)() } != 0 {
+    let is_finalizing = unsafe { core::mem::transmute::<*mut c_void, extern "C" fn() -> c_int>(ask)() } != 0;
+    if is_finalizing {
         IS_FINALIZING.store(null_mut(), Relaxed);
+        HAS_ENDED.store(true, Relaxed);
         put(producer, slot::FINALIZING, 0);
     }
+    is_finalizing
 }
 
 /// Writes an event with nothing but an address. (Linux gives programs none beyond 48 bits unless they ask for it.)

@@ -125,8 +125,10 @@ pub const NUMBER: u64 = 33;
 /// The collector's settings, which the numbers are: thresholds of the three generations, whether it collects by itself, its
 /// flags, and 1 if there are more objects that are never collected, 2 if there are none any more.
 pub const SETTINGS: u64 = 34;
-/// The members that follow are on the list of the generation in the address.
+/// The members that follow are on the list of the generation in the address; with [`TOGETHER`], on that behind which the
+/// collector has put the younger ones, youngest first.
 pub const LIST: u64 = 35;
+pub const TOGETHER: u64 = 8;
 /// The member has been finalized before.
 pub const FINALIZED_BEFORE: u64 = 36;
 /// There are no more members.
@@ -140,6 +142,16 @@ pub const HAS_COLLECTED: u64 = 40;
 /// The collector has run its finalizers; what follows are the members that were unreachable, and are alive, up to
 /// [`GRAPH_ENDS`].
 pub const FINALIZERS_RUN: u64 = 50;
+/// What was allocated last made a collection due, which did not begin: an exception was on its way.
+pub const EXCEPTION: u64 = 42;
+/// As [`COLLECTS`], of a collection that may begin now; and whether it does.
+pub const MAY_COLLECT: u64 = 43;
+pub const DOES_COLLECT: u64 = 44;
+pub const DOES_NOT_COLLECT: u64 = 45;
+/// Why a collection begins: the interpreter is at a safe point, or ends; the program asks for a generation, of which this is 1
+/// more; or an allocation has made it due, and it runs inside of that.
+pub const AT_SAFE_POINT: usize = 0;
+pub const INSIDE: usize = 4;
 /// Bytes of a piece, and the most pieces that a name has.
 pub const NAME_BYTES: usize = 6;
 pub const NAME_PIECES: usize = 24;

@@ -183,7 +183,8 @@ unsafe fn start(board: &'static Board, ring: &Ring, symbols: &Symbols) {
                 }
                 _ => {}
             }
-            if (!(*page).has_no_births() || tier == board::TIER_COLLECTIONS) && collections::install(version)
+            if (!(*page).has_no_births() || tier == board::TIER_COLLECTIONS)
+                && collections::install(version, page)
             {
                 (*page).record_collections();
                 methods::wrap_collect(module);

@@ -99,6 +99,10 @@ fn decode_object(what: u64, address: u64) -> Option<ObjectEvent> {
         slot::HAS_COLLECTED => ObjectEvent::HasCollected(address),
         slot::FINALIZERS_RUN => ObjectEvent::FinalizersRun,
         slot::GRAPH_ENDS => ObjectEvent::GraphEnds,
+        slot::MAY_COLLECT => ObjectEvent::MayCollect(address),
+        slot::DOES_COLLECT => ObjectEvent::DoesCollect(true),
+        slot::DOES_NOT_COLLECT => ObjectEvent::DoesCollect(false),
+        slot::EXCEPTION => ObjectEvent::Exception,
         slot::COLLECTION_LOST => ObjectEvent::CollectionLost,
         _ => return None,
     })

@@ -195,12 +195,14 @@ pub enum ObjectEvent {
     Settings,
     /// A collection begins. Its lists follow, up to that of this generation. The numbers are the counts of the generations, their
     /// thresholds, how many objects survived the last full collection and how many have come to the oldest generation
-    /// since, the flags, and the generation that the program asks for, plus 1.
+    /// since, the flags, and the generation that the program asks for, plus 1: 0 if it asks for none, [`RUNS_INSIDE`] if the last
+    /// allocation has made the collection due, and it runs inside of that.
     Collects(u64),
     /// A collection of this generation is over; the list follows on which its survivors are. The numbers are how many objects were
     /// collected, how many could not be, the counts of the generations, and of the long-lived, as above.
     HasCollected(u64),
-    /// The objects that follow are on the list of this generation. Each is told as [`Born`](Self::Born), with the number of
+    /// The objects that follow are on the list of this generation, or on that behind which the collector has put those of the
+    /// younger ones, the youngest first: then it is [`TOGETHER`] more. Each is told as [`Born`](Self::Born), with the number of
     /// references to it in the place of the type (if many, a number says how many); its type; weak references with callbacks to
     /// it; and to which containers it refers: with a count of 1 if these are not tracked, else 0; and 2 more if they are the values
     /// of a dictionary that are in the object which it belongs to.
@@ -213,7 +215,18 @@ pub enum ObjectEvent {
     GraphEnds,
     /// A collection is over, and it is not known what it did.
     CollectionLost,
+    /// The last allocation made a collection due, which did not begin: an exception was on its way through the thread.
+    Exception,
+    /// As [`Collects`](Self::Collects), of a collection that may begin now: what follows says whether it does.
+    MayCollect(u64),
+    /// The collection begins that may, or does not.
+    DoesCollect(bool),
 }
+
+/// In [`ObjectEvent::Collects`]: the collection runs inside of the allocation that made it due.
+pub const RUNS_INSIDE: u64 = slot::INSIDE as u64;
+/// In [`ObjectEvent::List`]: the lists of the younger generations are behind that of this one.
+pub const TOGETHER: u64 = slot::TOGETHER;
 
 /// The number of references that stands for itself and all larger ones.
 #[expect(clippy::cast_possible_truncation, reason = "it has ten bits")]

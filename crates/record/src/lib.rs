@@ -77,7 +77,9 @@ mod unsupported;
 mod tests;
 
 pub use error::Error;
-pub use event::{COUNT_IMMORTAL, COUNT_MANY, Domain, Event, ObjectEvent, ReferentCount};
+pub use event::{
+    COUNT_IMMORTAL, COUNT_MANY, Domain, Event, ObjectEvent, RUNS_INSIDE, ReferentCount, TOGETHER,
+};
 pub use options::{
     Claim, Drained, End, LibraryPlace, Objects, Origin, Refusal, SessionOptions, State, Status,
 };

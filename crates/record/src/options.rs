@@ -24,7 +24,7 @@ pub enum Objects {
     /// Births and deaths, and what dying objects refer to (CPython 3.13.3 and later, but for 3.14.0 to 3.14.4, on x86-64):
     /// see [`ObjectEvent`](crate::ObjectEvent).
     Deaths,
-    /// Collections: what the collector looked at and what was left (CPython 3.12 and later, but for 3.14.0 to 3.14.4).
+    /// Collections: what the collector looked at and what was left (CPython 3.8 and later, but for 3.14.0 to 3.14.4).
     Collections,
     /// Every change of a reference count as well, of interpreters that were built to report them.
     Counts,

@@ -14,6 +14,12 @@ pub(crate) mod slot;
 #[path = "../preload/arena.rs"]
 mod arena;
 #[cfg(test)]
+#[path = "../preload/asked.rs"]
+mod asked;
+#[cfg(test)]
+#[path = "../preload/attend.rs"]
+mod attend;
+#[cfg(test)]
 #[path = "../preload/collections.rs"]
 mod collections;
 #[cfg(test)]
@@ -88,6 +94,9 @@ pub(crate) mod sys;
 #[cfg(test)]
 #[path = "../preload/text.rs"]
 mod text;
+#[cfg(test)]
+#[path = "../preload/traverse.rs"]
+mod traverse;
 #[cfg(test)]
 #[path = "../preload/types.rs"]
 mod types;

@@ -401,7 +401,7 @@ impl Outcome {
             }
             Check::Schedule | Check::Partition | Check::Survivors | Check::Stats => {
                 let [schedule, partition, survivors, stats] = self.collections.checks();
-                let GivenOfCollections { moments, gone, came, saved } = self.collections.given;
+                let GivenOfCollections { moments, exceptions, gone, came, saved } = self.collections.given;
                 let totals = self.trailer.as_ref().map(|trailer| trailer.totals);
                 let (tally, first) = match check {
                     Check::Schedule => schedule,
@@ -416,7 +416,7 @@ impl Outcome {
                     _ => totals.stats_facts,
                 });
                 match check {
-                    Check::Schedule => given.extend([("moments", moments)]),
+                    Check::Schedule => given.extend([("moments", moments), ("exceptions", exceptions)]),
                     Check::Partition => {
                         given.extend([("saved", saved), ("hidden", self.collections.hidden)]);
                     }

@@ -79,6 +79,10 @@ fn object(event: ObjectEvent) -> (u8, u64, u64) {
         ObjectEvent::FinalizedBefore => (slot::FINALIZED_BEFORE, 0),
         ObjectEvent::GraphEnds => (slot::GRAPH_ENDS, 0),
         ObjectEvent::CollectionLost => (slot::COLLECTION_LOST, 0),
+        ObjectEvent::Exception => (slot::EXCEPTION, 0),
+        ObjectEvent::MayCollect(generation) => (slot::MAY_COLLECT, generation),
+        ObjectEvent::DoesCollect(true) => (slot::DOES_COLLECT, 0),
+        ObjectEvent::DoesCollect(false) => (slot::DOES_NOT_COLLECT, 0),
     };
     (slot::OBJECT, what, address)
 }

@@ -105,7 +105,10 @@ impl Reachability {
                     self.is_over(collection);
                 }
             }
-            CollectorAction::Asks(_) | CollectorAction::SafePoint | CollectorAction::Finalized => {}
+            CollectorAction::Asks(_)
+            | CollectorAction::SafePoint
+            | CollectorAction::Finalized
+            | CollectorAction::Exception => {}
         }
     }
 

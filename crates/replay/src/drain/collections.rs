@@ -6,7 +6,7 @@
 use std::io::Write;
 
 use hashbrown::{HashMap, HashSet};
-use record::{COUNT_IMMORTAL, COUNT_MANY, ObjectEvent};
+use record::{COUNT_IMMORTAL, COUNT_MANY, ObjectEvent, RUNS_INSIDE, TOGETHER};
 use trace::{
     Arrival, Begins, Block, Collection, CollectorAction, CollectorSettings, Graph, IMMORTAL, Object,
     Permanent, Told, TypeNumber, UNTRACKED, Writer,
@@ -92,11 +92,15 @@ pub(super) struct Collections {
     numbers: Vec<u64>,
     telling: Telling,
     list: u8,
+    /// Whether the lists of younger generations were told as one with that.
+    is_together: bool,
     members: Vec<Member>,
     /// To whom they refer, and what the recorder tells of the reference.
     edges: Vec<(u64, u16)>,
     weak: Vec<u64>,
     oldest: u8,
+    /// Up to which generation it looks that may begin, and its numbers.
+    foreseen: Option<(u64, Vec<u64>)>,
     /// The collection that is going on.
     epoch: u64,
     collection: Option<Collection>,
@@ -127,10 +131,12 @@ impl Collections {
             numbers: Vec::new(),
             telling: Telling::Nothing,
             list: 0,
+            is_together: false,
             members: Vec::new(),
             edges: Vec::new(),
             weak: Vec::new(),
             oldest: 0,
+            foreseen: None,
             epoch: 0,
             collection: None,
             may_run_code: false,
@@ -151,13 +157,15 @@ impl Collections {
     /// Whether an event tells of the collector, where births and deaths are told, too.
     pub(super) fn is_its(&self, event: ObjectEvent) -> bool {
         use ObjectEvent::{
-            Born, CollectionLost, Collects, Container, ContainerIf, Edge, FinalizedBefore, FinalizersRun,
-            GraphEnds, HasCollected, List, Number, OfType, Settings, Weak,
+            Born, CollectionLost, Collects, Container, ContainerIf, DoesCollect, Edge, Exception,
+            FinalizedBefore, FinalizersRun, GraphEnds, HasCollected, List, MayCollect, Number, OfType,
+            Settings, Weak,
         };
         match event {
             Born { .. } | OfType(_) | Edge { .. } | Weak(_) => self.is_telling(),
             Container | ContainerIf | Number(_) | Settings | Collects(_) | HasCollected(_) | List(_)
-            | FinalizedBefore | FinalizersRun | GraphEnds | CollectionLost => true,
+            | FinalizedBefore | FinalizersRun | GraphEnds | CollectionLost | Exception | MayCollect(_)
+            | DoesCollect(_) => true,
             _ => false,
         }
     }
@@ -237,10 +245,28 @@ impl Collections {
                 return Ok(());
             }
             ObjectEvent::Settings => self.settings(writer),
-            ObjectEvent::Collects(oldest) => self.begins(oldest, writer),
+            ObjectEvent::Collects(oldest) => {
+                self.begins(oldest, writer);
+                self.begin_telling(Telling::Graph);
+            }
+            ObjectEvent::MayCollect(oldest) => {
+                self.foreseen = Some((oldest, std::mem::take(&mut self.numbers)));
+                self.begin_telling(Telling::Nothing);
+            }
+            ObjectEvent::DoesCollect(does) => {
+                if let Some((oldest, numbers)) = self.foreseen.take().filter(|_| does) {
+                    self.numbers = numbers;
+                    self.begins(oldest, writer);
+                    self.graph(addresses, writer);
+                }
+            }
             ObjectEvent::HasCollected(generation) => self.is_over(generation),
             ObjectEvent::FinalizersRun => self.begin_telling(Telling::Again),
-            ObjectEvent::List(list) => self.list = u8::try_from(list).unwrap_or(NOWHERE).min(FROZEN),
+            ObjectEvent::List(list) => {
+                self.is_together = list >= TOGETHER;
+                self.list = u8::try_from(list % TOGETHER).unwrap_or(NOWHERE).min(FROZEN);
+            }
+            ObjectEvent::Exception => writer.collector(&CollectorAction::Exception),
             ObjectEvent::Born { object: address, of: count } => {
                 let count = match count {
                     COUNT_MANY => self.numbers.pop().unwrap_or(COUNT_MANY.into()),
@@ -351,10 +377,14 @@ impl Collections {
             self.settings = CollectorSettings { thresholds, flags, ..self.settings };
             writer.collector(&CollectorAction::Settings(self.settings));
         }
-        writer.collector(&match self.number::<u8>(9).checked_sub(1) {
-            Some(generation) => CollectorAction::Asks(generation.min(2)),
-            None => CollectorAction::SafePoint,
-        });
+        match self.number::<u64>(9) {
+            // The allocation says it.
+            RUNS_INSIDE => {}
+            0 => writer.collector(&CollectorAction::SafePoint),
+            asked => {
+                writer.collector(&CollectorAction::Asks(u8::try_from(asked - 1).unwrap_or(2).min(2)));
+            }
+        }
         self.epoch += 1;
         (self.may_run_code, self.is_told_again) = (false, false);
         self.collection = Some(Collection {
@@ -363,12 +393,11 @@ impl Collections {
             ..Collection::default()
         });
         self.oldest = u8::try_from(oldest).unwrap_or(2).min(2);
-        self.begin_telling(Telling::Graph);
     }
 
     fn begin_telling(&mut self, telling: Telling) {
         self.telling = telling;
-        self.list = NOWHERE;
+        (self.list, self.is_together) = (NOWHERE, false);
         self.members.clear();
         self.edges.clear();
         self.weak.clear();
@@ -396,7 +425,10 @@ impl Collections {
         let gone = std::mem::take(&mut self.gone);
         let mut graph = Graph { oldest: self.oldest, gone, ..Graph::default() };
         let first = writer.arrivals();
-        let members = std::mem::take(&mut self.members);
+        let mut members = std::mem::take(&mut self.members);
+        if self.is_together {
+            self.take_apart(&mut members);
+        }
         let mut objects = Vec::with_capacity(members.len());
         // Those of the youngest generation have all come since; of the others, who is not known.
         for member in &members {
@@ -464,6 +496,29 @@ impl Collections {
         writer.graph(&graph);
         writer.collector(&CollectorAction::Finalized);
         self.is_told_again = true;
+    }
+
+    /// Says on which list each was before the lists were put together: that of the oldest generation first, then that of the youngest,
+    /// then what is between. What was on an older one is still in its order; all others are new.
+    fn take_apart(&self, members: &mut [Member]) {
+        members.iter_mut().for_each(|member| member.list = 0);
+        let oldest = self.oldest;
+        let was_on = |member: &Member, list: u8, mut order: &mut dyn Iterator<Item = &Object>| {
+            let object = self.live.get(&member.address);
+            object.is_some_and(|object| {
+                let is_known = self.known.get(object).is_some_and(|known| known.list == list);
+                is_known && (&mut order).any(|other| other == object)
+            })
+        };
+        let mut order = self.lists[usize::from(oldest)].iter();
+        for member in members.iter_mut().take_while(|member| was_on(member, oldest, &mut order)) {
+            member.list = oldest;
+        }
+        let mut order = self.lists[1].iter().rev();
+        let rest = members.iter_mut().rev().take_while(|member| oldest == 2 && member.list == 0);
+        for member in rest.take_while(|member| was_on(member, 1, &mut order)) {
+            member.list = 1;
+        }
     }
 
     fn begins_at(block: Block, offset: u64) -> Begins {

@@ -3,8 +3,8 @@
 use std::ops::RangeInclusive;
 
 use crate::collections::encode::{
-    ASKS, ELSEWHERE, EMBEDDED, FINALIZED, HAS_COUNT, HAS_FINALIZED, HAS_REFERENTS, HAS_WEAK, LOST, OFFSET,
-    OVER, OVER_AFTER_CODE, PLACES, SAFE_POINT, SETTINGS,
+    ASKS, ELSEWHERE, EMBEDDED, EXCEPTION, FINALIZED, HAS_COUNT, HAS_FINALIZED, HAS_REFERENTS, HAS_WEAK, LOST,
+    OFFSET, OVER, OVER_AFTER_CODE, PLACES, SAFE_POINT, SETTINGS,
 };
 use crate::collections::{
     Arrival, Collection, CollectionFrame, CollectorAction, CollectorSettings, CollectorStep, Graph, IMMORTAL,
@@ -128,6 +128,7 @@ fn action(steps: &mut Numbers<'_>, objects: u64) -> Result<CollectorAction, Malf
         SAFE_POINT => CollectorAction::SafePoint,
         HAS_FINALIZED => CollectorAction::Finalized,
         LOST => CollectorAction::Lost,
+        EXCEPTION => CollectorAction::Exception,
         OVER => CollectorAction::Over(None),
         OVER_AFTER_CODE => {
             let (mut survivors, mut last) = (Vec::new(), 0);

@@ -14,6 +14,7 @@ pub(super) const SAFE_POINT: u8 = 2;
 pub(super) const OVER: u8 = 3;
 pub(super) const OVER_AFTER_CODE: u8 = 4;
 pub(super) const LOST: u8 = 5;
+pub(super) const EXCEPTION: u8 = 6;
 pub(super) const HAS_FINALIZED: u8 = 8;
 
 /// Bits of what is told of an object.
@@ -158,6 +159,7 @@ impl Encoder {
             CollectorAction::SafePoint => self.steps.push(SAFE_POINT),
             CollectorAction::Finalized => self.steps.push(HAS_FINALIZED),
             CollectorAction::Lost => self.steps.push(LOST),
+            CollectorAction::Exception => self.steps.push(EXCEPTION),
             CollectorAction::Over(None) => self.steps.push(OVER),
             CollectorAction::Over(Some(survivors)) => {
                 self.steps.push(OVER_AFTER_CODE);

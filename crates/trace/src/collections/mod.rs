@@ -43,6 +43,8 @@ pub enum CollectorAction {
     Over(Option<Vec<Object>>),
     /// A collection was not seen.
     Lost,
+    /// The last allocation made a collection due, which does not begin: an exception is on its way through the thread.
+    Exception,
 }
 
 /// The settings of a collector.

@@ -30,6 +30,7 @@ fn action() -> impl Strategy<Value = CollectorAction> {
         Just(CollectorAction::SafePoint),
         Just(CollectorAction::Lost),
         Just(CollectorAction::Finalized),
+        Just(CollectorAction::Exception),
         prop::option::of(prop::collection::vec(object(), 0..9)).prop_map(CollectorAction::Over),
     ]
 }

@@ -103,7 +103,7 @@ pub(super) fn header(
                 "births and deaths of objects were not asked for (--tier objects)"
             }
             (_, Some(TierChoice::Collections)) => {
-                "collections are recorded of CPython 3.12 and later, but for 3.14.0 to 3.14.4"
+                "collections are recorded of CPython 3.8 and later, but for 3.14.0 to 3.14.4"
             }
             (_, Some(TierChoice::Objects)) => {
                 "births and deaths of objects are recorded of CPython 3.13.3 and later, but for 3.14.0 to 3.14.4, on \

@@ -71,7 +71,7 @@ pub(super) struct Arguments {
 enum TierChoice {
     /// Every call of the allocators and every arena: checks `placement` and `arenas`
     Blocks,
-    /// Collections as well, with what the collector looked at and what was left (CPython 3.12 and later, but for 3.14.0 to
+    /// Collections as well, with what the collector looked at and what was left (CPython 3.8 and later, but for 3.14.0 to
     /// 3.14.4): checks `schedule`, `partition`, `survivors` and `stats`, too
     Collections,
     /// Births and deaths of objects as well, with what they refer to when they die, where that can be seen (CPython 3.13.3

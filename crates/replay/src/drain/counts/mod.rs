@@ -352,6 +352,9 @@ impl Counts {
             | ObjectEvent::FinalizersRun
             | ObjectEvent::GraphEnds
             | ObjectEvent::CollectionLost
+            | ObjectEvent::Exception
+            | ObjectEvent::MayCollect(_)
+            | ObjectEvent::DoesCollect(_)
             | ObjectEvent::Moves(_)
             | ObjectEvent::Dies { .. }
             | ObjectEvent::Unnested

@@ -16,14 +16,14 @@ use std::collections::VecDeque;
 use bumpalo::Bump;
 use cycles::{Containers, Outcome, track, untrack};
 use generations::{
-    Answer, Counters, Generation, Generational, Generations, HeldBack, Policy, Request, Run, Started, Thread,
-    Why,
+    Answer, Because, Counters, Generation, Generational, Generations, HeldBack, Policy, Request, Run, Runs,
+    Started, Thread, Why,
 };
 use hashbrown::HashSet;
 use rc::Heap;
 use trace::{
-    BlockTable, CollectionFrame, CollectorAction, CollectorSettings, Graph, MARK_FINALIZING, Object,
-    PackedInput, Permanent,
+    BlockTable, CollectionFrame, CollectorAction, CollectorSettings, CollectorStep, Graph, MARK_FINALIZING,
+    Object, PackedInput, Permanent,
 };
 
 use super::EngineError;
@@ -97,6 +97,8 @@ pub struct CollectionEngine<P = Generational> {
     going: Option<Going>,
     scratch: Bump,
     is_finalizing: bool,
+    /// How many collections it has asked for since.
+    exits: usize,
     /// How many steps of the frame have been done.
     steps: usize,
     /// Whether one is armed, and not due any more.
@@ -134,6 +136,7 @@ impl<P: Comparable> CollectionEngine<P> {
             going: None,
             scratch: Bump::new(),
             is_finalizing: false,
+            exits: 0,
             steps: 0,
             has_fallen: false,
             is_lost: false,
@@ -181,7 +184,12 @@ impl<P: Comparable> CollectionEngine<P> {
                 watch.input(event, input, is_container);
                 self.blocks.push(is_container);
                 if is_container && self.generations.allocated() {
-                    self.triggered(event, out, watch);
+                    let is_it = |step: &&CollectorStep| {
+                        step.event == event + 1 && step.what == CollectorAction::Exception
+                    };
+                    let has_exception = steps.next_if(is_it).is_some();
+                    self.steps += usize::from(has_exception);
+                    self.triggered(event, has_exception, out, watch);
                 }
                 continue;
             }
@@ -214,12 +222,19 @@ impl<P: Comparable> CollectionEngine<P> {
 
     /// More containers were allocated than the threshold says.
     #[cold]
-    fn triggered(&mut self, event: u64, out: &mut CollectionPredictions, watch: &mut impl Watch) {
+    fn triggered(
+        &mut self,
+        event: u64,
+        has_exception: bool,
+        out: &mut CollectionPredictions,
+        watch: &mut impl Watch,
+    ) {
         self.has_fallen = false;
         let was_armed = self.generations.is_armed(THREAD);
-        match self.generations.trigger(THREAD, false) {
+        match self.generations.trigger(THREAD, has_exception) {
             Answer::Collect(started) => self.begin(event + 1, started, out, watch),
             Answer::Armed if !was_armed => watch.armed(event),
+            Answer::Nothing(Because::Exception) => out.given.exceptions += 1,
             Answer::Armed | Answer::Nothing(_) => {}
         }
     }
@@ -244,7 +259,10 @@ impl<P: Comparable> CollectionEngine<P> {
                 out.given.moments += 1;
                 let answer = match self.generations.service(THREAD) {
                     // Also if something was armed that is not due any more.
-                    Answer::Nothing(_) if self.is_finalizing => self.generations.request(Request::Exit),
+                    Answer::Nothing(_) if self.is_finalizing => {
+                        let request = self.request_at_exit();
+                        self.generations.request(request)
+                    }
                     answer => answer,
                 };
                 self.begin_if(event, answer, out, watch);
@@ -256,7 +274,20 @@ impl<P: Comparable> CollectionEngine<P> {
                 self.going = None;
                 watch.unseen(event);
             }
+            // Where nothing is due it changes nothing.
+            CollectorAction::Exception => {}
         }
+    }
+
+    /// What an interpreter asks for next that ends.
+    fn request_at_exit(&mut self) -> Request {
+        let mut rest = self.generations.rules().at_exit.iter().skip(self.exits);
+        let is_possible = |request: &&Request| **request != Request::Exit || self.generations.is_enabled();
+        let before = rest.len();
+        let request = rest.find(is_possible).copied();
+        self.exits += before - rest.len();
+        // It asks for no more than these.
+        request.unwrap_or(Request::Exit)
     }
 
     fn set(&mut self, settings: &CollectorSettings) {
@@ -308,6 +339,8 @@ impl<P: Comparable> CollectionEngine<P> {
             out.collections.push(predicted);
             return;
         };
+        // From 3.12 on the end shows, but when the interpreter ends.
+        let is_quiet = !started.calls_back() || self.generations.rules().runs == Runs::Inside;
         let before = self.generations.counters().counts;
         let held_back = self.generations.policy().holds_back(self.generations.counters());
         let held_back = held_back.filter(|_| why == Why::Alarm);
@@ -353,7 +386,7 @@ impl<P: Comparable> CollectionEngine<P> {
                 continue;
             }
             predicted.survivors.push(object);
-            if self.members.keeps(id) && !predicted.unreachable.is_empty() {
+            if is_quiet || (self.members.keeps(id) && !predicted.unreachable.is_empty()) {
                 predicted.kept.push(object);
             }
         }

@@ -21,8 +21,8 @@ pub struct PredictedCollection {
     pub called: Vec<Object>,
     /// The garbage that lives on because of what code of the program did: it stands behind these, in an order that is not known.
     pub revived: Vec<Object>,
-    /// Of the survivors, those whose memory is kept when they die: what nobody tells of may die with the garbage, and then that
-    /// does not show.
+    /// Of the survivors, those that may be gone before anybody looks: those whose memory is kept when they die (what nobody
+    /// tells of may die with the garbage, and then that does not show); all, if nothing shows when the collection is over.
     pub kept: Vec<Object>,
     /// Whether code of the program may run in it: then some of the garbage may live on.
     pub runs_code: bool,
@@ -67,6 +67,8 @@ pub struct CollectionPredictions {
 pub struct GivenOfCollections {
     /// Safe points at which a collection that was due began.
     pub moments: u64,
+    /// Exceptions that kept a collection from beginning inside of an allocation.
+    pub exceptions: u64,
     /// Objects that had left the list of an older generation.
     pub gone: u64,
     /// Objects that had come to the list of an older generation.
@@ -79,6 +81,7 @@ impl GivenOfCollections {
     /// Adds those of another frame.
     pub fn add(&mut self, other: &Self) {
         self.moments += other.moments;
+        self.exceptions += other.exceptions;
         self.gone += other.gone;
         self.came += other.came;
         self.saved += other.saved;

@@ -1,0 +1,222 @@
+//! What each call of an allocator shows of the collector: which blocks are containers, how it is set, and that a collection is at
+//! work.
+//!
+//! Between two calls the count of the youngest generation rises by one if what the first allocated is a container, and falls by
+//! one before the block of a container is released.
+
+use core::ffi::c_void;
+use core::ptr::null_mut;
+use core::sync::atomic::{AtomicI32, AtomicPtr, AtomicUsize, Ordering::Relaxed};
+
+use super::collections;
+use super::collector::{self, Collector, HEADER};
+use super::interpreter::find;
+use super::layout::{FLAGS, IS_GC, Object, TYPE_OF};
+use super::methods;
+use super::objects::put;
+use super::producer::Producer;
+use super::slot;
+use super::types::is_described;
+
+/// The count of the youngest generation at the call before, how many bytes that asked for an object (none if for none), and the
+/// block.
+static COUNT: AtomicI32 = AtomicI32::new(0);
+static SIZE_ASKED: AtomicUsize = AtomicUsize::new(0);
+static BLOCK: AtomicPtr<c_void> = AtomicPtr::new(null_mut());
+/// From which count on the next container makes a collection due that runs at once.
+static ALARM: AtomicI32 = AtomicI32::new(i32::MAX);
+/// Bytes of the smallest object.
+const LEAST: usize = 16;
+/// What was told last of the collector's settings.
+static THRESHOLD: AtomicI32 = AtomicI32::new(-1);
+static ENABLED: AtomicI32 = AtomicI32::new(-1);
+static LAST_PERMANENT: AtomicPtr<c_void> = AtomicPtr::new(null_mut());
+
+/// Where the interpreter has its own types, from and to; and `PyType_Type`.
+static DATA: [AtomicUsize; 2] = [const { AtomicUsize::new(0) }; 2];
+static METATYPE: AtomicPtr<c_void> = AtomicPtr::new(null_mut());
+/// Gets to know where an interpreter has its types.
+pub fn know() {
+    METATYPE.store(find(c"PyType_Type"), Relaxed);
+    if let Some((from, to)) = methods::data_around(find(c"PyType_Type")) {
+        DATA[0].store(from, Relaxed);
+        DATA[1].store(to, Relaxed);
+    }
+}
+
+/// Looks what the collector has done since the call before. Called at the beginning of each call of an allocator,
+/// with how many bytes it is asked for an object, and the block that is released by it.
+#[inline(always)]
+pub fn attend(producer: &Producer, object_size: usize, released: *mut c_void) {
+    if producer.records_collections() {
+        look(producer, object_size, released);
+    }
+}
+
+/// A block was allocated for an object.
+#[inline(always)]
+pub fn note(producer: &Producer, block: *mut c_void) {
+    if producer.records_collections() {
+        BLOCK.store(block, Relaxed);
+        if COUNT.load(Relaxed) >= ALARM.load(Relaxed) {
+            foresee(producer);
+        }
+    }
+}
+
+/// If what was allocated is a container, a collection runs now.
+#[cold]
+#[inline(never)]
+fn foresee(producer: &Producer) {
+    if let Some(collector) = Collector::get()
+        && SIZE_ASKED.load(Relaxed) >= HEADER + LEAST
+    {
+        let [_, older @ ..] = collections::counts(collector);
+        let count = COUNT.load(Relaxed) + 1;
+        collections::may_begin(producer, collector, [count, older[0], older[1]]);
+    }
+}
+
+fn look(producer: &Producer, object_size: usize, released: *mut c_void) {
+    let Some(collector) = Collector::get() else { return };
+    if collections::is_ended(collector) {
+        return;
+    }
+    collections::look_for_foreseen(producer, collector);
+    let count = collector.count(0);
+    let size = SIZE_ASKED.load(Relaxed);
+    let before = COUNT.load(Relaxed);
+    let is_collecting = collector.is_collecting();
+    let is_waiting = collections::is_waiting();
+    // What is born says itself that it is a container.
+    if size > 0 && producer.has_no_births() {
+        if count > before {
+            put(producer, slot::CONTAINER, 0);
+            if count > THRESHOLD.load(Relaxed) && is_waiting && !is_collecting {
+                tell_exception(producer);
+            }
+        } else if count == before && !released.is_null() {
+            // The release of a container has lowered it already.
+            if released == BLOCK.load(Relaxed) {
+                // SAFETY: the block is as large, and not released yet.
+                if unsafe { is_container(released, size) } {
+                    put(producer, slot::CONTAINER, 0);
+                }
+            // (Below zero it is not lowered.)
+            // SAFETY: as above.
+            } else if count > 0 || unsafe { is_container(BLOCK.load(Relaxed), size) } {
+                put(producer, slot::CONTAINER_IF, 0);
+            }
+        }
+    }
+    COUNT.store(count, Relaxed);
+    SIZE_ASKED.store(object_size, Relaxed);
+    // Who reports counts reports collections, too.
+    if (is_collecting || !is_waiting) && !producer.follows_counts() {
+        // What is released may have lowered the count already.
+        let count = if released.is_null() { count } else { before + i32::from(size > 0 && count > before) };
+        collections::go_on(producer, collector, is_collecting.then_some(object_size), count);
+    }
+    if !is_collecting
+        && (THRESHOLD.load(Relaxed) != collector.threshold(0)
+            || ENABLED.load(Relaxed) != collector.enabled()
+            || LAST_PERMANENT.load(Relaxed) != collector.last_permanent())
+    {
+        tell_settings(producer, collector);
+    }
+}
+
+/// More was allocated than the threshold says, and there is no collection.
+#[cold]
+#[inline(never)]
+fn tell_exception(producer: &Producer) {
+    if collector::runs_inside() && ENABLED.load(Relaxed) == 1 && THRESHOLD.load(Relaxed) != 0 {
+        put(producer, slot::EXCEPTION, 0);
+    }
+}
+
+/// Whether a block of this size, with what is in it, holds a container: where a container has its type, one is found.
+///
+/// # Safety
+///
+/// The block is as large, and not released yet.
+unsafe fn is_container(block: *mut c_void, size: usize) -> bool {
+    // Some have as much in front of that again.
+    let size = if block.is_null() { 0 } else { size };
+    [HEADER, 2 * HEADER].into_iter().filter(|header| header + LEAST <= size).any(|header| {
+        // SAFETY: the caller's promise.
+        let of = unsafe { block.cast::<*mut c_void>().add(header / size_of::<usize>() + TYPE_OF).read() };
+        is_type_of_containers(of)
+    })
+}
+
+/// Whether there is a type at an address whose objects are containers, as far as that can be told.
+fn is_type_of_containers(of: *mut c_void) -> bool {
+    if is_described(of.addr()) {
+        return true;
+    }
+    let [from, to] = [DATA[0].load(Relaxed), DATA[1].load(Relaxed)];
+    let is_there = of.addr() >= from && of.addr() < to.saturating_sub(size_of::<[usize; 64]>());
+    // SAFETY: what is read lies in the interpreter's own data: one of its types, or something else that says nothing.
+    is_there
+        && of.addr().is_multiple_of(size_of::<usize>())
+        && unsafe { Object(of).of().0 == METATYPE.load(Relaxed) && Object(of).word(FLAGS) & IS_GC != 0 }
+}
+
+/// A collection has set the counts back, right behind the call before. Returns the count of the youngest generation before that,
+/// and whether it runs inside of what was allocated by that call.
+pub fn settle(producer: &Producer, collector: Collector, runs_inside: impl Fn(i32) -> bool) -> (i32, bool) {
+    let size = SIZE_ASKED.swap(0, Relaxed);
+    let count = COUNT.swap(collector.count(0), Relaxed);
+    let is_inside = size >= HEADER + LEAST && runs_inside(count + 1);
+    // SAFETY: the block is as large, and not released yet.
+    if is_inside || unsafe { is_container(BLOCK.load(Relaxed), size) } {
+        put(producer, slot::CONTAINER, 0);
+        return (count + 1, is_inside);
+    }
+    (count, false)
+}
+
+/// The same of a collection that was foreseen; nothing was allocated since.
+pub fn settle_foreseen(producer: &Producer) {
+    if SIZE_ASKED.swap(0, Relaxed) > 0 {
+        put(producer, slot::CONTAINER, 0);
+    }
+    COUNT.store(0, Relaxed);
+}
+
+/// Notes which objects are never collected.
+pub fn remember_permanent(collector: Collector) {
+    LAST_PERMANENT.store(collector.last_permanent(), Relaxed);
+}
+
+#[cold]
+#[inline(never)]
+fn tell_settings(producer: &Producer, collector: Collector) {
+    THRESHOLD.store(collector.threshold(0), Relaxed);
+    ENABLED.store(collector.enabled(), Relaxed);
+    if collector::runs_inside() {
+        let is_off = collector.enabled() == 0 || collector.threshold(0) == 0;
+        ALARM.store(if is_off { i32::MAX } else { collector.threshold(0) }, Relaxed);
+    }
+    if collector.enabled() == 0 {
+        // Then the one with which an interpreter begins to end makes no string.
+        collections::expect_unseen();
+    }
+    let (last, before) = (collector.last_permanent(), LAST_PERMANENT.load(Relaxed));
+    LAST_PERMANENT.store(last, Relaxed);
+    // 1: there are more that are never collected; 2: there are none any more.
+    let frozen = if before.is_null() || before == last {
+        0
+    } else if last == collector.permanent() {
+        2
+    } else {
+        1
+    };
+    collections::remember_counts(collector);
+    (0..3).for_each(|generation| collections::tell_number(producer, collector.threshold(generation).into()));
+    collections::tell_number(producer, collector.enabled().into());
+    collections::tell_number(producer, collector.debug().into());
+    collections::tell_number(producer, frozen);
+    put(producer, slot::SETTINGS, 0);
+}
