@@ -90,23 +90,16 @@ fn look(producer: &Producer, object_size: usize, released: *mut c_void) {
     let is_waiting = collections::is_waiting();
     // What is born says itself that it is a container.
     if size > 0 && producer.has_no_births() {
-        if count > before {
+        let tells = if count > before {
             put(producer, slot::CONTAINER, 0);
-            if count > THRESHOLD.load(Relaxed) && is_waiting && !is_collecting {
-                tell_exception(producer);
-            }
-        } else if count == before && !released.is_null() {
+            true
+        } else {
             // The release of a container has lowered it already.
-            if released == BLOCK.load(Relaxed) {
-                // SAFETY: the block is as large, and not released yet.
-                if unsafe { is_container(released, size) } {
-                    put(producer, slot::CONTAINER, 0);
-                }
-            // (Below zero it is not lowered.)
-            // SAFETY: as above.
-            } else if count > 0 || unsafe { is_container(BLOCK.load(Relaxed), size) } {
-                put(producer, slot::CONTAINER_IF, 0);
-            }
+            count == before && !released.is_null() && tell_container_if(producer, size, count, released)
+        };
+        if tells && before >= ALARM.load(Relaxed) && is_waiting && !is_collecting {
+            // More was allocated than the threshold says, and there is no collection.
+            put(producer, slot::EXCEPTION, 0);
         }
     }
     COUNT.store(count, Relaxed);
@@ -126,13 +119,17 @@ fn look(producer: &Producer, object_size: usize, released: *mut c_void) {
     }
 }
 
-/// More was allocated than the threshold says, and there is no collection.
-#[cold]
-#[inline(never)]
-fn tell_exception(producer: &Producer) {
-    if collector::runs_inside() && ENABLED.load(Relaxed) == 1 && THRESHOLD.load(Relaxed) != 0 {
-        put(producer, slot::EXCEPTION, 0);
+/// Tells that what was allocated may be a container, or is, though the count is as before, with this block being released. False if
+/// it is none.
+fn tell_container_if(producer: &Producer, size: usize, count: i32, released: *mut c_void) -> bool {
+    let block = BLOCK.load(Relaxed);
+    // (Below zero the count is not lowered.) What it holds says whether the block itself was one.
+    // SAFETY: the block is as large, and not released yet.
+    let may_be = (block != released && count > 0) || unsafe { is_container(block, size) };
+    if may_be {
+        put(producer, if block == released { slot::CONTAINER } else { slot::CONTAINER_IF }, 0);
     }
+    may_be
 }
 
 /// Whether a block of this size, with what is in it, holds a container: where a container has its type, one is found.

@@ -393,12 +393,13 @@ fn tell(producer: &Producer, collector: Collector, how: u64, beginning: &Beginni
     tell_number(producer, why as i64);
     put(producer, how, oldest);
     let mut many = 0;
-    for generation in if is_together { oldest } else { 0 }..=oldest {
-        put(producer, slot::LIST, generation + if is_together { slot::TOGETHER as usize } else { 0 });
+    let first = if is_together { oldest } else { 0 };
+    for (generation, last_old) in LAST.iter().enumerate().take(oldest + 1).skip(first) {
+        put(producer, slot::LIST, generation + if is_together { slot::TOGETHER } else { 0 });
         // SAFETY: the interpreter's lock is held; if a collection is at work, it has changed only what leads backwards.
         unsafe {
             let list = members(collector, generation);
-            let last_old = LAST[generation].load(Relaxed).wrapping_byte_add(HEADER);
+            let last_old = last_old.load(Relaxed).wrapping_byte_add(HEADER);
             let mut is_young =
                 generation == 0 || (is_together && !list.clone().any(|object| object == last_old));
             for object in list {

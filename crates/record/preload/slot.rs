@@ -128,7 +128,7 @@ pub const SETTINGS: u64 = 34;
 /// The members that follow are on the list of the generation in the address; with [`TOGETHER`], on that behind which the
 /// collector has put the younger ones, youngest first.
 pub const LIST: u64 = 35;
-pub const TOGETHER: u64 = 8;
+pub const TOGETHER: usize = 8;
 /// The member has been finalized before.
 pub const FINALIZED_BEFORE: u64 = 36;
 /// There are no more members.

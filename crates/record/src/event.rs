@@ -226,7 +226,7 @@ pub enum ObjectEvent {
 /// In [`ObjectEvent::Collects`]: the collection runs inside of the allocation that made it due.
 pub const RUNS_INSIDE: u64 = slot::INSIDE as u64;
 /// In [`ObjectEvent::List`]: the lists of the younger generations are behind that of this one.
-pub const TOGETHER: u64 = slot::TOGETHER;
+pub const TOGETHER: u64 = slot::TOGETHER as u64;
 
 /// The number of references that stands for itself and all larger ones.
 #[expect(clippy::cast_possible_truncation, reason = "it has ten bits")]

@@ -115,6 +115,8 @@ pub(super) struct Collections {
     last_block: u64,
     last_size: u64,
     is_if: bool,
+    /// Whether an exception is on its way if it is.
+    has_exception_if: bool,
 }
 
 impl Collections {
@@ -145,6 +147,7 @@ impl Collections {
             last_block: 0,
             last_size: 0,
             is_if: false,
+            has_exception_if: false,
         }
     }
 
@@ -207,8 +210,12 @@ impl Collections {
     /// A block is released.
     pub(super) fn release<W: Write>(&mut self, address: u64, writer: &mut Writer<W>) {
         let was_container = self.containers.remove(&address);
+        let has_exception = std::mem::take(&mut self.has_exception_if);
         if std::mem::take(&mut self.is_if) && was_container && address != self.last_block {
             self.is_container(writer);
+            if has_exception {
+                writer.collector(&CollectorAction::Exception);
+            }
         }
         if address == self.last_block {
             self.last_size = 0;
@@ -266,6 +273,7 @@ impl Collections {
                 self.is_together = list >= TOGETHER;
                 self.list = u8::try_from(list % TOGETHER).unwrap_or(NOWHERE).min(FROZEN);
             }
+            ObjectEvent::Exception if self.is_if => self.has_exception_if = true,
             ObjectEvent::Exception => writer.collector(&CollectorAction::Exception),
             ObjectEvent::Born { object: address, of: count } => {
                 let count = match count {
