@@ -127,11 +127,14 @@ pub fn attend_now() {
 
 /// The program asks for a collection.
 pub fn is_asked() {
+    // Elsewhere a string is made before anything is done.
+    if !collector::runs_inside() {
+        return;
+    }
     attend_now();
     // SAFETY: null, or the page that was mapped for good.
     if let Some(producer) = unsafe { PRODUCER.load(Relaxed).as_ref() }
         && let Some(collector) = Collector::get()
-        && collector::runs_inside()
         && producer.records_collections()
     {
         may_begin(producer, collector, counts(collector));

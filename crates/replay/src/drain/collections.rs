@@ -453,8 +453,11 @@ impl Collections {
                 if member.list > 0 {
                     graph.came.push((member.list, object));
                 }
-                if let Some(before) = self.live.insert(member.address, object) {
-                    self.known.remove(&before);
+                // What is in no block is not replaced by what comes to that.
+                if let Some(before) = self.live.insert(member.address, object)
+                    && self.known.remove(&before).is_some()
+                {
+                    graph.gone.push(before);
                 }
                 object
             });
