@@ -71,8 +71,9 @@ fn collections_are_predicted() {
             let verified = number(name, "verified");
             assert!(verified >= least, "{python:?} {name}: {verified}");
         }
-        // Also those at the end of the interpreter.
-        assert_eq!(number("schedule", "unverified"), 0, "{python:?} {report}");
+        // Also those at the end of the interpreter; from 3.15 on the numbers of the last are gone before anybody looks.
+        let last = u64::from(python.version >= (3, 15, 0));
+        assert!(number("schedule", "unverified") <= last, "{python:?} {report}");
     }
 }
 

@@ -286,9 +286,10 @@ fn settle(producer: &Producer, collector: Collector) {
     }
 }
 
-/// The generation of which a collection is over that was not when things were noted last.
+/// The generation of which a collection is over that was not when things were noted last. (From 3.15 on there are no numbers any more
+/// behind the last one of an interpreter.)
 fn is_counted(collector: Collector) -> Option<usize> {
-    (0..3).find(|&generation| collector.stats(generation)[0] != STATS[generation][0].load(Relaxed))
+    (0..3).find(|&generation| collector.stats(generation)[0] > STATS[generation][0].load(Relaxed))
 }
 
 pub fn counts(collector: Collector) -> [i32; 3] {
