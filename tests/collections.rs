@@ -77,6 +77,45 @@ fn collections_are_predicted() {
     }
 }
 
+#[test]
+fn what_was_predicted_wrongly_once() {
+    let programs = [
+        // Some builds of one version ask a dictionary for values that are in the object, others that object.
+        "import gc
+class Plain: pass
+for n in range(500):
+    plain = Plain(); plain.own = [plain]; taken = plain.__dict__; del taken, plain
+gc.collect()
+plain = Plain(); plain.own = [1]; taken = plain.__dict__; del taken",
+        // Collections of which nothing is of a type of the interpreter's own.
+        "import gc
+class Slotted: __slots__ = 'next',
+def rings(many):
+    for n in range(many):
+        one, two = Slotted(), Slotted(); one.next = two; two.next = one
+gc.collect(); rings(3000); gc.collect(); rings(20); gc.collect(0)",
+        // The interpreter ends when something is armed that is not due any more.
+        "import gc
+thresholds = gc.get_threshold()
+gc.set_threshold(1)
+class Last:
+    def __del__(self): dir(self)
+last = Last(); del last
+gc.disable(); gc.set_threshold(*thresholds); gc.enable()",
+    ];
+    for python in collectors("collections") {
+        for program in programs {
+            let (_folder, path) = record(&python, "collections", program);
+            let (report, status) = verify_json(&path);
+            let wrong = format!("{python:?} {program} {report}");
+            assert_eq!((report["verdict"].as_str(), status), (Some("identical"), 0), "{wrong}");
+            let checks = report["checks"].as_array().unwrap();
+            let schedule = checks.iter().find(|check| check["name"] == "schedule").unwrap();
+            assert!(schedule["verified"].as_u64() > Some(3), "{wrong}");
+        }
+    }
+}
+
 /// What the engine says of a trace after `change` has been at each frame, and what the comparer says of that.
 pub(crate) fn replayed(
     path: &Path,

@@ -46,16 +46,7 @@ pub(crate) fn smallest() -> PathBuf {
 
 /// The JSON that `replay verify --json` prints of one trace, and its exit status.
 pub(crate) fn verify_json(path: &Path) -> (serde_json::Value, i32) {
-    verified(path, &[])
-}
-
-/// The same of some checks, whose names stand between commas.
-pub(crate) fn verify_json_of(path: &Path, checks: &str) -> (serde_json::Value, i32) {
-    verified(path, &["--check", checks])
-}
-
-fn verified(path: &Path, options: &[&str]) -> (serde_json::Value, i32) {
-    let output = replay().args(["verify", "--json"]).args(options).arg(path).output().expect("replay runs");
+    let output = replay().args(["verify", "--json"]).arg(path).output().expect("replay runs");
     let document: serde_json::Value = serde_json::from_slice(&output.stdout)
         .unwrap_or_else(|error| panic!("{}: {error}: {}", path.display(), stderr(&output)));
     assert_eq!(document["schema"], 1);

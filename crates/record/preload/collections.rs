@@ -65,9 +65,11 @@ static TOLD_AT: AtomicI64 = AtomicI64::new(0);
 /// `PyTuple_Type`, and `PyDict_Type`.
 static TUPLE: AtomicPtr<c_void> = AtomicPtr::new(null_mut());
 static DICTIONARY: AtomicPtr<c_void> = AtomicPtr::new(null_mut());
-/// Whether a dictionary's values may be in the object that it belongs to, which then tells of them: in CPython 3.13. (From 3.14
-/// on the dictionary does.)
+/// Whether a dictionary's values may be in the object that it belongs to, which may be who tells of them: in CPython 3.13, but for
+/// builds that have a later correction, like Debian's. (From 3.14 on the dictionary does.)
 static HAS_EMBEDDED_VALUES: AtomicBool = AtomicBool::new(false);
+/// Whether the object that is told of has told of a reference.
+static HAS_REFERENTS: AtomicBool = AtomicBool::new(false);
 
 static PRODUCER: AtomicPtr<Producer> = AtomicPtr::new(null_mut());
 /// Whether collections may begin of which the interpreter does not say that.
@@ -443,6 +445,7 @@ pub unsafe fn tell_member(producer: &Producer, object: Object, is_young: bool) {
             put(producer, slot::FINALIZED_BEFORE, 0);
         }
         referents::tell_weak(producer, object, of);
+        HAS_REFERENTS.store(false, Relaxed);
         if let Some(traverse) = of.0.cast::<Option<Traverse>>().add(TRAVERSE).read() {
             let tell = |referent, is_counted| tell_edge(producer, referent, is_counted);
             match stack_references::traverse(object, of, traverse, tell) {
@@ -453,7 +456,11 @@ pub unsafe fn tell_member(producer: &Producer, object: Object, is_young: bool) {
         if of.0 == TUPLE.load(Relaxed) && is_incomplete(object, of) {
             producer.put(slot::pack(slot::EDGE, slot::UNTRACKED, object.0 as u64));
         }
-        if of.0 == DICTIONARY.load(Relaxed) && HAS_EMBEDDED_VALUES.load(Relaxed) {
+        // One that has any, and tells of none, leaves that to another.
+        if of.0 == DICTIONARY.load(Relaxed)
+            && HAS_EMBEDDED_VALUES.load(Relaxed)
+            && !HAS_REFERENTS.load(Relaxed)
+        {
             tell_embedded(producer, object);
         }
     }
@@ -472,7 +479,7 @@ unsafe fn is_incomplete(object: Object, of: Object) -> bool {
     }
 }
 
-/// Tells of the values of a dictionary that are in the object which it belongs to: the dictionary's type does not.
+/// Tells of the values of a dictionary that are in the object which it belongs to, and which that tells of.
 ///
 /// # Safety
 ///
@@ -506,6 +513,7 @@ fn header_of(object: Object) -> *mut usize {
 }
 
 unsafe extern "C" fn visit(referent: *mut c_void, producer: *mut c_void) -> c_int {
+    HAS_REFERENTS.store(true, Relaxed);
     // SAFETY: what `tell_member` passed on.
     tell_edge(unsafe { &*producer.cast::<Producer>() }, Object(referent), true);
     0

@@ -39,6 +39,7 @@ fn watch(events: &[Event], class: &str) -> Watched {
     let (mut types, mut live) = (HashMap::new(), HashMap::new());
     let mut open = Vec::new();
     let (mut dying, mut is_unnested) = (None, false);
+    let mut is_collectors = false;
     for event in events {
         let event = match *event {
             Event::Object(event) => event,
@@ -49,7 +50,17 @@ fn watch(events: &[Event], class: &str) -> Watched {
             }
             _ => continue,
         };
+        // What the collector looks at is told in the same words.
         match event {
+            ObjectEvent::Collects(_) | ObjectEvent::MayCollect(_) | ObjectEvent::HasCollected(_) => {
+                is_collectors = true;
+            }
+            ObjectEvent::FinalizersRun => is_collectors = true,
+            ObjectEvent::GraphEnds => is_collectors = false,
+            _ => {}
+        }
+        match event {
+            ObjectEvent::Born { .. } | ObjectEvent::Edge { .. } if is_collectors => {}
             ObjectEvent::Type(address) => {
                 described = address;
                 types.remove(&address);

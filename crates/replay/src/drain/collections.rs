@@ -68,6 +68,8 @@ struct Member {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Telling {
     Nothing,
+    /// What a collection would look at, of which it is told next whether it has begun.
+    Foreseen,
     /// What a collection looks at.
     Graph,
     /// What it looks at again when it has run finalizers.
@@ -258,7 +260,7 @@ impl Collections {
             }
             ObjectEvent::MayCollect(oldest) => {
                 self.foreseen = Some((oldest, std::mem::take(&mut self.numbers)));
-                self.begin_telling(Telling::Nothing);
+                self.begin_telling(Telling::Foreseen);
             }
             ObjectEvent::DoesCollect(does) => {
                 if let Some((oldest, numbers)) = self.foreseen.take().filter(|_| does) {
@@ -322,7 +324,7 @@ impl Collections {
                 Telling::Graph => self.graph(addresses, writer),
                 Telling::Again => self.look_again(writer),
                 Telling::Survivors => self.survivors(writer),
-                Telling::Nothing => {}
+                Telling::Foreseen | Telling::Nothing => {}
             },
             ObjectEvent::CollectionLost => {
                 let collection = self.collection.take();
