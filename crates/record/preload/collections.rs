@@ -307,13 +307,10 @@ pub fn go_on(producer: &Producer, collector: Collector, size_within: Option<usiz
     match PHASE.load(Relaxed) {
         // Where nobody tells of births any more, it is not known who is a container.
         NONE if producer.records_objects() && !objects::is_installed() => PHASE.store(UNSEEN, Relaxed),
-        // Where none is made, who is called back is the first to allocate something.
-        NONE if size_within == Some(START) || collector::runs_inside() => {
-            let counts = counts(collector);
-            let why = why(producer, runs_inside(collector, counts[0]));
-            let oldest = oldest(collector, counts);
-            begins(producer, collector, &Beginning { counts, oldest, is_together: false, why });
-        }
+        // (It may follow upon another one, with nothing between them.)
+        NONE | OVER if size_within == Some(START) => begins_now(producer, collector),
+        // Where no string is made, who is called back is the first to allocate something.
+        NONE if collector::runs_inside() => begins_now(producer, collector),
         NONE => PHASE.store(UNSEEN, Relaxed),
         BEGUN => {
             if let Some(generation) = is_counted(collector) {
@@ -332,6 +329,14 @@ pub fn go_on(producer: &Producer, collector: Collector, size_within: Option<usiz
             PHASE.store(NONE, Relaxed);
         }
     }
+}
+
+/// A collection begins, and has done nothing yet.
+fn begins_now(producer: &Producer, collector: Collector) {
+    let counts = counts(collector);
+    let why = why(producer, runs_inside(collector, counts[0]));
+    let oldest = oldest(collector, counts);
+    begins(producer, collector, &Beginning { counts, oldest, is_together: false, why });
 }
 
 /// A collection was not seen.
@@ -372,7 +377,10 @@ fn oldest(collector: Collector, counts: [i32; 3]) -> usize {
     let is_due = |generation: &usize| counts[*generation] > collector.threshold(*generation);
     let [total, pending] = collector.long_lived();
     let is_held_back = |generation: usize| generation == 2 && pending < total / 4;
-    // Who collects though none is due collects all.
+    // Who collects though none is due collects all; an interpreter that ends does so whatever is due.
+    if IS_ENDING.load(Relaxed) {
+        return 2;
+    }
     (0..3).rev().filter(is_due).find(|generation| !is_held_back(*generation)).unwrap_or(2)
 }
 
