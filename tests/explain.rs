@@ -100,6 +100,11 @@ fn garbage_is_what_can_be_counted_by_hand() {
             [&of["times"], &of["members"]["objects"], &of["hanging"]["objects"]].map(number)
         };
         let [pairs] = of(&["Node", "Node"])[..] else { panic!("{python:?} {cycles:?}") };
+        if python.version < (3, 9, 0) {
+            // A finalizer that saves one saves all that were found with it: they are found again.
+            assert_eq!(counts(pairs), [2000, 4000, 0], "{python:?}");
+            continue;
+        }
         assert_eq!((counts(pairs), &pairs["form"]), ([1000, 2000, 0], &"whole".into()));
         assert_eq!(pairs["found_in"], serde_json::json!([1000, 0, 0]));
         // Not longer than since the collection before, which was asked for first.
