@@ -6,7 +6,7 @@ mod text;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use super::{UNUSABLE, answer, complain, page, traces_in, verify};
+use super::{page, told, traces_in};
 use crate::explain::{Options, Report, Wanted, explain};
 
 /// Tell what the collector of cycles did, and why: when it ran, what it found, what that was made of, who is left.
@@ -60,10 +60,7 @@ What is told (COLLECTIONS.md, in the crate's folder, has it in full):
                recording ended. (Some may be kept for other objects.)";
 
 /// One trace, and what came of it.
-struct Told {
-    path: String,
-    result: Result<Report, String>,
-}
+type Told = told::Told<Report>;
 
 pub(super) fn run(arguments: &Arguments) -> ExitCode {
     let traces = match traces_in(&arguments.traces) {
@@ -76,18 +73,7 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
         Err(_) => Wanted::Type(text.clone()),
     });
     let options = Options { top, why_alive: wanted };
-    let bar = verify::progress_bar(&traces);
-    let mut told = Vec::new();
-    for trace in &traces {
-        let mut seen = 0;
-        let result = explain(trace, &options, |bytes| {
-            bar.inc(bytes.saturating_sub(seen));
-            seen = seen.max(bytes);
-        });
-        let result = result.map_err(|error| error.to_string());
-        told.push(Told { path: trace.display().to_string(), result });
-    }
-    bar.finish_and_clear();
+    let told = told::each(&traces, |trace, progress| explain(trace, &options, progress));
     let text = if arguments.json {
         json(&told)
     } else if arguments.dot {
@@ -95,33 +81,11 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
     } else {
         text::text(&told, top, page::width())
     };
-    if let Err(error) = answer(&text) {
-        complain(format_args!("standard output: {error}"));
-        return ExitCode::from(UNUSABLE);
-    }
-    let mut status = ExitCode::SUCCESS;
-    for Told { path, result } in &told {
-        if let Err(error) = result {
-            complain(format_args!("{path}: {error}"));
-            status = ExitCode::from(UNUSABLE);
-        }
-    }
-    status
+    told::finish(&text, &told)
 }
 
 fn json(told: &[Told]) -> String {
-    let traces: Vec<_> = told
-        .iter()
-        .map(|Told { path, result }| {
-            let (report, error) = match result {
-                Ok(report) => (Some(report), None),
-                Err(error) => (None, Some(error)),
-            };
-            serde_json::json!({ "path": path, "error": error, "explanation": report })
-        })
-        .collect();
-    let document = serde_json::json!({ "schema": 1, "traces": traces });
-    format!("{document:#}\n")
+    told::json(told, "explanation", |report| report)
 }
 
 #[cfg(test)]

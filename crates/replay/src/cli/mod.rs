@@ -9,6 +9,7 @@ mod numbers;
 mod page;
 mod record;
 mod stats;
+mod told;
 mod verify;
 
 use std::path::PathBuf;

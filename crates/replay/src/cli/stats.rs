@@ -7,7 +7,7 @@ mod text;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use super::{UNUSABLE, answer, complain, page, traces_in, verify};
+use super::{page, told, traces_in};
 use crate::stats::{Curve, Report, stats};
 
 /// Tell how a program's objects live and die, by type: lifetimes, sizes, cascades.
@@ -56,10 +56,7 @@ What is counted (STATISTICS.md, in the crate's folder, has it in full):
   recycled   Born in a block that had been another object's (kept in a free list, for example).";
 
 /// One trace, and what came of it.
-struct Told {
-    path: String,
-    result: Result<(Report, Curve), String>,
-}
+type Told = told::Told<(Report, Curve)>;
 
 pub(super) fn run(arguments: &Arguments) -> ExitCode {
     let traces = match traces_in(&arguments.traces) {
@@ -67,18 +64,7 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
         Err(status) => return status,
     };
     let top = usize::try_from(arguments.top).unwrap_or(usize::MAX);
-    let bar = verify::progress_bar(&traces);
-    let mut told = Vec::new();
-    for trace in &traces {
-        let mut seen = 0;
-        let result = stats(trace, top, |bytes| {
-            bar.inc(bytes.saturating_sub(seen));
-            seen = seen.max(bytes);
-        });
-        let result = result.map_err(|error| error.to_string());
-        told.push(Told { path: trace.display().to_string(), result });
-    }
-    bar.finish_and_clear();
+    let told = told::each(&traces, |trace, progress| stats(trace, top, progress));
     let text = if arguments.json {
         json(&told)
     } else if arguments.csv {
@@ -86,33 +72,11 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
     } else {
         text::text(&told, top, page::width())
     };
-    if let Err(error) = answer(&text) {
-        complain(format_args!("standard output: {error}"));
-        return ExitCode::from(UNUSABLE);
-    }
-    let mut status = ExitCode::SUCCESS;
-    for Told { path, result } in &told {
-        if let Err(error) = result {
-            complain(format_args!("{path}: {error}"));
-            status = ExitCode::from(UNUSABLE);
-        }
-    }
-    status
+    told::finish(&text, &told)
 }
 
 fn json(told: &[Told]) -> String {
-    let traces: Vec<_> = told
-        .iter()
-        .map(|Told { path, result }| {
-            let (report, error) = match result {
-                Ok((report, _)) => (Some(report), None),
-                Err(error) => (None, Some(error)),
-            };
-            serde_json::json!({ "path": path, "error": error, "statistics": report })
-        })
-        .collect();
-    let document = serde_json::json!({ "schema": 1, "traces": traces });
-    format!("{document:#}\n")
+    told::json(told, "statistics", |(report, _)| report)
 }
 
 #[cfg(test)]
