@@ -87,15 +87,6 @@ const MUTANTS: &[Mutant] = &[
         found_by: "survivors",
     },
     Mutant {
-        name: "weak references that are garbage are called",
-        file: FOUND,
-        patches: &[(
-            "if heap.place(cleared.reference).is_on(self.garbage) {",
-            "if heap.place(cleared.reference).is_on(self.calls) {",
-        )],
-        found_by: "survivors",
-    },
-    Mutant {
         name: "what is counted while finalizers run is never given up",
         file: "crates/replay/src/engine/collections/mod.rs",
         patches: &[(

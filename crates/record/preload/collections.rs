@@ -589,11 +589,14 @@ fn ends(producer: &Producer, collector: Collector, generation: usize, count: i32
         put(producer, slot::LIST, to);
         // An interpreter that has ended takes the heads out of the lists, which then lead from their ends to their beginnings.
         let last = Collector::previous(head);
+        let first = link;
         let mut rest = if generation < 2 { usize::MAX } else { MEMBERS.load(Relaxed) };
         while link != head && rest > 0 {
             producer.put(slot::pack(slot::MEMBER, 0, link.byte_add(HEADER) as u64));
             rest -= 1;
-            link = if link == last { head } else { Collector::next(link) };
+            // (What was the last one may have died since.)
+            let next = Collector::next(link);
+            link = if link == last || next == first { head } else { next };
         }
     }
     put(producer, slot::GRAPH_ENDS, 0);
