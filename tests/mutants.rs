@@ -126,7 +126,16 @@ struct Mutant {
 const RIGHT: Mutant =
     Mutant { name: "right", rules: |_, _| {}, policy: Fault::None, told: |_| {}, found_by: "none" };
 
-fn settings(frame: &mut Frame, change: fn(&mut CollectorSettings)) {
+/// Nothing is told of what is never collected any more, or again.
+fn is_unchanged(frame: &mut Frame, ignored: Permanent) {
+    settings(frame, |settings| {
+        if settings.permanent == ignored {
+            settings.permanent = Permanent::Unchanged;
+        }
+    });
+}
+
+fn settings(frame: &mut Frame, change: impl Fn(&mut CollectorSettings)) {
     for step in &mut frame.collections.steps {
         if let CollectorAction::Settings(settings) = &mut step.what {
             change(settings);
@@ -257,25 +266,13 @@ const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "gc.freeze is ignored",
-        told: |frame| {
-            settings(frame, |settings| {
-                if settings.permanent == Permanent::More {
-                    settings.permanent = Permanent::Unchanged;
-                }
-            });
-        },
+        told: |frame| is_unchanged(frame, Permanent::More),
         found_by: "survivors",
         ..RIGHT
     },
     Mutant {
         name: "gc.unfreeze is ignored",
-        told: |frame| {
-            settings(frame, |settings| {
-                if settings.permanent == Permanent::None {
-                    settings.permanent = Permanent::Unchanged;
-                }
-            });
-        },
+        told: |frame| is_unchanged(frame, Permanent::None),
         found_by: "survivors",
         ..RIGHT
     },
@@ -299,25 +296,13 @@ const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "an object is told of once, however often it is referred to",
-        told: |frame| {
-            told(frame, |told| {
-                if let Some(referents) = &mut told.referents {
-                    referents.dedup();
-                }
-            });
-        },
+        told: |frame| told(frame, |told| told.referents.iter_mut().for_each(Vec::dedup)),
         found_by: "stats",
         ..RIGHT
     },
     Mutant {
         name: "objects refer to others in the opposite order",
-        told: |frame| {
-            told(frame, |told| {
-                if let Some(referents) = &mut told.referents {
-                    referents.reverse();
-                }
-            });
-        },
+        told: |frame| told(frame, |told| told.referents.iter_mut().for_each(|all| all.reverse())),
         found_by: "survivors",
         ..RIGHT
     },

@@ -374,13 +374,14 @@ fn oldest(collector: Collector, counts: [i32; 3]) -> usize {
     if asked > 0 {
         return asked - 1;
     }
-    let is_due = |generation: &usize| counts[*generation] > collector.threshold(*generation);
-    let [total, pending] = collector.long_lived();
-    let is_held_back = |generation: usize| generation == 2 && pending < total / 4;
-    // Who collects though none is due collects all; an interpreter that ends does so whatever is due.
+    // An interpreter that ends collects all, whatever is due.
     if IS_ENDING.load(Relaxed) {
         return 2;
     }
+    let is_due = |generation: &usize| counts[*generation] > collector.threshold(*generation);
+    let [total, pending] = collector.long_lived();
+    let is_held_back = |generation: usize| generation == 2 && pending < total / 4;
+    // Who collects though none is due collects all.
     (0..3).rev().filter(is_due).find(|generation| !is_held_back(*generation)).unwrap_or(2)
 }
 
