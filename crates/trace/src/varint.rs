@@ -2,12 +2,26 @@
 //! (LEB128). Signed numbers are folded first, so that small ones of either sign stay short.
 
 /// Appends `value`.
-pub(crate) fn write(out: &mut Vec<u8>, mut value: u64) {
-    while value >= 0x80 {
-        out.push(value.to_le_bytes()[0] | 0x80);
+#[inline]
+pub(crate) fn write(out: &mut Vec<u8>, value: u64) {
+    let [low, ..] = value.to_le_bytes();
+    if value < 0x80 { out.push(low) } else { write_long(out, value) }
+}
+
+fn write_long(out: &mut Vec<u8>, mut value: u64) {
+    // All at once: the room is asked for once.
+    let mut bytes = [0; 10];
+    let mut length = 0;
+    for byte in &mut bytes {
+        let [low, ..] = value.to_le_bytes();
         value >>= 7;
+        length += 1;
+        *byte = low & 0x7f | if value == 0 { 0 } else { 0x80 };
+        if value == 0 {
+            break;
+        }
     }
-    out.push(value.to_le_bytes()[0]);
+    out.extend_from_slice(&bytes[..length]);
 }
 
 /// Reads a number at `*position` and moves behind it; `None` where the bytes end, or where they say more than

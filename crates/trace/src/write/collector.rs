@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use super::Writer;
+use super::{FRAME_COLLECTIONS, Writer};
 use crate::collections::{self, Collection, CollectorAction, Graph};
 use crate::objects::{TypeInfo, TypeNumber};
 
@@ -40,6 +40,7 @@ impl<W: Write> Writer<W> {
                 if self.has_no_births { &mut self.totals.objects } else { &mut self.totals.arrivals };
             *arrivals += graph.arrivals.len() as u64;
             self.totals.references += collections.graph(graph);
+            self.is_frame_due |= collections.size() >= FRAME_COLLECTIONS;
         }
     }
 
@@ -47,6 +48,7 @@ impl<W: Write> Writer<W> {
     pub fn collected(&mut self, collection: &Collection) {
         if let Some(collections) = &mut self.collections {
             collections.observe(collection);
+            self.is_frame_due |= collections.size() >= FRAME_COLLECTIONS;
             let [schedule, partition, survivors, stats] = collection.facts();
             self.totals.schedule_facts += schedule;
             self.totals.partition_facts += partition;

@@ -146,11 +146,7 @@ impl<W: Write> Writer<W> {
     /// Everything that comes before an event's own record.
     #[inline]
     fn begin_event(&mut self) -> Result<(), Error> {
-        let collected = self.collections.as_ref().map_or(0, collections::Encoder::size);
-        if collected >= FRAME_COLLECTIONS
-            || self.frame.events >= FRAME_EVENTS
-            || (self.is_frame_due && self.frame.events > 0)
-        {
+        if self.frame.events >= FRAME_EVENTS || (self.is_frame_due && self.frame.events > 0) {
             self.end_frame()?;
         }
         if !self.pending.is_empty() {
