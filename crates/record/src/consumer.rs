@@ -20,13 +20,23 @@ use crate::decode::{Found, decode_any, decode_narrow};
 use crate::preload::header::{self, Header};
 use crate::preload::slot::{self, PHASE};
 use crate::ring::Ring;
-use crate::{Claim, Drained, End, Error, Event, Origin, Refusal, Session, State, Status};
+use crate::{Claim, Drained, End, Error, Event, Origin, Refusal, Session, Sink, State, Status};
 
 /// Nobody wakes the reader of a program that was killed or does not allocate, so it looks by itself this often.
 pub(crate) const LONGEST_SLEEP: Duration = Duration::from_millis(20);
 
 /// After how many sleeps a program is known to wait in vain: the first may be from before the last reading.
 const STUCK: u32 = 3;
+
+/// A function that is a sink.
+struct Calls<'f, F>(&'f mut F);
+
+impl<F: FnMut(Event)> Sink for Calls<'_, F> {
+    #[inline]
+    fn take(&mut self, event: Event) {
+        (self.0)(event);
+    }
+}
 
 /// Reads the events of one recording.
 ///
@@ -98,6 +108,15 @@ impl Consumer {
     /// [`Error::Corrupt`] if something overwrote the ring, then and at every later call; the events before that
     /// place were given to `sink`.
     pub fn drain(&mut self, sink: &mut impl FnMut(Event)) -> Result<Drained, Error> {
+        self.drain_into(&mut Calls(sink))
+    }
+
+    /// The same for a sink that is more than a function.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Self::drain`].
+    pub fn drain_into(&mut self, sink: &mut impl Sink) -> Result<Drained, Error> {
         if let Some(at) = self.corrupt {
             wake_producer(self.ring.header());
             return Err(Error::Corrupt { at });
@@ -115,27 +134,26 @@ impl Consumer {
             let phase = slot::phase_of_lap(self.position >> log2);
             let end = capacity.min(index + batch);
             let mut read = 0;
-            let mut rare = false;
-            for place in &slots[index..end] {
-                let word = place.load(Relaxed);
-                if word & PHASE != phase {
+            let mut is_written = true;
+            for word in &slots[index..end] {
+                let word = word.load(Relaxed);
+                is_written = word & PHASE == phase;
+                if !is_written || !decode_narrow(word, sink) {
                     break;
                 }
-                let Some(event) = decode_narrow(word) else {
-                    rare = true;
-                    break;
-                };
                 read += 1;
-                sink(event);
             }
             self.position += read;
             drained.events += read;
-            if rare {
+            if !is_written {
+                break 'ring;
+            }
+            if read < (end - index) as u64 {
                 match decode_any(slots, self.position) {
                     Found::Event(event, used) => {
                         self.position += used as u64;
                         drained.events += 1;
-                        sink(event);
+                        sink.take(event);
                     }
                     Found::Nothing => break 'ring,
                     Found::Garbage => {
@@ -143,8 +161,6 @@ impl Consumer {
                         break 'ring;
                     }
                 }
-            } else if read < (end - index) as u64 {
-                break 'ring;
             }
             if self.position - self.published >= batch as u64 {
                 self.ring.header().tail.store(self.position, Release);
@@ -174,9 +190,18 @@ impl Consumer {
     ///
     /// As for [`Self::drain`].
     pub fn drain_rest(&mut self, sink: &mut impl FnMut(Event)) -> Result<Drained, Error> {
+        self.drain_rest_into(&mut Calls(sink))
+    }
+
+    /// The same for a sink that is more than a function.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Self::drain`].
+    pub fn drain_rest_into(&mut self, sink: &mut impl Sink) -> Result<Drained, Error> {
         let mut total = Drained::default();
         loop {
-            let drained = self.drain(sink)?;
+            let drained = self.drain_into(sink)?;
             if drained.events == 0 {
                 return Ok(total);
             }

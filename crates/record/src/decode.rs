@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use crate::preload::slot::{self, PHASE};
-use crate::{Domain, Event, ObjectEvent, ReferentCount};
+use crate::{Domain, Event, ObjectEvent, ReferentCount, Sink};
 
 /// What stands at a place of the ring.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,31 +16,54 @@ pub(crate) enum Found {
     Garbage,
 }
 
-/// The event in a valid slot, if it is one that takes a single slot. Resizes never do.
+/// Takes the event in a valid slot, if it is one that takes a single slot; else false. Resizes never do.
+///
+/// The sink stands in each of the branches, and so knows in each what it is given.
 #[inline(always)]
-pub(crate) fn decode_narrow(word: u64) -> Option<Event> {
+pub(crate) fn decode_narrow(word: u64, sink: &mut impl Sink) -> bool {
     let size = slot::size(word);
     if size == slot::SIZE_FOLLOWS || slot::is_wide(word) {
-        return None;
+        return false;
     }
     let op = slot::op(word);
     let address = slot::address(word);
     match op {
-        2..=5 => Some(allocate(op, address, size)),
-        8 | 9 if size == 0 => Some(Event::Release { domain: domain(op), address }),
-        slot::BORN | slot::DIES | slot::EDGE => decode_common(op, address, size).map(Event::Object),
-        _ => decode_rare(op, address, size),
+        2..=5 => sink.take(allocate(op, address, size)),
+        8 | 9 if size == 0 => sink.take(Event::Release { domain: domain(op), address }),
+        // (Memory that was never written to holds no births.)
+        slot::BORN if address != 0 => {
+            // (The size field has ten bits.)
+            let of = u16::try_from(size).unwrap_or(u16::MAX);
+            sink.take(Event::Object(ObjectEvent::Born { object: address, of }));
+        }
+        slot::DIES if size == 0 => {
+            let (object, is_last) = even(address);
+            sink.take(Event::Object(ObjectEvent::Dies { object, is_last }));
+        }
+        slot::EDGE if size != slot::COUNT_IMMORTAL => {
+            let (referent, is_last) = even(address);
+            let count = ReferentCount::new(u16::try_from(size).unwrap_or(u16::MAX));
+            sink.take(Event::Object(ObjectEvent::Edge { referent, count, is_last }));
+        }
+        _ => match decode_rare(op, address, size) {
+            Some(event) => sink.take(event),
+            None => return false,
+        },
     }
+    true
+}
+
+/// An address of what is told of dying objects, and whether that was all.
+#[inline(always)]
+fn even(address: u64) -> (u64, bool) {
+    (address & !slot::LAST, address & slot::LAST != 0)
 }
 
 /// What is told of objects most often.
-#[inline(always)]
 fn decode_common(op: u8, address: u64, size: u64) -> Option<ObjectEvent> {
-    let is_last = address & slot::LAST != 0;
-    let even = address & !slot::LAST;
+    let (even, is_last) = even(address);
     let size = u16::try_from(size).ok()?;
     Some(match op {
-        // (Memory that was never written to holds no births.)
         slot::BORN if address == 0 => return None,
         slot::BORN => ObjectEvent::Born { object: address, of: size },
         slot::DIES if size == 0 => ObjectEvent::Dies { object: even, is_last },

@@ -81,6 +81,16 @@ pub enum Event {
     },
 }
 
+/// Takes events as they are read: see [`Consumer::drain_into`](crate::Consumer::drain_into).
+///
+/// Most sinks are functions, and need none of this. One that is to take tens of millions of events a second marks
+/// [`Sink::take`] `#[inline(always)]`: then it becomes part of the code that reads each kind of event, and nobody has to
+/// make an event, and to tell what it is.
+pub trait Sink {
+    /// Takes the next event.
+    fn take(&mut self, event: Event);
+}
+
 /// What is told of objects, if that is recorded: see [`SessionOptions::objects`](crate::SessionOptions::objects).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ObjectEvent {

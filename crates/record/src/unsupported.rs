@@ -3,7 +3,7 @@
 use std::process::Command;
 use std::time::Duration;
 
-use crate::{Claim, Drained, End, Error, Event, SessionOptions, State, Status};
+use crate::{Claim, Drained, End, Error, Event, SessionOptions, Sink, State, Status};
 
 /// A recording to be. It cannot be made on this system.
 #[derive(Debug)]
@@ -74,6 +74,16 @@ impl Consumer {
 
     /// Never called.
     pub fn drain_rest(&mut self, _: &mut impl FnMut(Event)) -> Result<Drained, Error> {
+        match *self {}
+    }
+
+    /// Never called.
+    pub fn drain_into(&mut self, _: &mut impl Sink) -> Result<Drained, Error> {
+        match *self {}
+    }
+
+    /// Never called.
+    pub fn drain_rest_into(&mut self, _: &mut impl Sink) -> Result<Drained, Error> {
         match *self {}
     }
 

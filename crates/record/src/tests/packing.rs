@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use super::pack;
 use crate::decode::{Found, decode_any, decode_narrow};
 use crate::preload::slot;
-use crate::{Domain, Event, ObjectEvent, ReferentCount};
+use crate::{Domain, Event, ObjectEvent, ReferentCount, Sink};
 
 fn domains() -> impl Strategy<Value = Domain> {
     prop_oneof![Just(Domain::Mem), Just(Domain::Obj)]
@@ -97,6 +97,15 @@ fn empty(slots: usize) -> Vec<AtomicU64> {
     (0..slots).map(|_| AtomicU64::new(0)).collect()
 }
 
+/// Keeps the event that it takes.
+struct Taken(Option<Event>);
+
+impl Sink for Taken {
+    fn take(&mut self, event: Event) {
+        assert_eq!(self.0.replace(event), None);
+    }
+}
+
 proptest! {
     #[test]
     fn every_event_comes_back(event in events(), at in 0..1000_u64) {
@@ -110,7 +119,9 @@ proptest! {
         prop_assert!((1..=slot::MAX_SLOTS).contains(&used));
         prop_assert_eq!(decode_any(&slots, at), Found::Event(event, used));
         let first = slots[usize::try_from(at % 8).expect("an index")].load(Relaxed);
-        prop_assert_eq!(decode_narrow(first), (used == 1).then_some(event));
+        let mut taken = Taken(None);
+        prop_assert_eq!(decode_narrow(first, &mut taken), used == 1);
+        prop_assert_eq!(taken.0, (used == 1).then_some(event));
     }
 
     #[test]
@@ -132,7 +143,8 @@ proptest! {
         if let Found::Event(_, used) = decode_any(&slots, at) {
             prop_assert!((1..=slot::MAX_SLOTS).contains(&used));
         }
-        let _ = decode_narrow(words[0]);
+        let mut taken = Taken(None);
+        prop_assert_eq!(decode_narrow(words[0], &mut taken), taken.0.is_some());
     }
 }
 

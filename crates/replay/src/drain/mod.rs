@@ -155,7 +155,7 @@ impl<W: Write> Drain<W> {
     ///
     /// # Errors
     /// If the trace cannot be written, or the events do not fit together. The drain is then of no further use.
-    #[inline]
+    #[inline(always)]
     pub fn push(&mut self, event: Event) -> Result<(), DrainError> {
         if let Some(recording) = &mut self.recording {
             return recording.push(event);
@@ -270,25 +270,21 @@ impl<W: Write> Recording<W> {
     /// What comes most often is told apart here, where the event was just made, and goes on in pieces.
     #[inline(always)]
     fn push(&mut self, event: Event) -> Result<(), DrainError> {
-        let is_telling = self.objects.is_telling();
-        match (event, &mut self.objects.teller) {
-            (Event::Object(ObjectEvent::Edge { referent, count, is_last }), Teller::Tracer(objects))
-                if !is_telling =>
-            {
-                objects.edge(referent, count, is_last);
-                Ok(())
+        match event {
+            Event::Allocate { domain, zeroed, address, size } => self.allocate(domain, zeroed, address, size),
+            Event::Release { domain, address } => self.release(domain, address),
+            Event::Object(ObjectEvent::Edge { referent, count, is_last }) => {
+                if let Some(objects) = self.objects.of_deaths() {
+                    objects.edge(referent, count, is_last);
+                    return Ok(());
+                }
+                self.push_rarer(event)
             }
-            (Event::Object(ObjectEvent::Born { object, of }), Teller::Tracer(_)) if !is_telling => {
+            Event::Object(ObjectEvent::Born { object, of }) if self.objects.of_deaths().is_some() => {
                 self.born(object, of)
             }
-            (Event::Object(ObjectEvent::Dies { object, is_last }), Teller::Tracer(_)) => {
-                self.dies(object, is_last)
-            }
-            (Event::Allocate { domain, zeroed, address, size }, _) => {
-                self.allocate(domain, zeroed, address, size)
-            }
-            (Event::Release { domain, address }, _) => self.release(domain, address),
-            (event, _) => self.push_rarer(event),
+            Event::Object(ObjectEvent::Dies { object, is_last }) => self.dies(object, is_last),
+            event => self.push_rarer(event),
         }
     }
 

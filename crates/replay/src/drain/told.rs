@@ -21,7 +21,9 @@ pub(super) struct Told {
 
 /// By whom births and deaths are told.
 pub(super) enum Teller {
-    /// By the reference tracer, if at all.
+    /// They are not.
+    Nobody,
+    /// By the reference tracer.
     Tracer(Box<Objects>),
     /// By an interpreter that reports changes of counts.
     Hook(Box<Counts>),
@@ -30,12 +32,15 @@ pub(super) enum Teller {
 impl Told {
     pub(super) fn of(header: &Header) -> Self {
         let version = &header.interpreter.version;
-        let teller = if header.tier < Tier::Counts {
-            Teller::Tracer(Box::new(Objects::new(version)))
-        } else {
-            let rules = minor_version(version).and_then(|(major, minor)| Rules::for_cpython(major, minor));
-            let gives_deposits = rules.is_some_and(|rules| rules.trashcan == Trashcan::Given);
-            Teller::Hook(Box::new(Counts::new(version, gives_deposits)))
+        let teller = match header.tier {
+            Tier::Objects => Teller::Tracer(Box::new(Objects::new(version))),
+            Tier::Counts => {
+                let rules =
+                    minor_version(version).and_then(|(major, minor)| Rules::for_cpython(major, minor));
+                let gives_deposits = rules.is_some_and(|rules| rules.trashcan == Trashcan::Given);
+                Teller::Hook(Box::new(Counts::new(version, gives_deposits)))
+            }
+            _ => Teller::Nobody,
         };
         let collector = header.has_collections().then(|| Box::new(Collections::new(version)));
         Self { teller, collector }
@@ -43,26 +48,35 @@ impl Told {
 
     /// Of a process of which no objects are told.
     pub(super) fn nothing() -> Self {
-        Self { teller: Teller::Tracer(Box::default()), collector: None }
+        Self { teller: Teller::Nobody, collector: None }
     }
 
     /// Whether nothing is told any more.
     pub(super) fn is_lost(&self) -> bool {
         match &self.teller {
+            Teller::Nobody => false,
             Teller::Tracer(objects) => objects.is_lost,
             Teller::Hook(counts) => counts.is_lost,
         }
     }
 
-    /// Whether what is told just now of objects is what a collection looks at.
+    /// What the reference tracer tells of, unless what is told just now of objects is what a collection looks at.
     #[inline]
-    pub(super) fn is_telling(&self) -> bool {
-        self.collector.as_ref().is_some_and(|collections| collections.is_telling())
+    pub(super) fn of_deaths(&mut self) -> Option<&mut Objects> {
+        match &mut self.teller {
+            Teller::Tracer(objects)
+                if !self.collector.as_ref().is_some_and(|collections| collections.is_telling()) =>
+            {
+                Some(objects)
+            }
+            _ => None,
+        }
     }
 
     /// Tells of a mark that may stand in front of a death.
     pub(super) fn mark<W: Write>(&mut self, writer: &mut Writer<W>) -> Result<(), trace::Error> {
         match &mut self.teller {
+            Teller::Nobody => Ok(()),
             Teller::Tracer(objects) => objects.call(writer),
             Teller::Hook(counts) => counts.mark(writer),
         }
@@ -71,6 +85,7 @@ impl Told {
     #[inline]
     pub(super) fn call<W: Write>(&mut self, writer: &mut Writer<W>) -> Result<(), trace::Error> {
         match &mut self.teller {
+            Teller::Nobody => Ok(()),
             Teller::Tracer(objects) => objects.call(writer),
             Teller::Hook(counts) => counts.call(writer),
         }
@@ -110,6 +125,7 @@ impl Told {
             collections.release(address, writer);
         }
         match &mut self.teller {
+            Teller::Nobody => Ok(false),
             Teller::Tracer(objects) => objects.release(block, address, writer),
             Teller::Hook(counts) => counts.release(block, address, writer),
         }
@@ -117,6 +133,7 @@ impl Told {
 
     pub(super) fn released<W: Write>(&mut self, block: Block, writer: &mut Writer<W>) {
         match &mut self.teller {
+            Teller::Nobody => {}
             Teller::Tracer(objects) => objects.released(block, writer),
             Teller::Hook(counts) => counts.released(writer),
         }
@@ -141,6 +158,7 @@ impl Told {
             }
         }
         match &mut self.teller {
+            Teller::Nobody => Ok(()),
             Teller::Tracer(objects) => objects.push(event, addresses, writer),
             Teller::Hook(counts) => counts.push(event, addresses, writer),
         }
@@ -148,6 +166,7 @@ impl Told {
 
     pub(super) fn end<W: Write>(&mut self, writer: &mut Writer<W>) -> Result<(), trace::Error> {
         match &mut self.teller {
+            Teller::Nobody => Ok(()),
             Teller::Tracer(objects) => objects.end(writer),
             Teller::Hook(counts) => counts.end(writer),
         }

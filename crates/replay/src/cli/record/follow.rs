@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::time::{Duration, Instant};
 
-use record::{Claim, Consumer, Event, Refusal, State};
+use record::{Claim, Consumer, Event, Refusal, Sink, State};
 
 use super::family::Family;
 use crate::drain::{Drain, DrainError, Fork};
@@ -73,17 +73,38 @@ impl From<DrainError> for Failure {
     }
 }
 
-/// Tells of a fork what its child takes over.
-#[cold]
-#[inline(never)]
-fn go_on_from<W: Write>(
-    drain: &mut Drain<W>,
-    fork: u64,
-    forked: &mut impl FnMut(u64, Fork),
-) -> Result<(), DrainError> {
-    let past = drain.fork()?;
-    past.into_iter().for_each(|past| forked(fork, past));
-    Ok(())
+/// Takes events, until one does not fit.
+struct Taker<'d, W: Write, F> {
+    drain: &'d mut Drain<W>,
+    forked: F,
+    failed: Option<DrainError>,
+}
+
+impl<W: Write, F: FnMut(u64, Fork)> Taker<'_, W, F> {
+    /// Tells of a fork what its child takes over.
+    #[cold]
+    #[inline(never)]
+    fn go_on_from(&mut self, fork: u64) {
+        match self.drain.fork() {
+            Ok(past) => past.into_iter().for_each(|past| (self.forked)(fork, past)),
+            Err(error) => self.failed = Some(error),
+        }
+    }
+}
+
+impl<W: Write, F: FnMut(u64, Fork)> Sink for Taker<'_, W, F> {
+    #[inline(always)]
+    fn take(&mut self, event: Event) {
+        if self.failed.is_some() {
+            return;
+        }
+        // (Nothing is copied unless it fails: this is done some ten million times a second.)
+        if let Err(error) = self.drain.push(event) {
+            self.failed = Some(error);
+        } else if let Event::Forked { fork } = event {
+            self.go_on_from(fork);
+        }
+    }
 }
 
 /// Reads events until the process has ended or a limit is reached.
@@ -91,9 +112,9 @@ pub(super) fn drain_all<W: Write>(
     consumer: &mut Consumer,
     drain: &mut Drain<W>,
     family: &Family<'_>,
-    mut forked: impl FnMut(u64, Fork),
+    forked: impl FnMut(u64, Fork),
 ) -> Result<End, Failure> {
-    let mut failed = None;
+    let mut taker = Taker { drain, forked, failed: None };
     let (mut written, mut due) = (0, Instant::now() + AGE);
     let number = consumer.number();
     loop {
@@ -101,23 +122,11 @@ pub(super) fn drain_all<W: Write>(
             return Err(Failure::Worthless("another interpreter turned out to be the program".to_owned()));
         }
         let state = consumer.state();
-        let mut sink = |event| {
-            if failed.is_some() {
-                return;
-            }
-            // (Nothing is copied unless it fails: this is done some ten million times a second.)
-            if let Err(error) = drain.push(event) {
-                failed = Some(error);
-                return;
-            }
-            if let Event::Forked { fork } = event {
-                failed = go_on_from(drain, fork, &mut forked).err();
-            }
-        };
         let ended = !matches!(state, State::Recording);
-        let drained = if ended { consumer.drain_rest(&mut sink) } else { consumer.drain(&mut sink) };
+        let drained =
+            if ended { consumer.drain_rest_into(&mut taker) } else { consumer.drain_into(&mut taker) };
         let drained = drained.map_err(|error| Failure::Worthless(error.to_string()))?;
-        if let Some(error) = failed {
+        if let Some(error) = taker.failed.take() {
             return Err(error.into());
         }
         match state {
@@ -126,12 +135,12 @@ pub(super) fn drain_all<W: Write>(
             State::Finished => return Ok(End::Finished),
             _ => return Ok(End::Died),
         }
-        let before = std::mem::replace(&mut written, drain.bytes_written());
+        let before = std::mem::replace(&mut written, taker.drain.bytes_written());
         if family.is_enough(written - before) {
             return Ok(End::Limit);
         }
         if Instant::now() >= due {
-            drain.write_soon();
+            taker.drain.write_soon();
             due = Instant::now() + AGE;
         }
         if drained.slots == 0 {

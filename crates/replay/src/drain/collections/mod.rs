@@ -3,9 +3,11 @@
 //! It remembers what was told of each object that is on a list, and so tells of it only what is new; and it keeps the lists
 //! as they were observed last, to tell who has left them.
 
+mod known;
+
 use std::io::Write;
 
-use hashbrown::{HashMap, HashSet};
+use hashbrown::HashMap;
 use record::{COUNT_IMMORTAL, COUNT_MANY, ObjectEvent, RUNS_INSIDE, TOGETHER};
 use trace::{
     Arrival, Begins, Block, Collection, CollectorAction, CollectorSettings, Graph, IMMORTAL, Object,
@@ -14,6 +16,8 @@ use trace::{
 
 use super::addresses::Addresses;
 use super::census::Census;
+use super::pages::Pages;
+use known::{Everybody, Known, NOWHERE, Who};
 
 /// How far behind the beginning of its block a container lies: behind what the collector has there, and what some types
 /// have in front of that.
@@ -25,30 +29,16 @@ const IS_UNTRACKED: u16 = 1;
 const IS_EMBEDDED: u16 = 2;
 const IS_UNCOUNTED: u16 = 4;
 
-/// On no list.
-const NOWHERE: u8 = u8::MAX;
 /// On the list of those that are never collected.
 const FROZEN: u8 = 3;
 
 /// A type.
+#[derive(Clone, Copy)]
 struct Type {
     number: TypeNumber,
     /// Whether its objects may be taken off the lists.
     may_untrack: bool,
     finalizes: bool,
-}
-
-/// What was told of an object.
-struct Known {
-    /// On which list it is.
-    list: u8,
-    /// The collection that looked at it last.
-    epoch: u64,
-    count: u64,
-    is_embedded: bool,
-    referents: Box<[Object]>,
-    uncounted: Box<[u32]>,
-    has_weak: bool,
 }
 
 /// An object on a list, as the recorder tells it.
@@ -83,10 +73,9 @@ pub(super) struct Collections {
     census: Census,
     /// By address of a type.
     types: HashMap<u64, Type>,
-    live: HashMap<u64, Object>,
-    known: HashMap<Object, Known>,
+    everybody: Everybody,
     /// As they were observed last.
-    lists: [Vec<Object>; 4],
+    lists: [Vec<Who>; 4],
     /// Those that were on a list when a collection began and on none when it was over, and did not die visibly: to be told with
     /// the next one.
     gone: Vec<Object>,
@@ -111,7 +100,7 @@ pub(super) struct Collections {
     /// Whether what that has done to its garbage was told.
     is_told_again: bool,
     /// The blocks of containers.
-    containers: HashSet<u64>,
+    containers: Pages<()>,
     /// The block that was allocated last for an object, how many bytes it has (none if it is known whether it is a container),
     /// and whether it is one if the next one is that is released.
     last_block: u64,
@@ -127,8 +116,7 @@ impl Collections {
         Self {
             census: Census::new(version),
             types: HashMap::new(),
-            live: HashMap::new(),
-            known: HashMap::new(),
+            everybody: Everybody::new(),
             lists: Default::default(),
             gone: Vec::new(),
             settings: CollectorSettings::default(),
@@ -145,7 +133,7 @@ impl Collections {
             collection: None,
             may_run_code: false,
             is_told_again: false,
-            containers: HashSet::new(),
+            containers: Pages::new(4),
             last_block: 0,
             last_size: 0,
             is_if: false,
@@ -183,15 +171,13 @@ impl Collections {
 
     /// A block was resized, and may have moved.
     pub(super) fn resized(&mut self, old: u64, new: u64) {
-        if old == new || !self.containers.remove(&old) {
+        if old == new || self.containers.remove(old).is_none() {
             return;
         }
-        self.containers.insert(new);
-        for offset in OFFSETS {
-            if let Some(object) = self.live.remove(&old.wrapping_add(offset)) {
-                self.live.insert(new.wrapping_add(offset), object);
-            }
-        }
+        self.containers.insert(new, ());
+        OFFSETS.iter().for_each(|offset| {
+            self.everybody.moves(old.wrapping_add(*offset), new.wrapping_add(*offset));
+        });
     }
 
     /// An object is born at an address. What the collector has in front of it says that it is a container.
@@ -205,13 +191,13 @@ impl Collections {
     }
 
     fn is_container<W: Write>(&mut self, writer: &mut Writer<W>) {
-        self.containers.insert(self.last_block);
+        self.containers.insert(self.last_block, ());
         writer.container();
     }
 
     /// A block is released.
     pub(super) fn release<W: Write>(&mut self, address: u64, writer: &mut Writer<W>) {
-        let was_container = self.containers.remove(&address);
+        let was_container = self.containers.remove(address).is_some();
         let has_exception = std::mem::take(&mut self.has_exception_if);
         if std::mem::take(&mut self.is_if) && was_container && address != self.last_block {
             self.is_container(writer);
@@ -227,14 +213,13 @@ impl Collections {
         }
         for offset in OFFSETS {
             let at = address.wrapping_add(offset);
-            let Some(object) = self.live.remove(&at) else { continue };
+            let Some(gone) = self.everybody.remove(at) else { continue };
             self.types.remove(&at);
             self.census.types.remove(&at);
-            if let Some(known) = self.known.remove(&object)
-                && let Some(collection) = &mut self.collection
-                && known.epoch == self.epoch
+            if let Some(collection) = &mut self.collection
+                && gone.epoch == self.epoch
             {
-                collection.dead.push(object);
+                collection.dead.push(gone.object);
             }
             return;
         }
@@ -369,12 +354,12 @@ impl Collections {
             Permanent::None => &[(3, 2)],
         };
         for &(from, to) in moves {
-            for object in std::mem::take(&mut self.lists[from]) {
-                if let Some(known) = self.known.get_mut(&object)
+            for who in std::mem::take(&mut self.lists[from]) {
+                if let Some(known) = self.everybody.known(who)
                     && usize::from(known.list) == from
                 {
                     known.list = to;
-                    self.lists[usize::from(to)].push(object);
+                    self.lists[usize::from(to)].push(who);
                 }
             }
         }
@@ -439,73 +424,75 @@ impl Collections {
         if self.is_together {
             self.take_apart(&mut members);
         }
-        let mut objects = Vec::with_capacity(members.len());
+        let mut all = Vec::with_capacity(members.len());
         // Those of the youngest generation have all come since; of the others, who is not known.
         for member in &members {
-            let known = self.live.get(&member.address).copied().filter(|object| {
-                let is_there = |known: &Known| known.list == member.list;
-                member.list > 0 && self.known.get(object).is_some_and(is_there)
+            let is_there = |known: &mut Known| member.list > 0 && known.list == member.list;
+            let who = self.everybody.who(member.address);
+            all.push(match who.filter(|who| self.everybody.known(*who).is_some_and(is_there)) {
+                Some(who) => who,
+                None => self.arrives(member, first, &mut graph, addresses),
             });
-            let object = known.unwrap_or_else(|| {
-                let object = first + graph.arrivals.len() as u64;
-                let of = self.types.get(&member.of).map_or(0, |of| of.number);
-                let begins = Census::block_at(member.address, addresses)
-                    .map_or(Begins::Elsewhere, |(block, offset)| Self::begins_at(block, offset));
-                graph.arrivals.push(Arrival { of, begins });
-                if member.list > 0 {
-                    graph.came.push((member.list, object));
-                }
-                // What is in no block is not replaced by what comes to that.
-                if let Some(before) = self.live.insert(member.address, object)
-                    && self.known.remove(&before).is_some()
-                {
-                    graph.gone.push(before);
-                }
-                object
-            });
-            objects.push(object);
         }
-        self.set_known(&members, &objects, &mut graph);
+        self.set_known(&members, &all, &mut graph);
         for list in 1..=usize::from(self.oldest) {
-            for object in std::mem::take(&mut self.lists[list]) {
-                if let Some(known) = self.known.get_mut(&object)
-                    && usize::from(known.list) == list
-                    && known.epoch != self.epoch
-                {
-                    known.list = NOWHERE;
-                    graph.gone.push(object);
+            for who in std::mem::take(&mut self.lists[list]) {
+                let has_left = self.everybody.known(who).is_some_and(|known| known.epoch != self.epoch);
+                if has_left && self.everybody.leaves(who, list) {
+                    graph.gone.push(who.object);
                 }
             }
         }
         self.lists[0].clear();
-        for (member, &object) in members.iter().zip(&objects) {
+        for (member, &who) in members.iter().zip(&all) {
             if member.list <= self.oldest {
-                self.lists[usize::from(member.list)].push(object);
+                self.lists[usize::from(member.list)].push(who);
             }
         }
+        self.members = members;
         writer.graph(&graph);
+    }
+
+    /// One that has come to a list since that was told last.
+    fn arrives(
+        &mut self,
+        member: &Member,
+        first: Object,
+        graph: &mut Graph,
+        addresses: &mut Addresses,
+    ) -> Who {
+        let object = first + graph.arrivals.len() as u64;
+        let of = self.types.get(&member.of).map_or(0, |of| of.number);
+        let begins = Census::block_at(member.address, addresses)
+            .map_or(Begins::Elsewhere, |(block, offset)| Self::begins_at(block, offset));
+        graph.arrivals.push(Arrival { of, begins });
+        if member.list > 0 {
+            graph.came.push((member.list, object));
+        }
+        // What is in no block is not replaced by what comes to that.
+        let (who, before) = self.everybody.add(member.address, object);
+        graph.gone.extend(before);
+        who
     }
 
     /// What is left of the garbage when finalizers have run was told.
     fn look_again<W: Write>(&mut self, writer: &mut Writer<W>) {
         let mut members = std::mem::take(&mut self.members);
-        let known = |member: &Member| {
-            let object = *self.live.get(&member.address)?;
-            Some((object, self.known.get(&object)?.list))
-        };
-        // Nothing new is among garbage.
-        let Some(objects) = members.iter().map(known).collect::<Option<Vec<_>>>() else { return };
-        for (member, (_, list)) in members.iter_mut().zip(&objects) {
-            member.list = *list;
+        let mut all = Vec::with_capacity(members.len());
+        for member in &mut members {
+            // Nothing new is among garbage.
+            let Some(who) = self.everybody.who(member.address) else { return };
+            let Some(known) = self.everybody.known(who) else { return };
+            member.list = known.list;
             // Who replays has run the finalizer, too.
             member.is_finalized = false;
+            all.push(who);
         }
-        let objects: Vec<_> = objects.into_iter().map(|(object, _)| object).collect();
         if !self.may_run_code {
             return;
         }
         let mut graph = Graph { oldest: self.oldest, ..Graph::default() };
-        self.set_known(&members, &objects, &mut graph);
+        self.set_known(&members, &all, &mut graph);
         writer.graph(&graph);
         writer.collector(&CollectorAction::Finalized);
         self.is_told_again = true;
@@ -513,21 +500,20 @@ impl Collections {
 
     /// Says on which list each was before the lists were put together: that of the oldest generation first, then that of the youngest,
     /// then what is between. What was on an older one is still in its order; all others are new.
-    fn take_apart(&self, members: &mut [Member]) {
+    fn take_apart(&mut self, members: &mut [Member]) {
         members.iter_mut().for_each(|member| member.list = 0);
-        let oldest = self.oldest;
-        let was_on = |member: &Member, list: u8, mut order: &mut dyn Iterator<Item = &Object>| {
-            let object = self.live.get(&member.address);
-            object.is_some_and(|object| {
-                let is_known = self.known.get(object).is_some_and(|known| known.list == list);
-                is_known && (&mut order).any(|other| other == object)
+        let (everybody, lists, oldest) = (&mut self.everybody, &self.lists, self.oldest);
+        let mut was_on = |member: &Member, list: u8, mut order: &mut dyn Iterator<Item = &Who>| {
+            everybody.who(member.address).is_some_and(|who| {
+                let is_known = everybody.known(who).is_some_and(|known| known.list == list);
+                is_known && (&mut order).any(|other| other.object == who.object)
             })
         };
-        let mut order = self.lists[usize::from(oldest)].iter();
+        let mut order = lists[usize::from(oldest)].iter();
         for member in members.iter_mut().take_while(|member| was_on(member, oldest, &mut order)) {
             member.list = oldest;
         }
-        let mut order = self.lists[1].iter().rev();
+        let mut order = lists[1].iter().rev();
         let rest = members.iter_mut().rev().take_while(|member| oldest == 2 && member.list == 0);
         for member in rest.take_while(|member| was_on(member, 1, &mut order)) {
             member.list = 1;
@@ -539,13 +525,18 @@ impl Collections {
     }
 
     /// Notes, and tells, what is new of the members.
-    fn set_known(&mut self, members: &[Member], objects: &[Object], graph: &mut Graph) {
+    fn set_known(&mut self, members: &[Member], all: &[Who], graph: &mut Graph) {
         let (mut edges, mut weak) = (0, 0);
-        for (member, &object) in members.iter().zip(objects) {
-            let may_untrack = self.types.get(&member.of).is_none_or(|of| of.may_untrack);
-            let (mut referents, mut uncounted) = (Vec::new(), Vec::new());
-            for (address, how) in &self.edges[edges..member.edges.max(edges)] {
-                let known = self.live.get(address).filter(|_| how & IS_UNTRACKED == 0).copied();
+        // Kept for their room: mostly nothing is new.
+        let (mut referents, mut uncounted) = (Vec::new(), Vec::new());
+        for (member, &who) in members.iter().zip(all) {
+            let of = self.types.get(&member.of).copied();
+            let may_untrack = of.is_none_or(|of| of.may_untrack);
+            referents.clear();
+            uncounted.clear();
+            for &(address, how) in &self.edges[edges..member.edges.max(edges)] {
+                let known = if how & IS_UNTRACKED == 0 { self.everybody.who(address) } else { None };
+                let known = known.map(|who| who.object);
                 let Some(referent) = known.or(may_untrack.then_some(UNTRACKED)) else { continue };
                 if how & IS_UNCOUNTED != 0 {
                     uncounted.extend(u32::try_from(referents.len()));
@@ -553,44 +544,36 @@ impl Collections {
                 referents.push(referent);
             }
             let weak_references = self.weak[weak..member.weak.max(weak)].iter();
-            let weak_references: Vec<_> =
-                weak_references.filter_map(|address| self.live.get(address).copied()).collect();
+            let weak_references: Vec<_> = weak_references
+                .filter_map(|address| self.everybody.who(*address).map(|who| who.object))
+                .collect();
             let has_weak = !weak_references.is_empty();
-            let finalizes = self.types.get(&member.of).is_some_and(|of| of.finalizes);
-            self.may_run_code |= finalizes || member.weak > weak;
+            self.may_run_code |= of.is_some_and(|of| of.finalizes) || member.weak > weak;
             (edges, weak) = (member.edges.max(edges), member.weak.max(weak));
-            let before = self.known.get(&object);
-            let count = before.is_none_or(|known| known.count != member.count).then_some(member.count);
-            let is_new = before.is_none_or(|known| {
-                (&*known.referents, &*known.uncounted, known.is_embedded)
-                    != (&*referents, &*uncounted, member.is_embedded)
-            });
-            let told = Told {
-                object,
-                count,
-                referents: is_new.then(|| referents.clone()),
-                uncounted: if is_new { uncounted.clone() } else { Vec::new() },
-                weak: weak_references,
-                is_finalized: member.is_finalized,
-                is_embedded: member.is_embedded,
-            };
-            let had_weak = before.is_some_and(|known| known.has_weak);
-            let changed = count.is_some() || is_new || has_weak || had_weak || told.is_finalized;
-            if before.is_none() || changed {
-                graph.told.push(told);
-            }
-            self.known.insert(
-                object,
-                Known {
-                    list: member.list,
-                    epoch: self.epoch,
-                    count: member.count,
+            let Some(known) = self.everybody.known(who) else { continue };
+            let is_first = known.count.is_none();
+            let count = (known.count != Some(member.count)).then_some(member.count);
+            let is_new = is_first
+                || (&*known.referents, &*known.uncounted, known.is_embedded)
+                    != (&referents[..], &uncounted[..], member.is_embedded);
+            let changed = count.is_some() || is_new || has_weak || known.has_weak || member.is_finalized;
+            if changed {
+                graph.told.push(Told {
+                    object: who.object,
+                    count,
+                    referents: is_new.then(|| referents.clone()),
+                    uncounted: if is_new { uncounted.clone() } else { Vec::new() },
+                    weak: weak_references,
+                    is_finalized: member.is_finalized,
                     is_embedded: member.is_embedded,
-                    referents: referents.into(),
-                    uncounted: uncounted.into(),
-                    has_weak,
-                },
-            );
+                });
+            }
+            if is_new {
+                known.referents = referents.as_slice().into();
+                known.uncounted = uncounted.as_slice().into();
+            }
+            (known.list, known.epoch, known.count) = (member.list, self.epoch, Some(member.count));
+            (known.is_embedded, known.has_weak) = (member.is_embedded, has_weak);
         }
     }
 
@@ -605,31 +588,27 @@ impl Collections {
         let to = (generation + 1).min(2);
         let is_full = generation == 2;
         collection.candidates = (0..=generation).map(|list| self.lists[usize::from(list)].len() as u64).sum();
-        let members = std::mem::take(&mut self.members);
-        let mut on_list = Vec::new();
-        for member in &members {
-            let Some(&object) = self.live.get(&member.address) else { continue };
-            let Some(known) = self.known.get_mut(&object) else { continue };
+        let mut on_list = Vec::with_capacity(self.members.len());
+        for member in &self.members {
+            let Some(who) = self.everybody.who(member.address) else { continue };
+            let Some(known) = self.everybody.known(who) else { continue };
             // The list is told from the beginning if what was its last one is gone.
             if known.list != to || is_full {
-                collection.survivors.push(object);
+                collection.survivors.push(who.object);
             }
             known.list = FROZEN + 1;
-            on_list.push(object);
+            on_list.push(who);
         }
         let is_whole = collection.survivors.len() < on_list.len();
         for list in (0..=generation).chain(is_whole.then_some(to)).map(usize::from) {
-            for object in std::mem::take(&mut self.lists[list]) {
-                if let Some(known) = self.known.get_mut(&object)
-                    && usize::from(known.list) == list
-                {
-                    known.list = NOWHERE;
-                    self.gone.push(object);
+            for who in std::mem::take(&mut self.lists[list]) {
+                if self.everybody.leaves(who, list) {
+                    self.gone.push(who.object);
                 }
             }
         }
-        for object in &on_list {
-            if let Some(known) = self.known.get_mut(object) {
+        for who in &on_list {
+            if let Some(known) = self.everybody.known(*who) {
                 known.list = to;
             }
         }
