@@ -56,6 +56,32 @@ assert len(called) == 6
     );
 }
 
+/// What a callback returns is given up by the dealloc that has called it, and may be what the dying object refers to: where
+/// nothing is immortal, `None`.
+#[test]
+fn what_a_callback_returns_is_none_of_what_the_dying_object_gives_up() {
+    is_identical(
+        "what callbacks return",
+        r"
+import sys, weakref
+called = []
+sys.set_asyncgen_hooks(finalizer=called.append)
+shared = ['shared']
+async def several(nothing, other):
+    yield 1
+    yield 2
+for n in range(3):
+    for returned in (None, shared):
+        one = several(None, shared)
+        weak = weakref.ref(one, lambda weak: returned)
+        try: one.__anext__().send(None)
+        except StopIteration: pass
+        del one
+assert len(called) == 6
+",
+    );
+}
+
 /// Iterators tell their sources in one order, and give them up in another.
 #[test]
 fn iterators_give_up_in_their_own_order() {

@@ -7,6 +7,7 @@
 //!
 //! Nothing here knows how many references there are: who dies, and when, is for who replays.
 
+mod changes;
 mod open;
 
 use std::io::Write;
@@ -18,7 +19,7 @@ use trace::{Beginning, Block, COUNT_LIMIT, Death, Edge, Fate, Object, STRANGER, 
 use super::addresses::Addresses;
 use super::census::{Census, Live};
 use crate::free_lists::has_sizes;
-use open::{Context, Dying, GivenUp, Open};
+use open::{Context, Dying, Open};
 
 /// What is known of objects.
 #[derive(Default)]
@@ -43,6 +44,9 @@ pub(super) struct Counts {
     lowered: Option<u64>,
     /// A finalizer has returned; but its object may be of another type now.
     has_returned: bool,
+    /// A callback has returned. What is given up next is what it returned, or what was called, even if the dying object
+    /// refers to that, too.
+    has_called_back: bool,
     /// Whether deaths are put off for a reason that objects do not tell.
     gives_deposits: bool,
     pub(super) is_lost: bool,
@@ -211,38 +215,6 @@ impl Counts {
         }
     }
 
-    /// Writes how a count has changed, unless that is part of the next event.
-    fn write<W: Write>(
-        &mut self,
-        next: Option<ObjectEvent>,
-        writer: &mut Writer<W>,
-    ) -> Result<(), trace::Error> {
-        if let Some(address) = self.lowered.take() {
-            self.down(address, writer)?;
-        }
-        if let Some((address, value)) = self.set.take() {
-            let is_ours = match next {
-                Some(ObjectEvent::Born { object, .. }) => object == address,
-                Some(ObjectEvent::Finalizer(finalized)) => finalized == address,
-                _ => false,
-            };
-            if !is_ours && let Some(object) = self.counted(address) {
-                self.put(Step::Set(object, value), writer)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// The object at this address, if changes of its count are to be told: static objects never die, and what a dealloc
-    /// does to its own object means nothing.
-    fn counted(&mut self, address: u64) -> Option<Object> {
-        if let Some(live) = self.census.live(address) {
-            return Some(live.object);
-        }
-        let object = self.dying.get(&address).copied()?;
-        self.innermost().is_none().then_some(object)
-    }
-
     /// Takes what is reported.
     pub(super) fn push<W: Write>(
         &mut self,
@@ -320,7 +292,10 @@ impl Counts {
                 self.contexts().pop();
             }
             ObjectEvent::Finalized(_) => self.has_returned = true,
-            ObjectEvent::CalledBack(_) => self.returned(writer)?,
+            ObjectEvent::CalledBack(_) => {
+                self.returned(writer)?;
+                self.has_called_back = true;
+            }
             ObjectEvent::Collection => {
                 self.put(Step::Collection(u8::try_from(value).unwrap_or(u8::MAX)), writer)?;
                 self.contexts().push(Context::Collector);
@@ -368,27 +343,6 @@ impl Counts {
             }
         }
         Ok(())
-    }
-
-    fn set(&mut self, address: u64, value: u64) {
-        if self.told.as_ref().is_some_and(|told| told.begins && told.address == address) {
-            return;
-        }
-        // One of the older kind says itself what it leaves.
-        if let [.., Context::Death(open), Context::Code] = self.contexts().as_mut_slice()
-            && open.address == address
-        {
-            open.is_revived = value != 0;
-            return;
-        }
-        // What a finalizer leaves: not 0 if its object lives on.
-        if let Some(Context::Death(open)) = self.contexts().last_mut()
-            && open.address == address
-        {
-            open.is_revived = value != 0;
-            return;
-        }
-        self.set = Some((address, value));
     }
 
     /// What dies or goes on is of this type.
@@ -439,29 +393,6 @@ impl Counts {
     fn returned<W: Write>(&mut self, writer: &mut Writer<W>) -> Result<(), trace::Error> {
         self.contexts().pop();
         writer.step(Step::Returned)
-    }
-
-    fn down<W: Write>(&mut self, address: u64, writer: &mut Writer<W>) -> Result<(), trace::Error> {
-        if let Some(Context::Death(open)) = self.threads[self.thread].last_mut() {
-            let given_up = open.gives_up(address);
-            // What was done before comes before.
-            if matches!(given_up, GivenUp::InOrder | GivenUp::Chosen(_)) {
-                self.tell_steps(writer);
-                if let GivenUp::Chosen(at) = given_up {
-                    writer.gives(at);
-                }
-                if let Some(Context::Death(open)) = self.threads[self.thread].last_mut() {
-                    open.given_up += 1;
-                }
-            }
-            if !matches!(given_up, GivenUp::Not) {
-                return Ok(());
-            }
-        }
-        match self.counted(address) {
-            Some(object) => self.put(Step::Down(object), writer),
-            None => Ok(()),
-        }
     }
 
     fn begins<W: Write>(
