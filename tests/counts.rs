@@ -82,6 +82,47 @@ assert len(called) == 6
     );
 }
 
+/// A frame gives its code up when its memory is released: between two deaths that were put off, and are taken up.
+#[test]
+fn something_happens_between_deaths_that_are_taken_up() {
+    is_identical(
+        "between deaths that are taken up",
+        r"
+import sys
+def frame(*held): return sys._getframe()
+class Node(list): pass
+for depth in (40, 60, 120, 300):
+    one = frame()
+    for n in range(depth): one = frame(one, frame())
+    del one
+    one = frame()
+    for n in range(depth): one = Node([one, frame(frame()), frame()])
+    holder = [one]; del one
+    holder.clear()
+",
+    );
+}
+
+/// Its type has a finalizer from its base, and its dealloc does not call that.
+#[test]
+fn pairs_of_buffers_are_not_finalized() {
+    is_identical(
+        "pairs of buffers",
+        r"
+import io, weakref
+class Raw(io.RawIOBase):
+    def readable(self): return True
+    def writable(self): return True
+class Pair(io.BufferedRWPair): pass
+for n in range(3):
+    for kind in (io.BufferedRWPair, Pair):
+        pair = kind(Raw(), Raw())
+        weak = weakref.ref(pair, lambda weak: None)
+        del pair
+",
+    );
+}
+
 /// Iterators tell their sources in one order, and give them up in another.
 #[test]
 fn iterators_give_up_in_their_own_order() {
@@ -246,7 +287,7 @@ kept = []
 @with_tp_del
 class Late:
     def __tp_del__(self):
-        if sys.version_info >= (3, 12) and len(kept) < 3: kept.append(self)
+        if len(kept) < 3: kept.append(self)
 @with_tp_del
 class Both:
     def __del__(self): pass

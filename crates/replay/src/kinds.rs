@@ -104,7 +104,7 @@ const IN_ORDER: &[(&str, &[usize])] = &[
     ("_io.BufferedRWPair", &[1, 2, 0]),
 ];
 /// Types that have a finalizer, from their bases, which their own deallocation does not call.
-const NOT_FINALIZED: &[&str] = &["_io.StringIO", "_io.BytesIO"];
+const NOT_FINALIZED: &[&str] = &["_io.StringIO", "_io.BytesIO", "_io.BufferedRWPair"];
 /// Types whose deallocation clears weak references first, and calls the finalizer then.
 const GENERATORS: &[&str] = &["generator", "coroutine", "async_generator"];
 /// Types that classes can be made of, and that clear their objects' weak references themselves.

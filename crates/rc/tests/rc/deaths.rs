@@ -237,6 +237,21 @@ fn any_depth_under_every_preset() {
     }
 }
 
+#[test]
+fn it_is_known_when_deposited_deaths_are_taken_up() {
+    let mut world = chain(1, Part::Container);
+    world.given = vec![true];
+    let mut stepped = Stepped::new(world, Rules::for_cpython(3, 13).unwrap());
+    stepped.perform(None, Action::Drop(0));
+    assert_eq!((stepped.deaths.deposited(), stepped.deaths.is_taking_up()), (1, false));
+    stepped.deaths.drain();
+    assert!(stepped.deaths.is_taking_up());
+    assert_eq!(stepped.deaths.next(&mut stepped.world), Ok(Some(Death::Free(0))));
+    assert!(!stepped.deaths.is_taking_up());
+    assert_eq!(stepped.deaths.next(&mut stepped.world), Ok(None));
+    assert!(!stepped.deaths.is_taking_up() && stepped.deaths.is_idle());
+}
+
 /// Who is the first to be deposited, and how many are.
 fn deposits(world: World, rules: Rules) -> (Option<usize>, usize) {
     let n = world.objects.len();

@@ -28,6 +28,8 @@ pub(super) struct Counts {
     /// Objects whose deaths are going on, in whichever thread.
     dying: HashMap<u64, Object>,
     threads: Vec<Vec<Context>>,
+    /// How many deaths each thread has put off, and not taken up.
+    deposits: Vec<u64>,
     /// The threads by what tells them apart.
     known_threads: HashMap<u64, usize>,
     thread: usize,
@@ -55,7 +57,13 @@ pub(super) struct Counts {
 impl Counts {
     /// Of an interpreter of this version; `gives_deposits` says that deaths are put off for reasons that have to be told.
     pub(super) fn new(version: &str, gives_deposits: bool) -> Self {
-        Self { census: Census::new(version), threads: vec![Vec::new()], gives_deposits, ..Self::default() }
+        Self {
+            census: Census::new(version),
+            threads: vec![Vec::new()],
+            deposits: vec![0],
+            gives_deposits,
+            ..Self::default()
+        }
     }
 
     fn contexts(&mut self) -> &mut Vec<Context> {
@@ -146,9 +154,32 @@ impl Counts {
         None
     }
 
+    /// The death that tells of a step which the program makes now: the innermost one; or if all are over, and some were put
+    /// off, the outermost one: what was put off is taken up before that returns.
+    fn teller(&mut self) -> Option<&mut Open> {
+        let has_deposits = self.deposits[self.thread] > 0;
+        let contexts = &mut self.threads[self.thread];
+        let mut found = None;
+        for (at, context) in contexts.iter().enumerate().rev() {
+            match context {
+                Context::Death(open) if !open.is_over => {
+                    found = Some(at);
+                    break;
+                }
+                Context::Death(_) if has_deposits => found = Some(at),
+                Context::Code => break,
+                Context::Death(_) | Context::Deposited(_) | Context::Collector => {}
+            }
+        }
+        match contexts.get_mut(found?) {
+            Some(Context::Death(open)) => Some(open),
+            _ => None,
+        }
+    }
+
     /// Something that the program did.
     fn step(&mut self) {
-        if let Some(open) = self.innermost() {
+        if let Some(open) = self.teller() {
             open.steps += 1;
         }
     }
@@ -158,12 +189,17 @@ impl Counts {
         writer.step(step)
     }
 
-    /// Tells the steps of the innermost death that were not told.
+    /// Tells the steps that were not told.
     fn tell_steps<W: Write>(&mut self, writer: &mut Writer<W>) {
-        if let Some(open) = self.innermost()
+        // Where it is told when deaths are taken up, they are not before that.
+        let gives_deposits = self.gives_deposits;
+        if let Some(open) = self.teller().filter(|open| !open.is_over || open.takes_up || !gives_deposits)
             && open.steps > 0
         {
-            writer.steps(std::mem::take(&mut open.steps), Some(std::mem::take(&mut open.given_up)));
+            // What is over gives up nothing more: they come where they are told.
+            let given_up = std::mem::take(&mut open.given_up);
+            let after = (!open.is_over).then_some(given_up);
+            writer.steps(std::mem::take(&mut open.steps), after);
         }
     }
 
@@ -489,6 +525,7 @@ impl Counts {
         }
         writer.observed(Death::Deposited(object));
         self.contexts().push(Context::Deposited(address));
+        self.deposits[self.thread] += 1;
     }
 
     fn taken_up<W: Write>(&mut self, writer: &mut Writer<W>) {
@@ -500,6 +537,9 @@ impl Counts {
         if is_first && self.gives_deposits {
             writer.trashcan(true);
         }
+        self.tell_steps(writer);
+        let deposits = &mut self.deposits[self.thread];
+        *deposits = deposits.saturating_sub(1);
     }
 
     /// A death calls program code.
@@ -522,6 +562,7 @@ impl Counts {
         self.tell_steps(writer);
         if thread == self.threads.len() {
             self.threads.push(Vec::new());
+            self.deposits.push(0);
         }
         self.thread = thread;
         Ok(())

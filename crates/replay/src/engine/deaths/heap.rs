@@ -174,9 +174,9 @@ impl Objects {
         self.fetched.is_empty() || (!self.follows && self.fetched.is_only_a_deposit())
     }
 
-    /// How many steps the program makes now in the innermost death.
+    /// How many steps the program makes now in the innermost death, or in none.
     pub(super) fn steps(&mut self) -> u64 {
-        let Some(dying) = self.dying.last_mut() else { return 0 };
+        let Some(dying) = self.dying.last_mut() else { return self.fetched.steps(0) };
         let steps = self.fetched.steps(dying.given_up);
         if steps > 0 {
             dying.given_up = 0;

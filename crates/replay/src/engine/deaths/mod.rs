@@ -181,8 +181,9 @@ impl DeathEngine {
             if (current.is_some() || deaths.deposited() > 0) && self.objects.waits() {
                 return Ok(false);
             }
-            // Whether the program does something inside of the innermost death, before that goes on.
-            if current.is_some() && current == self.objects.innermost() {
+            // Whether the program does something inside of the innermost death, before that goes on; or between deaths that
+            // were put off, when one of them is over and the next is taken up.
+            if (current.is_some() && current == self.objects.innermost()) || deaths.is_taking_up() {
                 self.thread.left = self.objects.steps();
             }
             if self.thread.left == 0 {

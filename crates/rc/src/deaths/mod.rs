@@ -1,11 +1,14 @@
 //! Who dies when a count comes to zero, and in which order: step by step, without recursion.
 #![forbid(unsafe_code)]
 
+mod frame;
+
 use alloc::vec::Vec;
 
 use crate::count::{Count, CountError, Miscount};
 use crate::heap::{Callback, Heap, Note};
 use crate::rules::{Finalizers, Holds, Part, Rules, Trashcan};
+use frame::{Calls, Frame, Notice, Phase};
 
 /// What the driver is to do next. Whatever it runs may change the heap, and may decrement: see
 /// [`Deaths`].
@@ -86,61 +89,6 @@ pub struct Deaths<I> {
     nesting: u64,
 }
 
-#[derive(Debug)]
-struct Frame<I> {
-    object: I,
-    phase: Phase,
-    part: Part,
-    /// A finalizer of the older kind was asked for.
-    is_late: bool,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Phase {
-    /// To begin, or to be deposited.
-    Enter,
-    /// To begin; out of the trashcan, so never deposited again.
-    Resume,
-    /// To begin; the driver was told.
-    Announced,
-    Finalizer,
-    /// The driver runs the finalizer.
-    Finalizing,
-    Weak,
-    /// A finalizer of the older kind.
-    Late,
-    Callbacks,
-    /// The driver runs a callback.
-    Calling,
-    /// Callbacks have run: what was held for them is given up.
-    Called,
-    Members,
-    Free,
-    /// No death: a reference is to be given up.
-    Decrement,
-    /// The death is over.
-    Leave,
-    /// No death: deposited ones are taken up. The object means nothing.
-    Drain,
-}
-
-#[derive(Debug)]
-struct Notice<I> {
-    reference: I,
-    /// Whether we own a reference to it.
-    held: bool,
-    /// Whether it is to be called.
-    calls: bool,
-    /// The callback that was its, and is ours now.
-    callback: Option<I>,
-}
-
-#[derive(Debug)]
-struct Calls {
-    begin: usize,
-    next: usize,
-}
-
 impl<I: Copy + Eq> Deaths<I> {
     /// Nobody dies.
     #[must_use]
@@ -178,6 +126,12 @@ impl<I: Copy + Eq> Deaths<I> {
     #[must_use]
     pub fn is_waiting(&self) -> bool {
         self.frames.last().is_some_and(|frame| matches!(frame.phase, Phase::Finalizing | Phase::Calling))
+    }
+
+    /// Whether the following [`next`](Self::next) takes up a death that the trashcan holds, if it holds any.
+    #[must_use]
+    pub fn is_taking_up(&self) -> bool {
+        self.frames.last().is_some_and(|frame| frame.phase == Phase::Drain)
     }
 
     /// The object whose death begins or goes on with the following [`next`](Self::next); `None` if the innermost death is
