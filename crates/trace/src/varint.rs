@@ -8,20 +8,19 @@ pub(crate) fn write(out: &mut Vec<u8>, value: u64) {
     if value < 0x80 { out.push(low) } else { write_long(out, value) }
 }
 
-fn write_long(out: &mut Vec<u8>, mut value: u64) {
-    // All at once: the room is asked for once.
-    let mut bytes = [0; 10];
-    let mut length = 0;
-    for byte in &mut bytes {
-        let [low, ..] = value.to_le_bytes();
-        value >>= 7;
-        length += 1;
-        *byte = low & 0x7f | if value == 0 { 0 } else { 0x80 };
-        if value == 0 {
-            break;
+fn write_long(out: &mut Vec<u8>, value: u64) {
+    let more = |at: u32| (value >> (7 * at)).to_le_bytes()[0] | 0x80;
+    let last = |at: u32| (value >> (7 * at)).to_le_bytes()[0];
+    // Lengths that are known when this is compiled, for those that are common.
+    match value {
+        0..0x4000 => out.extend_from_slice(&[more(0), last(1)]),
+        0x4000..0x20_0000 => out.extend_from_slice(&[more(0), more(1), last(2)]),
+        0x20_0000..0x1000_0000 => out.extend_from_slice(&[more(0), more(1), more(2), last(3)]),
+        _ => {
+            out.extend_from_slice(&[more(0), more(1), more(2), more(3)]);
+            write(out, value >> 28);
         }
     }
-    out.extend_from_slice(&bytes[..length]);
 }
 
 /// Reads a number at `*position` and moves behind it; `None` where the bytes end, or where they say more than
