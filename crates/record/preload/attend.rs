@@ -6,7 +6,7 @@
 
 use core::ffi::c_void;
 use core::ptr::null_mut;
-use core::sync::atomic::{AtomicI32, AtomicPtr, AtomicUsize, Ordering::Relaxed};
+use core::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicUsize, Ordering::Relaxed};
 
 use super::collections;
 use super::collector::{self, Collector, HEADER};
@@ -30,6 +30,7 @@ const LEAST: usize = 16;
 /// What was told last of the collector's settings.
 static THRESHOLD: AtomicI32 = AtomicI32::new(-1);
 static ENABLED: AtomicI32 = AtomicI32::new(-1);
+static CALLS_BACK: AtomicBool = AtomicBool::new(false);
 static LAST_PERMANENT: AtomicPtr<c_void> = AtomicPtr::new(null_mut());
 
 /// Where the interpreter has its own types, from and to; and `PyType_Type`.
@@ -90,12 +91,16 @@ fn look(producer: &Producer, object_size: usize, released: *mut c_void) {
     let is_waiting = collections::is_waiting();
     // What is born says itself that it is a container.
     if size > 0 && producer.has_no_births() {
+        let is_lowered = !released.is_null();
         let tells = if count > before {
             put(producer, slot::CONTAINER, 0);
             true
+        } else if count + i32::from(is_lowered) < before {
+            // A collection that nobody noticed has set it back.
+            tell_container(producer, size)
         } else {
             // The release of a container has lowered it already.
-            count == before && !released.is_null() && tell_container_if(producer, size, count, released)
+            count == before && is_lowered && tell_container_if(producer, size, count, released)
         };
         if tells && before >= ALARM.load(Relaxed) && is_waiting && !is_collecting {
             // More was allocated than the threshold says, and there is no collection.
@@ -108,15 +113,27 @@ fn look(producer: &Producer, object_size: usize, released: *mut c_void) {
     if (is_collecting || !is_waiting) && !producer.follows_counts() {
         // What is released may have lowered the count already.
         let count = if released.is_null() { count } else { before + i32::from(size > 0 && count > before) };
-        collections::go_on(producer, collector, is_collecting.then_some(object_size), count);
+        let size_within = is_collecting.then_some(object_size);
+        collections::go_on(producer, collector, size_within, count, !released.is_null());
     }
-    if !is_collecting
+    if (!is_collecting || collections::is_calling_back())
         && (THRESHOLD.load(Relaxed) != collector.threshold(0)
             || ENABLED.load(Relaxed) != collector.enabled()
-            || LAST_PERMANENT.load(Relaxed) != collector.last_permanent())
+            || LAST_PERMANENT.load(Relaxed) != collector.last_permanent()
+            || CALLS_BACK.load(Relaxed) != collections::calls_back(producer, collector))
     {
         tell_settings(producer, collector);
     }
+}
+
+/// Tells that what was allocated, which is not released yet, is a container, if it is one by what it holds.
+fn tell_container(producer: &Producer, size: usize) -> bool {
+    // SAFETY: the block is as large.
+    let is_one = unsafe { is_container(BLOCK.load(Relaxed), size) };
+    if is_one {
+        put(producer, slot::CONTAINER, 0);
+    }
+    is_one
 }
 
 /// Tells that what was allocated may be a container, or is, though the count is as before, with this block being released. False if
@@ -165,13 +182,11 @@ fn is_type_of_containers(of: *mut c_void) -> bool {
 pub fn settle(producer: &Producer, collector: Collector, runs_inside: impl Fn(i32) -> bool) -> (i32, bool) {
     let size = SIZE_ASKED.swap(0, Relaxed);
     let count = COUNT.swap(collector.count(0), Relaxed);
-    let is_inside = size >= HEADER + LEAST && runs_inside(count + 1);
-    // SAFETY: the block is as large, and not released yet.
-    if is_inside || unsafe { is_container(BLOCK.load(Relaxed), size) } {
+    if size >= HEADER + LEAST && runs_inside(count + 1) {
         put(producer, slot::CONTAINER, 0);
-        return (count + 1, is_inside);
+        return (count + 1, true);
     }
-    (count, false)
+    (count + i32::from(tell_container(producer, size)), false)
 }
 
 /// The same of a collection that was foreseen; nothing was allocated since.
@@ -185,6 +200,12 @@ pub fn settle_foreseen(producer: &Producer) {
 /// Notes which objects are never collected.
 pub fn remember_permanent(collector: Collector) {
     LAST_PERMANENT.store(collector.last_permanent(), Relaxed);
+}
+
+/// Notes whether functions are called back, which is told. Returns that.
+pub fn remember_calls_back(calls_back: bool) -> bool {
+    CALLS_BACK.store(calls_back, Relaxed);
+    calls_back
 }
 
 #[cold]
@@ -215,5 +236,7 @@ fn tell_settings(producer: &Producer, collector: Collector) {
     collections::tell_number(producer, collector.enabled().into());
     collections::tell_number(producer, collector.debug().into());
     collections::tell_number(producer, frozen);
+    let calls_back = remember_calls_back(collections::calls_back(producer, collector));
+    collections::tell_number(producer, calls_back.into());
     put(producer, slot::SETTINGS, 0);
 }

@@ -25,6 +25,7 @@ mod hooks;
 mod interpose;
 mod interpreter;
 mod layout;
+mod members;
 mod methods;
 mod nesting;
 mod objects;

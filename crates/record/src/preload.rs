@@ -56,6 +56,9 @@ mod interpreter;
 #[path = "../preload/layout.rs"]
 mod layout;
 #[cfg(test)]
+#[path = "../preload/members.rs"]
+mod members;
+#[cfg(test)]
 #[path = "../preload/methods.rs"]
 pub(crate) mod methods;
 #[cfg(test)]

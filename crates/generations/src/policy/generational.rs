@@ -82,6 +82,11 @@ impl Generational {
         self.total
     }
 
+    /// Sets both: for who goes on from a state that is told.
+    pub const fn set_long_lived(&mut self, total: usize, pending: usize) {
+        (self.total, self.pending) = (total, pending);
+    }
+
     /// Which generation's turn it would be.
     #[must_use]
     pub fn choose(&self, counters: &Counters) -> Choice {

@@ -7,7 +7,9 @@ use hashbrown::HashSet;
 use trace::{Collection, Object};
 
 use super::Tally;
-use crate::engine::{CollectionCounts, CollectionPredictions, GivenOfCollections, PredictedCollection};
+use crate::engine::{
+    CollectionCounts, CollectionPredictions, GivenOfCollections, PredictedCollection, Unseen,
+};
 
 /// Names of the numbers of a collection.
 pub const NUMBERS: [&str; 10] = [
@@ -68,6 +70,9 @@ pub struct Collections {
     pub unseen: u64,
     /// Those that died though they could be reached: when the garbage died, by references that nobody tells of.
     pub hidden: u64,
+    /// Something was predicted to begin otherwise.
+    is_wrong: bool,
+    /// Nothing is predicted any more.
     is_lost: bool,
 }
 
@@ -90,12 +95,10 @@ impl Collections {
     fn collection(&mut self, observed: &Collection) {
         let facts = observed.facts();
         if observed.generation.is_none() {
-            self.unseen += 1;
-            self.is_lost = true;
             self.leave(facts);
-            return;
+            return self.is_unseen(observed);
         }
-        if self.is_lost {
+        if self.is_lost || self.is_wrong {
             return self.leave(facts);
         }
         let predicted = self.predicted.pop_front().unwrap_or_default();
@@ -103,7 +106,7 @@ impl Collections {
         if (predicted.event, predicted.generation) != begins {
             let predicted = predicted.generation.map(|_| (predicted.event, predicted.generation));
             self.diverges(SCHEDULE, observed, facts[0], Difference::Begins([predicted, Some(begins)]));
-            self.is_lost = true;
+            self.is_wrong = true;
             (1..4).for_each(|check| self.tallies[check].leave(facts[check]));
             return;
         }
@@ -132,6 +135,35 @@ impl Collections {
             }
         }
         self.compared += 1;
+    }
+
+    /// A collection was not seen: what was predicted up to there is not compared.
+    fn is_unseen(&mut self, observed: &Collection) {
+        self.unseen += 1;
+        let mut begun = Vec::new();
+        let mut unseen = None;
+        while unseen.is_none()
+            && let Some(predicted) = self.predicted.pop_front()
+        {
+            unseen = predicted.unseen;
+            if unseen.is_none() {
+                begun.push((predicted.event, predicted.generation));
+            }
+        }
+        self.is_lost = unseen != Some(Unseen::Recovered);
+        // One of them may be that which was not seen.
+        if let [first, _, ..] = begun[..]
+            && !self.is_wrong
+        {
+            self.diverges(SCHEDULE, observed, 0, Difference::Begins([Some(first), None]));
+            self.is_wrong = true;
+        }
+    }
+
+    /// Whether nothing is known any more behind a collection that was not seen.
+    #[must_use]
+    pub fn is_lost(&self) -> bool {
+        self.is_lost
     }
 
     fn partition(&mut self, observed: &Collection, predicted: &PredictedCollection, facts: u64) {
@@ -202,7 +234,7 @@ impl Collections {
     /// There are no further frames.
     pub fn finish(&mut self) {
         // One that is predicted and never happened.
-        if let (Some(predicted), false) = (self.predicted.front(), self.is_lost) {
+        if let (Some(predicted), false) = (self.predicted.front(), self.is_lost || self.is_wrong) {
             let what = Difference::Begins([Some((predicted.event, predicted.generation)), None]);
             let observed = Collection { event: predicted.event, ..Collection::default() };
             self.diverges(SCHEDULE, &observed, 0, what);

@@ -327,6 +327,9 @@ impl Counts {
             | ObjectEvent::FinalizersRun
             | ObjectEvent::GraphEnds
             | ObjectEvent::CollectionLost
+            | ObjectEvent::CallsBack(_)
+            | ObjectEvent::Looks(_)
+            | ObjectEvent::HasCalledBack
             | ObjectEvent::Exception
             | ObjectEvent::MayCollect(_)
             | ObjectEvent::DoesCollect(_)
