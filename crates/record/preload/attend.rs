@@ -27,8 +27,9 @@ static BLOCK: AtomicPtr<c_void> = AtomicPtr::new(null_mut());
 static ALARM: AtomicI32 = AtomicI32::new(i32::MAX);
 /// Bytes of the smallest object.
 const LEAST: usize = 16;
-/// What was told last of the collector's settings.
-static THRESHOLD: AtomicI32 = AtomicI32::new(-1);
+/// What was told last of the collector's settings: the thresholds, whether it collects by itself, the flags for debugging.
+static THRESHOLDS: [AtomicI32; 3] = [const { AtomicI32::new(-1) }; 3];
+static DEBUG: AtomicI32 = AtomicI32::new(0);
 static ENABLED: AtomicI32 = AtomicI32::new(-1);
 static CALLS_BACK: AtomicBool = AtomicBool::new(false);
 static LAST_PERMANENT: AtomicPtr<c_void> = AtomicPtr::new(null_mut());
@@ -117,13 +118,24 @@ fn look(producer: &Producer, object_size: usize, released: *mut c_void) {
         collections::go_on(producer, collector, size_within, count, !released.is_null());
     }
     if (!is_collecting || collections::is_calling_back())
-        && (THRESHOLD.load(Relaxed) != collector.threshold(0)
+        && (THRESHOLDS[0].load(Relaxed) != collector.threshold(0)
             || ENABLED.load(Relaxed) != collector.enabled()
             || LAST_PERMANENT.load(Relaxed) != collector.last_permanent()
-            || CALLS_BACK.load(Relaxed) != collections::calls_back(producer, collector))
+            || CALLS_BACK.load(Relaxed) != collections::calls_back(producer, collector)
+            || (count >= ALARM.load(Relaxed) && has_changed(collector)))
     {
         tell_settings(producer, collector);
     }
+}
+
+/// Whether those settings have changed that matter only where a collection begins. (Where that is at a safe point, they are told
+/// then.)
+#[cold]
+#[inline(never)]
+fn has_changed(collector: Collector) -> bool {
+    let mut thresholds = THRESHOLDS.iter().zip(0..);
+    DEBUG.load(Relaxed) != collector.debug()
+        || thresholds.any(|(told, generation)| told.load(Relaxed) != collector.threshold(generation))
 }
 
 /// Tells that what was allocated, which is not released yet, is a container, if it is one by what it holds.
@@ -211,7 +223,10 @@ pub fn remember_calls_back(calls_back: bool) -> bool {
 #[cold]
 #[inline(never)]
 fn tell_settings(producer: &Producer, collector: Collector) {
-    THRESHOLD.store(collector.threshold(0), Relaxed);
+    for (told, generation) in THRESHOLDS.iter().zip(0..) {
+        told.store(collector.threshold(generation), Relaxed);
+    }
+    DEBUG.store(collector.debug(), Relaxed);
     ENABLED.store(collector.enabled(), Relaxed);
     if collector::runs_inside() {
         let is_off = collector.enabled() == 0 || collector.threshold(0) == 0;

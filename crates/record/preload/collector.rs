@@ -19,6 +19,7 @@ struct Layout {
     permanent: usize,
     stats: usize,
     collecting: usize,
+    callbacks: usize,
     total: usize,
     /// Whether the statistics are elsewhere, in rings, and pointed to.
     has_rings: bool,
@@ -34,8 +35,6 @@ const STATS: usize = 24;
 const RINGS: [(usize, usize); 3] = [(0, 11), (712, 3), (912, 3)];
 const RECORD: usize = 64;
 const IN_RECORD: usize = 16;
-/// How far behind the flag that a collection is going on the state points to the list of functions that are called back.
-const CALLBACKS_BEHIND: usize = 16;
 /// Bytes of what stands in front of a container.
 pub const HEADER: usize = 16;
 
@@ -46,12 +45,14 @@ const TO_3_13: Layout = Layout {
     permanent: 104,
     stats: 128,
     collecting: 200,
+    callbacks: 216,
     total: 224,
     has_rings: false,
 };
 /// As Debian builds 3.13: there the generations need no alignment to words.
 const PACKED_3_13: Layout = Layout { generations: 20, ..TO_3_13 };
-const IN_3_14: Layout = Layout { permanent: 96, stats: 120, collecting: 192, total: 240, ..TO_3_13 };
+const IN_3_14: Layout =
+    Layout { permanent: 96, stats: 120, collecting: 192, callbacks: 208, total: 240, ..TO_3_13 };
 const IN_3_15: Layout = Layout {
     enabled: 0,
     debug: 4,
@@ -59,6 +60,7 @@ const IN_3_15: Layout = Layout {
     permanent: 80,
     stats: 104,
     collecting: 112,
+    callbacks: 136,
     total: 152,
     has_rings: true,
 };
@@ -233,10 +235,8 @@ impl Collector {
     /// Whether functions are called back when a collection begins, and when it is over.
     #[inline(always)]
     pub fn has_callbacks(self) -> bool {
-        // SAFETY: by the layout, a pointer to a list lies there, behind one to another; or it is null.
-        let list = unsafe {
-            self.state.add(self.layout.collecting + CALLBACKS_BEHIND).cast::<*mut c_void>().read_unaligned()
-        };
+        // SAFETY: by the layout, a pointer to an object lies there, or null.
+        let list = unsafe { self.state.add(self.layout.callbacks).cast::<*mut c_void>().read_unaligned() };
         if list.is_null() || (list != CALLBACKS.load(Relaxed) && !is_list(list)) {
             return false;
         }
