@@ -34,8 +34,7 @@ impl Collections {
         for member in &members {
             // Where some of a list are not known, their order is not: all of it is told anew.
             let has_unknown = self.has_unknown.get(usize::from(member.list)) != Some(&false);
-            let is_there =
-                |known: &mut Known| member.list > 0 && !has_unknown && known.list == member.list;
+            let is_there = |known: &mut Known| member.list > 0 && !has_unknown && known.list == member.list;
             let who = self.everybody.who(member.address);
             all.push(match who.filter(|who| self.everybody.known(*who).is_some_and(is_there)) {
                 Some(who) => who,
