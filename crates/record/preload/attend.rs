@@ -8,7 +8,7 @@ use core::ffi::c_void;
 use core::ptr::null_mut;
 use core::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicUsize, Ordering::Relaxed};
 
-use super::collections;
+use super::collections::{self, Call};
 use super::collector::{self, Collector, HEADER};
 use super::interpreter::find;
 use super::layout::{FLAGS, IS_GC, Object, TYPE_OF};
@@ -84,7 +84,7 @@ fn look(producer: &Producer, object_size: usize, released: *mut c_void) {
     if collections::is_ended(collector) {
         return;
     }
-    collections::look_for_foreseen(producer, collector);
+    collections::look_for_foreseen(producer, collector, released);
     let count = collector.count(0);
     let size = SIZE_ASKED.load(Relaxed);
     let before = COUNT.load(Relaxed);
@@ -115,7 +115,8 @@ fn look(producer: &Producer, object_size: usize, released: *mut c_void) {
         // What is released may have lowered the count already.
         let count = if released.is_null() { count } else { before + i32::from(size > 0 && count > before) };
         let size_within = is_collecting.then_some(object_size);
-        collections::go_on(producer, collector, size_within, count, !released.is_null());
+        let last = (BLOCK.load(Relaxed), size);
+        collections::go_on(producer, collector, &Call { size_within, count, released, last });
     }
     if (!is_collecting || collections::is_calling_back())
         && (THRESHOLDS[0].load(Relaxed) != collector.threshold(0)
@@ -207,6 +208,11 @@ pub fn settle_foreseen(producer: &Producer) {
         put(producer, slot::CONTAINER, 0);
     }
     COUNT.store(0, Relaxed);
+}
+
+/// Whether the count of the youngest generation is what it was at the call before.
+pub fn is_count_unchanged(collector: Collector) -> bool {
+    COUNT.load(Relaxed) == collector.count(0)
 }
 
 /// Notes which objects are never collected.

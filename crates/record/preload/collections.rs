@@ -18,10 +18,11 @@ use core::sync::atomic::{
 
 use super::asked;
 use super::attend;
-use super::collector::{self, Collector, HEADER};
+use super::called;
+use super::collector::{self, Collector};
 use super::finalizers;
-use super::layout::Object;
-use super::members::{self, tell_member};
+use super::lists;
+use super::members;
 use super::objects::{self, put};
 use super::producer::Producer;
 use super::slot;
@@ -40,6 +41,8 @@ const BEGUN: u32 = 3;
 /// When it is over, it is not known what it did.
 const UNSEEN: u32 = 4;
 const FORESEEN: u32 = 5;
+/// It has begun, and what it may be about to look at is told.
+const LOOK_FORESEEN: u32 = 6;
 
 /// Bytes of the string "start".
 const START: usize = 46;
@@ -48,13 +51,6 @@ const START: usize = 46;
 static STATS: [[AtomicI64; 3]; 3] = [const { [const { AtomicI64::new(0) }; 3] }; 3];
 /// The counts of the older generations, between collections.
 static OLDER: [AtomicI32; 2] = [const { AtomicI32::new(0) }; 2];
-/// The last one of each list when the last collection was over.
-static LAST: [AtomicPtr<c_void>; 3] = [const { AtomicPtr::new(null_mut()) }; 3];
-/// How many objects the collection looks at.
-static MEMBERS: AtomicUsize = AtomicUsize::new(0);
-/// The last one of each older list.
-static TAILS: [AtomicPtr<c_void>; 3] = [const { AtomicPtr::new(null_mut()) }; 3];
-
 /// Of the collection that is going on: up to which generation it looks, as it was told.
 static GENERATION: AtomicUsize = AtomicUsize::new(0);
 
@@ -157,11 +153,13 @@ pub fn calls_back(producer: &Producer, collector: Collector) -> bool {
     collector.has_callbacks() && !producer.follows_counts()
 }
 
-/// Looks whether a collection has begun that was foreseen.
+/// Looks whether a collection has begun that was foreseen, or has looked; this is released now, if anything is.
 #[inline(always)]
-pub fn look_for_foreseen(producer: &Producer, collector: Collector) {
-    if PHASE.load(Relaxed) == FORESEEN {
-        settle(producer, collector);
+pub fn look_for_foreseen(producer: &Producer, collector: Collector, released: *mut c_void) {
+    match PHASE.load(Relaxed) {
+        FORESEEN => settle(producer, collector),
+        LOOK_FORESEEN => settle_look(producer, collector, released),
+        _ => {}
     }
 }
 
@@ -283,28 +281,12 @@ pub fn may_begin(producer: &Producer, collector: Collector, counts: [i32; 3]) {
         return PHASE.store(UNSEEN, Relaxed);
     }
     let oldest = oldest(collector, counts);
-    // SAFETY: the interpreter's lock is held, and no collection is at work.
-    let is_noticed = |link| unsafe { traverse::is_ours(Object(link).of()) };
-    // SAFETY: as above.
-    let is_noticed = (0..=oldest).any(|generation| unsafe { members(collector, generation) }.any(is_noticed));
-    if !is_noticed {
+    // SAFETY: no collection is at work.
+    if !unsafe { lists::is_noticed(collector, oldest) } {
         let why = why(producer, runs_inside(collector, counts[0]));
         tell(producer, collector, slot::MAY_COLLECT, &Beginning { counts, oldest, is_together: false, why });
         PHASE.store(FORESEEN, Relaxed);
     }
-}
-
-/// The objects on a generation's list.
-///
-/// # Safety
-///
-/// The interpreter's lock is held, and its lists are whole, if only forwards: their links lead from object to object, which are
-/// alive, and back to the head.
-unsafe fn members(collector: Collector, generation: usize) -> impl Iterator<Item = *mut c_void> + Clone {
-    let head = collector.head(generation);
-    // SAFETY: the caller's promise.
-    let links = core::iter::successors(Some(head), |link| Some(unsafe { Collector::next(*link) }));
-    links.skip(1).take_while(move |link| *link != head).map(|link| link.wrapping_byte_add(HEADER))
 }
 
 /// Whether a collection that was foreseen has begun.
@@ -322,6 +304,21 @@ fn settle(producer: &Producer, collector: Collector) {
     }
 }
 
+/// Whether a collection has looked that was about to. What is released otherwise, and is no container, changes nothing of that.
+#[cold]
+#[inline(never)]
+fn settle_look(producer: &Producer, collector: Collector, released: *mut c_void) {
+    if has_looked(collector) {
+        attend::settle_foreseen(producer);
+        put(producer, slot::DOES_COLLECT, 0);
+        set_seen();
+    } else if released.is_null() || called::is_text(released) || !attend::is_count_unchanged(collector) {
+        put(producer, slot::DOES_NOT_COLLECT, 0);
+        members::was_unsure();
+        PHASE.store(CALLS, Relaxed);
+    }
+}
+
 /// The generation of which a collection is over that was not when things were noted last. (From 3.15 on there are no numbers any more
 /// behind the last one of an interpreter.)
 fn is_counted(collector: Collector) -> Option<usize> {
@@ -332,17 +329,24 @@ pub fn counts(collector: Collector) -> [i32; 3] {
     [0, 1, 2].map(|generation| collector.count(generation))
 }
 
-/// Goes on with a collection that is at work, or was at the call before: with the bytes that are asked for in it, the count of
-/// the youngest generation, and whether something is released, which may have lowered that.
+/// A call of an allocator while a collection is at work, or was at the call before.
+#[derive(Clone, Copy)]
+pub struct Call {
+    /// How many bytes are asked for an object; none if the collection is not at work any more.
+    pub size_within: Option<usize>,
+    /// The count of the youngest generation.
+    pub count: i32,
+    /// What is released, which may have lowered that; null if nothing is.
+    pub released: *mut c_void,
+    /// What the call before has allocated for an object, and how many bytes (none if it has not).
+    pub last: (*mut c_void, usize),
+}
+
+/// Goes on with that collection.
 #[cold]
 #[inline(never)]
-pub fn go_on(
-    producer: &Producer,
-    collector: Collector,
-    size_within: Option<usize>,
-    count: i32,
-    releases: bool,
-) {
+pub fn go_on(producer: &Producer, collector: Collector, call: &Call) {
+    let &Call { size_within, count, released, .. } = call;
     let is_collecting = size_within.is_some();
     match PHASE.load(Relaxed) {
         // Where nobody tells of births any more, it is not known who is a container.
@@ -355,6 +359,7 @@ pub fn go_on(
         }
         NONE => PHASE.store(UNSEEN, Relaxed),
         CALLS if !is_collecting || has_looked(collector) => PHASE.store(UNSEEN, Relaxed),
+        CALLS => calls_still(producer, collector, call),
         BEGUN => match is_counted(collector) {
             Some(generation) if generation <= GENERATION.load(Relaxed) => {
                 ends(producer, collector, generation, count, is_collecting);
@@ -373,7 +378,7 @@ pub fn go_on(
         _ => {}
     }
     // What is released may have been counted less already; it is told of behind that.
-    if PHASE.load(Relaxed) == UNSEEN && !is_collecting && !releases {
+    if PHASE.load(Relaxed) == UNSEEN && !is_collecting && released.is_null() {
         is_lost(producer, collector, count);
         PHASE.store(NONE, Relaxed);
     }
@@ -405,7 +410,28 @@ fn calls_now(producer: &Producer, collector: Collector) {
     tell_numbers(producer, collector, counts, why);
     put(producer, slot::CALLS_BACK, oldest);
     GENERATION.store(oldest, Relaxed);
+    called::begin();
     PHASE.store(CALLS, Relaxed);
+}
+
+/// It calls them still, unless this call shows that one of them has returned, which may have been the last.
+fn calls_still(
+    producer: &Producer,
+    collector: Collector,
+    &Call { released, last: (block, size), .. }: &Call,
+) {
+    called::note(block, size);
+    if !called::is_text(released) {
+        return;
+    }
+    called::forget(released);
+    let oldest = GENERATION.load(Relaxed);
+    // SAFETY: the collector has not looked.
+    if !unsafe { lists::is_noticed(collector, oldest) } {
+        put(producer, slot::MAY_LOOK, oldest);
+        tell_lists(producer, collector, oldest, false);
+        PHASE.store(LOOK_FORESEEN, Relaxed);
+    }
 }
 
 /// Whether the collector has looked while nobody noticed, since it called back.
@@ -435,10 +461,7 @@ fn remember(collector: Collector) {
         let stats = collector.stats(generation);
         before.iter().zip(stats).for_each(|(place, number)| place.store(number, Relaxed));
     }
-    for (generation, last) in LAST.iter().enumerate() {
-        // SAFETY: the head of a list.
-        last.store(unsafe { Collector::previous(collector.head(generation)) }, Relaxed);
-    }
+    lists::remember(collector);
     remember_counts(collector);
 }
 
@@ -515,32 +538,10 @@ fn tell_numbers(producer: &Producer, collector: Collector, counts: [i32; 3], why
     tell_number(producer, attend::remember_calls_back(calls_back(producer, collector)).into());
 }
 
-/// Tells who is on the lists up to that of a generation; if they are together, on that.
+/// Tells what is looked at.
 fn tell_lists(producer: &Producer, collector: Collector, oldest: usize, is_together: bool) {
     GENERATION.store(oldest, Relaxed);
-    for (generation, tail) in TAILS.iter().enumerate() {
-        // SAFETY: no collection is at work on the lists that are not looked at.
-        tail.store(unsafe { Collector::previous(collector.head(generation)) }, Relaxed);
-    }
-    let mut many = 0;
-    let first = if is_together { oldest } else { 0 };
-    for (generation, last_old) in LAST.iter().enumerate().take(oldest + 1).skip(first) {
-        put(producer, slot::LIST, generation + if is_together { slot::TOGETHER } else { 0 });
-        // SAFETY: the interpreter's lock is held; if a collection is at work, it has changed only what leads backwards.
-        unsafe {
-            let list = members(collector, generation);
-            let last_old = last_old.load(Relaxed).wrapping_byte_add(HEADER);
-            let mut is_young =
-                generation == 0 || (is_together && !list.clone().any(|object| object == last_old));
-            for object in list {
-                tell_member(producer, Object(object), is_young);
-                many += 1;
-                is_young |= object == last_old;
-            }
-        }
-    }
-    MEMBERS.store(many, Relaxed);
-    put(producer, slot::GRAPH_ENDS, 0);
+    lists::tell(producer, collector, oldest, is_together);
     TOLD_AT.store(sys::nanoseconds(), Relaxed);
 }
 
@@ -559,33 +560,6 @@ fn ends(producer: &Producer, collector: Collector, generation: usize, count: i32
     tell_number(producer, attend::remember_calls_back(calls).into());
     put(producer, slot::HAS_COLLECTED, generation);
     remember(collector);
-    let to = (generation + 1).min(2);
-    let head = collector.head(to);
-    let tail = TAILS[to].load(Relaxed);
-    // SAFETY: the lock is held, and the lists are whole again.
-    unsafe {
-        let mut link = Collector::next(head);
-        if generation < 2 && tail != head {
-            // Those behind what was the last one; all, if that is not there any more.
-            link = Collector::previous(head);
-            while link != tail && link != head {
-                link = Collector::previous(link);
-            }
-            link = Collector::next(link);
-        }
-        put(producer, slot::LIST, to);
-        // An interpreter that has ended takes the heads out of the lists, which then lead from their ends to their beginnings.
-        let last = Collector::previous(head);
-        let first = link;
-        let mut rest = if generation < 2 { usize::MAX } else { MEMBERS.load(Relaxed) };
-        while link != head && rest > 0 {
-            producer.put(slot::pack(slot::MEMBER, 0, link.byte_add(HEADER) as u64));
-            rest -= 1;
-            // (What was the last one may have died since.)
-            let next = Collector::next(link);
-            link = if link == last || next == first { head } else { next };
-        }
-    }
-    put(producer, slot::GRAPH_ENDS, 0);
+    lists::tell_left(producer, collector, generation);
     attend::remember_permanent(collector);
 }

@@ -148,6 +148,8 @@ pub const FINALIZERS_RUN: u64 = 50;
 /// returned, it looks at lists that are told then, up to [`GRAPH_ENDS`].
 pub const CALLS_BACK: u64 = 46;
 pub const LOOKS: u64 = 47;
+/// As [`LOOKS`], of a collection that may look now; then comes whether it does, as above.
+pub const MAY_LOOK: u64 = 49;
 /// The functions have returned that were called back when a collection was over.
 pub const HAS_CALLED_BACK: u64 = 48;
 /// What was allocated last made a collection due, which did not begin: an exception was on its way.

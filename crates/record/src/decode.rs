@@ -129,6 +129,7 @@ fn decode_object(what: u64, address: u64) -> Option<ObjectEvent> {
         slot::COLLECTION_LOST => ObjectEvent::CollectionLost,
         slot::CALLS_BACK => ObjectEvent::CallsBack(address),
         slot::LOOKS => ObjectEvent::Looks(address),
+        slot::MAY_LOOK => ObjectEvent::MayLook(address),
         slot::HAS_CALLED_BACK => ObjectEvent::HasCalledBack,
         _ => return None,
     })

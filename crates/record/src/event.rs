@@ -232,6 +232,8 @@ pub enum ObjectEvent {
     CallsBack(u64),
     /// They have, and it looks. Its lists follow, up to that of this generation.
     Looks(u64),
+    /// As [`Looks`](Self::Looks), of a collection that may look now: what follows says whether it does.
+    MayLook(u64),
     /// The functions have returned that were called back when a collection was over.
     HasCalledBack,
     /// The last allocation made a collection due, which did not begin: an exception was on its way through the thread.

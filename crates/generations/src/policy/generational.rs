@@ -188,4 +188,14 @@ mod tests {
         assert_eq!(choice(&Generational::new([700, -1, 0]), [0, 0, 0]).generation, Some(Generation::MIDDLE));
         assert_eq!(Generational::new([-5, 10, 10]).alarm().young, 0);
     }
+
+    #[test]
+    fn full_collections_are_held_back_by_numbers_that_are_told() {
+        let mut policy = Generational::new([700, 10, 10]);
+        policy.set_long_lived(400, 99);
+        assert_eq!((policy.total(), policy.pending()), (400, 99));
+        assert_eq!(choice(&policy, [701, 11, 11]).generation, Some(Generation::MIDDLE));
+        policy.set_long_lived(400, 100);
+        assert_eq!(choice(&policy, [701, 11, 11]).generation, Some(Generation::OLD));
+    }
 }

@@ -81,6 +81,7 @@ fn object(event: ObjectEvent) -> (u8, u64, u64) {
         ObjectEvent::CollectionLost => (slot::COLLECTION_LOST, 0),
         ObjectEvent::CallsBack(generation) => (slot::CALLS_BACK, generation),
         ObjectEvent::Looks(generation) => (slot::LOOKS, generation),
+        ObjectEvent::MayLook(generation) => (slot::MAY_LOOK, generation),
         ObjectEvent::HasCalledBack => (slot::HAS_CALLED_BACK, 0),
         ObjectEvent::Exception => (slot::EXCEPTION, 0),
         ObjectEvent::MayCollect(generation) => (slot::MAY_COLLECT, generation),

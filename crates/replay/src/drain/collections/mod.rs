@@ -93,7 +93,7 @@ pub(super) struct Collections {
     edges: Vec<(u64, u16)>,
     weak: Vec<u64>,
     oldest: u8,
-    /// Up to which generation it looks that may begin, and its numbers.
+    /// Up to which generation it looks that may begin, and its numbers; none if it has begun, and calls back before it looks.
     foreseen: Option<(u64, Vec<u64>)>,
     /// The collection that is going on.
     epoch: u64,
@@ -156,13 +156,13 @@ impl Collections {
         use ObjectEvent::{
             Born, CallsBack, CollectionLost, Collects, Container, ContainerIf, DoesCollect, Edge, Exception,
             FinalizedBefore, FinalizersRun, GraphEnds, HasCalledBack, HasCollected, List, Looks, MayCollect,
-            Number, OfType, Settings, Weak,
+            MayLook, Number, OfType, Settings, Weak,
         };
         match event {
             Born { .. } | OfType(_) | Edge { .. } | Weak(_) => self.is_telling(),
             Container | ContainerIf | Number(_) | Settings | Collects(_) | HasCollected(_) | List(_)
             | FinalizedBefore | FinalizersRun | GraphEnds | CollectionLost | Exception | MayCollect(_)
-            | DoesCollect(_) | CallsBack(_) | Looks(_) | HasCalledBack => true,
+            | DoesCollect(_) | CallsBack(_) | Looks(_) | MayLook(_) | HasCalledBack => true,
             _ => false,
         }
     }
@@ -249,9 +249,12 @@ impl Collections {
             }
             ObjectEvent::CallsBack(oldest) => self.begins(oldest, writer),
             ObjectEvent::Looks(oldest) => {
-                writer.collector(&CollectorAction::CalledBack);
-                self.oldest = generation(oldest);
+                self.looks(oldest, writer);
                 self.begin_telling(Telling::Graph);
+            }
+            ObjectEvent::MayLook(oldest) => {
+                self.foreseen = Some((oldest, Vec::new()));
+                self.begin_telling(Telling::Foreseen);
             }
             ObjectEvent::HasCalledBack => writer.collector(&CollectorAction::CalledBack),
             ObjectEvent::MayCollect(oldest) => {
@@ -260,8 +263,12 @@ impl Collections {
             }
             ObjectEvent::DoesCollect(does) => {
                 if let Some((oldest, numbers)) = self.foreseen.take().filter(|_| does) {
-                    self.numbers = numbers;
-                    self.begins(oldest, writer);
+                    if numbers.is_empty() {
+                        self.looks(oldest, writer);
+                    } else {
+                        self.numbers = numbers;
+                        self.begins(oldest, writer);
+                    }
                     self.graph(addresses, writer);
                 }
             }
@@ -407,6 +414,12 @@ impl Collections {
             counts_before: [0, 1, 2].map(|at| self.number(at)),
             ..Collection::default()
         });
+        self.oldest = generation(oldest);
+    }
+
+    /// Those have returned that were called back, and it looks.
+    fn looks<W: Write>(&mut self, oldest: u64, writer: &mut Writer<W>) {
+        writer.collector(&CollectorAction::CalledBack);
         self.oldest = generation(oldest);
     }
 

@@ -329,6 +329,7 @@ impl Counts {
             | ObjectEvent::CollectionLost
             | ObjectEvent::CallsBack(_)
             | ObjectEvent::Looks(_)
+            | ObjectEvent::MayLook(_)
             | ObjectEvent::HasCalledBack
             | ObjectEvent::Exception
             | ObjectEvent::MayCollect(_)

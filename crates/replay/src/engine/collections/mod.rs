@@ -458,3 +458,6 @@ impl<P: Comparable> CollectionEngine<P> {
 fn generation(number: u8) -> Generation {
     Generation::new(number.into()).unwrap_or(Generation::OLD)
 }
+
+#[cfg(test)]
+mod tests;
