@@ -22,28 +22,26 @@ impl Collections {
         let mut graph = Graph { oldest: self.oldest, gone, ..Graph::default() };
         let first = writer.arrivals();
         let mut members = std::mem::take(&mut self.members);
-        let looks_at = 1..=usize::from(self.oldest);
-        if self.is_together && self.has_unknown[looks_at.clone()].contains(&true) {
-            // Nobody knows where the lists were put together: all come to the youngest one's.
-            members.iter_mut().for_each(|member| member.list = 0);
-        } else if self.is_together {
+        if self.is_together {
             self.take_apart(&mut members);
         }
         let mut all = Vec::with_capacity(members.len());
-        // Those of the youngest generation have all come since; of the others, who is not known.
+        // Those of the youngest generation have all come since; of the others, who is not known, and who stands behind one of these:
+        // so all are told in their order.
+        let mut are_known = [false, true, true, true];
         for member in &members {
-            // Where some of a list are not known, their order is not: all of it is told anew.
-            let has_unknown = self.has_unknown.get(usize::from(member.list)) != Some(&false);
-            let is_there = |known: &mut Known| member.list > 0 && !has_unknown && known.list == member.list;
+            let are_known = &mut are_known[usize::from(member.list.min(FROZEN))];
+            let is_there = |known: &mut Known| *are_known && known.list == member.list;
             let who = self.everybody.who(member.address);
-            all.push(match who.filter(|who| self.everybody.known(*who).is_some_and(is_there)) {
+            let who = who.filter(|who| self.everybody.known(*who).is_some_and(is_there));
+            *are_known = who.is_some();
+            all.push(match who {
                 Some(who) => who,
                 None => self.arrives(member, first, &mut graph, addresses),
             });
         }
         self.set_known(&members, &all, &mut graph);
-        for list in looks_at {
-            self.has_unknown[list] = false;
+        for list in 1..=usize::from(self.oldest) {
             for who in std::mem::take(&mut self.lists[list]) {
                 let has_left = self.everybody.known(who).is_some_and(|known| known.epoch != self.epoch);
                 if has_left && self.everybody.leaves(who, list) {
@@ -227,7 +225,6 @@ impl Collections {
         let event = self.collection.take().map_or(writer.next_event(), |collection| collection.event);
         self.foreseen = None;
         self.begin_telling(Telling::Nothing);
-        self.has_unknown = [true; 4];
         self.lists[..usize::from(FROZEN)].iter_mut().for_each(Vec::clear);
         self.gone.clear();
         self.everybody.forget_but(FROZEN);

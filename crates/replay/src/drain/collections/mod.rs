@@ -77,8 +77,6 @@ pub(super) struct Collections {
     everybody: Everybody,
     /// As they were observed last.
     lists: [Vec<Who>; 4],
-    /// Whether there are others on them, too, since a collection was not seen.
-    has_unknown: [bool; 4],
     /// Those that were on a list when a collection began and on none when it was over, and did not die visibly: to be told with
     /// the next one.
     gone: Vec<Object>,
@@ -121,7 +119,6 @@ impl Collections {
             types: HashMap::new(),
             everybody: Everybody::new(),
             lists: Default::default(),
-            has_unknown: [false; 4],
             gone: Vec::new(),
             settings: CollectorSettings::default(),
             numbers: Vec::new(),
@@ -374,8 +371,6 @@ impl Collections {
             Permanent::None => &[(3, 2)],
         };
         for &(from, to) in moves {
-            let has_unknown = std::mem::take(&mut self.has_unknown[from]);
-            self.has_unknown[usize::from(to)] |= has_unknown;
             for who in std::mem::take(&mut self.lists[from]) {
                 if let Some(known) = self.everybody.known(who)
                     && usize::from(known.list) == from
