@@ -88,12 +88,7 @@ fn who_is_on_a_list_behind_an_unseen_collection_comes_anew() {
     let behind = Behind { counts: [2, 3, 4], long_lived: [500, 60], graphs: 1 };
     assert!(steps.contains(&CollectorAction::Lost(Some(behind))), "{steps:?}");
     let whole = vec![(1, 4), (1, 5), (1, 6)];
-    // Of the oldest list nothing was told since, so all of it comes again.
-    let oldest = vec![(2, 7), (2, 8), (2, 9), (2, 10)];
-    assert_eq!(
-        graphs,
-        [(2, vec![], vec![]), (1, vec![], vec![]), (4, whole, vec![2]), (4, oldest, vec![4, 5, 6, 3]),]
-    );
+    assert_eq!(graphs, [(2, vec![], vec![]), (1, vec![], vec![]), (4, whole, vec![2]), (0, vec![], vec![])]);
 }
 
 /// Where nobody knows on which list who was, all come to the youngest one's, in the order in which the lists were put together.
@@ -109,6 +104,23 @@ fn lists_that_were_put_together_behind_an_unseen_collection_are_told_as_one() {
     let (steps, graphs) = told(events.concat());
     assert!(steps.contains(&CollectorAction::Lost(None)), "{steps:?}");
     assert_eq!(graphs, [(2, vec![], vec![]), (3, vec![], vec![]), (0, vec![], vec![])]);
+}
+
+/// What no collection had looked at may be frozen, and stands among others in the oldest list when that is over.
+#[test]
+fn who_stands_behind_an_unknown_one_comes_anew() {
+    let [a, b, c, d] = [0x7f00_0000_1000, 0x7f00_0000_2000, 0x7f00_0000_3000, 0x7f00_0000_4000];
+    let settings = |frozen| [0, 0, 0, 0, 0, frozen, 0].map(ObjectEvent::Number).to_vec();
+    let events = [
+        collection(2, [on(0, &[a, b]), on(1, &[]), on(2, &[])].concat(), on(2, &[a, b])),
+        [settings(1), vec![ObjectEvent::Settings]].concat(),
+        collection(2, [on(0, &[c]), on(1, &[]), on(2, &[])].concat(), on(2, &[c])),
+        [settings(2), vec![ObjectEvent::Settings]].concat(),
+        collection(2, [on(0, &[]), on(1, &[]), on(2, &[c, d, a, b])].concat(), on(2, &[c, d, a, b])),
+    ];
+    let (_, graphs) = told(events.concat());
+    let came = vec![(2, 3), (2, 4), (2, 5)];
+    assert_eq!(graphs, [(2, vec![], vec![]), (1, vec![], vec![]), (3, came, vec![0, 1])]);
 }
 
 /// What a collection that calls functions back looks at is told when they have returned.
