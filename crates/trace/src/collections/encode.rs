@@ -170,7 +170,8 @@ impl Encoder {
                     Permanent::None => 2,
                 };
                 let enabled = ENABLED * u8::from(*enabled);
-                self.steps.push(permanent << PERMANENT_SHIFT | enabled | CALLS_BACK * u8::from(*calls_back));
+                let calls_back = CALLS_BACK * u8::from(*calls_back);
+                self.steps.push(permanent << PERMANENT_SHIFT | enabled | calls_back);
             }
             CollectorAction::Asks(generation) => self.steps.extend([ASKS, *generation]),
             CollectorAction::SafePoint => self.steps.push(SAFE_POINT),

@@ -4,10 +4,11 @@ use trace::{Ending, Frame, Reader, Tier, TypeInfo};
 
 use super::*;
 
-/// What is told of such collections: the steps, and of each look who comes, and to which older list, and who has gone.
-fn told(
-    events: impl IntoIterator<Item = ObjectEvent>,
-) -> (Vec<CollectorAction>, Vec<(usize, Vec<(u8, Object)>, Vec<Object>)>) {
+/// Of a look: how many come, who of them to which older list, and who has gone.
+type Looked = (usize, Vec<(u8, Object)>, Vec<Object>);
+
+/// What is told of such collections: the steps, and of each look.
+fn told(events: impl IntoIterator<Item = ObjectEvent>) -> (Vec<CollectorAction>, Vec<Looked>) {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../traces/life/life-3.13.5-counts.viv");
     let mut header = Reader::new(std::fs::File::open(path).unwrap()).unwrap().header().clone();
     header.tier = Tier::Collections;
