@@ -270,7 +270,8 @@ fn an_interpreter_whose_collector_is_not_known_says_so() {
 #[test]
 fn senseless_collections_do_no_harm() {
     use trace::{
-        Answer, Arrival, Begins, CollectorSettings, Domain, Ending, Permanent, Told, UNTRACKED, Writer,
+        Answer, Arrival, Begins, Behind, CollectorSettings, Domain, Ending, Permanent, Told, UNTRACKED,
+        Writer,
     };
     let sample = std::fs::File::open(concat!(
         env!("CARGO_MANIFEST_DIR"),
@@ -324,6 +325,7 @@ fn senseless_collections_do_no_harm() {
                     thresholds: [0, 1, 2].map(|_| u32::try_from(random(3) * random(1 << 31)).unwrap_or(1)),
                     enabled: random(3) > 0,
                     flags: u32::try_from(random(64)).unwrap(),
+                    calls_back: random(4) == 0,
                     permanent: [Permanent::Unchanged, Permanent::More, Permanent::None]
                         [usize::try_from(random(3)).unwrap()],
                 })),
@@ -358,9 +360,19 @@ fn senseless_collections_do_no_harm() {
                     writer.graph(&Graph { oldest, arrivals, gone, came, told });
                 }
                 9 => writer.collector(&CollectorAction::Asks(u8::try_from(random(3)).unwrap())),
-                10 => writer.collector(
-                    &[CollectorAction::SafePoint, CollectorAction::Finalized][usize::from(random(3) == 0)],
-                ),
+                10 => {
+                    let known = Behind {
+                        counts: [0, 1, 2].map(|_| u32::try_from(random(1 << 20)).unwrap()),
+                        long_lived: [random(100), random(u64::MAX)],
+                        graphs: if random(2) == 0 { writer.graphs() } else { random(9) },
+                    };
+                    writer.collector(&match random(8) {
+                        0 => CollectorAction::Finalized,
+                        1 | 2 => CollectorAction::CalledBack,
+                        3 => CollectorAction::Lost(Some(known).filter(|_| random(9) > 0)),
+                        _ => CollectorAction::SafePoint,
+                    });
+                }
                 _ => {
                     let survivors: Vec<_> =
                         (0..random(9) * u64::from(objects > 0)).map(|_| random(objects)).collect();

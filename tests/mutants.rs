@@ -106,6 +106,10 @@ impl Comparable for Faulty {
         self.policy.long_lived()
     }
 
+    fn set_long_lived(&mut self, long_lived: [u64; 2]) {
+        Comparable::set_long_lived(&mut self.policy, long_lived);
+    }
+
     fn holds_back(&self, counters: &Counters) -> Option<HeldBack> {
         self.policy.holds_back(counters)
     }

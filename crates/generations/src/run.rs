@@ -214,6 +214,12 @@ impl<I: Copy + Eq> Run<I> {
         self.plan
     }
 
+    /// Whether callbacks hear of its end.
+    #[must_use]
+    pub fn calls_back(&self) -> bool {
+        self.calls_back
+    }
+
     /// The collection itself.
     pub fn collection(&self) -> &Collection<I> {
         &self.collection

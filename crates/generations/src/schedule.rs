@@ -281,6 +281,14 @@ impl<P: Policy> Generations<P> {
         append(heap, PERMANENT, Generation::OLD.list());
     }
 
+    /// Goes on from a state that is told: with these counts, and no collection going on, whatever was before. What is armed stays
+    /// so. (Objects are the driver's affair.)
+    pub fn resume(&mut self, counts: [u64; Generation::MANY]) {
+        self.counters = Counters { counts, bytes: 0 };
+        self.running = false;
+        self.set_alarm();
+    }
+
     /// Whether collections may begin by themselves (`gc.enable`, `gc.disable`).
     pub fn set_enabled(&mut self, enabled: bool) {
         self.enabled = enabled;

@@ -6,9 +6,9 @@
 
 use core::ffi::c_void;
 use core::ptr::null_mut;
-use core::sync::atomic::{AtomicI32, AtomicPtr, AtomicUsize, Ordering::Relaxed};
+use core::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicUsize, Ordering::Relaxed};
 
-use super::collections;
+use super::collections::{self, Call};
 use super::collector::{self, Collector, HEADER};
 use super::interpreter::find;
 use super::layout::{FLAGS, IS_GC, Object, TYPE_OF};
@@ -27,9 +27,11 @@ static BLOCK: AtomicPtr<c_void> = AtomicPtr::new(null_mut());
 static ALARM: AtomicI32 = AtomicI32::new(i32::MAX);
 /// Bytes of the smallest object.
 const LEAST: usize = 16;
-/// What was told last of the collector's settings.
-static THRESHOLD: AtomicI32 = AtomicI32::new(-1);
+/// What was told last of the collector's settings: the thresholds, whether it collects by itself, the flags for debugging.
+static THRESHOLDS: [AtomicI32; 3] = [const { AtomicI32::new(-1) }; 3];
+static DEBUG: AtomicI32 = AtomicI32::new(0);
 static ENABLED: AtomicI32 = AtomicI32::new(-1);
+static CALLS_BACK: AtomicBool = AtomicBool::new(false);
 static LAST_PERMANENT: AtomicPtr<c_void> = AtomicPtr::new(null_mut());
 
 /// Where the interpreter has its own types, from and to; and `PyType_Type`.
@@ -82,7 +84,7 @@ fn look(producer: &Producer, object_size: usize, released: *mut c_void) {
     if collections::is_ended(collector) {
         return;
     }
-    collections::look_for_foreseen(producer, collector);
+    collections::look_for_foreseen(producer, collector, released);
     let count = collector.count(0);
     let size = SIZE_ASKED.load(Relaxed);
     let before = COUNT.load(Relaxed);
@@ -90,12 +92,16 @@ fn look(producer: &Producer, object_size: usize, released: *mut c_void) {
     let is_waiting = collections::is_waiting();
     // What is born says itself that it is a container.
     if size > 0 && producer.has_no_births() {
+        let is_lowered = !released.is_null();
         let tells = if count > before {
             put(producer, slot::CONTAINER, 0);
             true
+        } else if count + i32::from(is_lowered) < before {
+            // A collection that nobody noticed has set it back.
+            tell_container(producer, size)
         } else {
             // The release of a container has lowered it already.
-            count == before && !released.is_null() && tell_container_if(producer, size, count, released)
+            count == before && is_lowered && tell_container_if(producer, size, count, released)
         };
         if tells && before >= ALARM.load(Relaxed) && is_waiting && !is_collecting {
             // More was allocated than the threshold says, and there is no collection.
@@ -108,15 +114,39 @@ fn look(producer: &Producer, object_size: usize, released: *mut c_void) {
     if (is_collecting || !is_waiting) && !producer.follows_counts() {
         // What is released may have lowered the count already.
         let count = if released.is_null() { count } else { before + i32::from(size > 0 && count > before) };
-        collections::go_on(producer, collector, is_collecting.then_some(object_size), count);
+        let size_within = is_collecting.then_some(object_size);
+        let last = (BLOCK.load(Relaxed), size);
+        collections::go_on(producer, collector, &Call { size_within, count, released, last });
     }
-    if !is_collecting
-        && (THRESHOLD.load(Relaxed) != collector.threshold(0)
+    if (!is_collecting || collections::is_calling_back())
+        && (THRESHOLDS[0].load(Relaxed) != collector.threshold(0)
             || ENABLED.load(Relaxed) != collector.enabled()
-            || LAST_PERMANENT.load(Relaxed) != collector.last_permanent())
+            || LAST_PERMANENT.load(Relaxed) != collector.last_permanent()
+            || CALLS_BACK.load(Relaxed) != collections::calls_back(producer, collector)
+            || (count >= ALARM.load(Relaxed) && has_changed(collector)))
     {
         tell_settings(producer, collector);
     }
+}
+
+/// Whether those settings have changed that matter only where a collection begins. (Where that is at a safe point, they are told
+/// then.)
+#[cold]
+#[inline(never)]
+fn has_changed(collector: Collector) -> bool {
+    let mut thresholds = THRESHOLDS.iter().zip(0..);
+    DEBUG.load(Relaxed) != collector.debug()
+        || thresholds.any(|(told, generation)| told.load(Relaxed) != collector.threshold(generation))
+}
+
+/// Tells that what was allocated, which is not released yet, is a container, if it is one by what it holds.
+fn tell_container(producer: &Producer, size: usize) -> bool {
+    // SAFETY: the block is as large.
+    let is_one = unsafe { is_container(BLOCK.load(Relaxed), size) };
+    if is_one {
+        put(producer, slot::CONTAINER, 0);
+    }
+    is_one
 }
 
 /// Tells that what was allocated may be a container, or is, though the count is as before, with this block being released. False if
@@ -165,13 +195,11 @@ fn is_type_of_containers(of: *mut c_void) -> bool {
 pub fn settle(producer: &Producer, collector: Collector, runs_inside: impl Fn(i32) -> bool) -> (i32, bool) {
     let size = SIZE_ASKED.swap(0, Relaxed);
     let count = COUNT.swap(collector.count(0), Relaxed);
-    let is_inside = size >= HEADER + LEAST && runs_inside(count + 1);
-    // SAFETY: the block is as large, and not released yet.
-    if is_inside || unsafe { is_container(BLOCK.load(Relaxed), size) } {
+    if size >= HEADER + LEAST && runs_inside(count + 1) {
         put(producer, slot::CONTAINER, 0);
-        return (count + 1, is_inside);
+        return (count + 1, true);
     }
-    (count, false)
+    (count + i32::from(tell_container(producer, size)), false)
 }
 
 /// The same of a collection that was foreseen; nothing was allocated since.
@@ -182,15 +210,29 @@ pub fn settle_foreseen(producer: &Producer) {
     COUNT.store(0, Relaxed);
 }
 
+/// Whether the count of the youngest generation is what it was at the call before.
+pub fn is_count_unchanged(collector: Collector) -> bool {
+    COUNT.load(Relaxed) == collector.count(0)
+}
+
 /// Notes which objects are never collected.
 pub fn remember_permanent(collector: Collector) {
     LAST_PERMANENT.store(collector.last_permanent(), Relaxed);
 }
 
+/// Notes whether functions are called back, which is told. Returns that.
+pub fn remember_calls_back(calls_back: bool) -> bool {
+    CALLS_BACK.store(calls_back, Relaxed);
+    calls_back
+}
+
 #[cold]
 #[inline(never)]
 fn tell_settings(producer: &Producer, collector: Collector) {
-    THRESHOLD.store(collector.threshold(0), Relaxed);
+    for (told, generation) in THRESHOLDS.iter().zip(0..) {
+        told.store(collector.threshold(generation), Relaxed);
+    }
+    DEBUG.store(collector.debug(), Relaxed);
     ENABLED.store(collector.enabled(), Relaxed);
     if collector::runs_inside() {
         let is_off = collector.enabled() == 0 || collector.threshold(0) == 0;
@@ -215,5 +257,7 @@ fn tell_settings(producer: &Producer, collector: Collector) {
     collections::tell_number(producer, collector.enabled().into());
     collections::tell_number(producer, collector.debug().into());
     collections::tell_number(producer, frozen);
+    let calls_back = remember_calls_back(collections::calls_back(producer, collector));
+    collections::tell_number(producer, calls_back.into());
     put(producer, slot::SETTINGS, 0);
 }

@@ -5,8 +5,12 @@
 //! anything, and another one when it is over. So its lists are read right then: who is on them, how many references there are to
 //! each, and to whom each refers. Others are noticed by what [`traverse`] puts in the interpreter's types, and are over when the
 //! collector has counted them, at the next call.
+//!
+//! Where functions are called back (`gc.callbacks`), what is made for them comes first. Their collection then begins in two steps:
+//! that it does is told before they have done anything, and what it looks at when they have returned, which is noticed in the
+//! second way. They are called again when it is over, and it goes on until they have returned.
 
-use core::ffi::{c_int, c_void};
+use core::ffi::c_void;
 use core::ptr::null_mut;
 use core::sync::atomic::{
     AtomicBool, AtomicI32, AtomicI64, AtomicPtr, AtomicU32, AtomicUsize, Ordering::Relaxed,
@@ -14,31 +18,31 @@ use core::sync::atomic::{
 
 use super::asked;
 use super::attend;
-use super::collector::{self, Collector, HEADER};
+use super::called;
+use super::collector::{self, Collector};
 use super::finalizers;
-use super::interpreter::find;
-use super::layout::{BASIC_SIZE, FLAGS, IS_GC, Object, SIZE, TRAVERSE, Traverse, VALUES, is_type, minor};
+use super::lists;
+use super::members;
 use super::objects::{self, put};
 use super::producer::Producer;
-use super::referents;
 use super::slot;
 use super::stack_references;
 use super::sys;
 use super::traverse;
-use super::types::{forget, introduce};
-
-type IsContainer = unsafe extern "C" fn(*mut c_void) -> c_int;
-
-/// What tells objects of a type that are containers from others, by offset in words.
-const IS_CONTAINER: usize = 41;
 
 /// How far a collection is.
 static PHASE: AtomicU32 = AtomicU32::new(NONE);
 const NONE: u32 = 0;
-const BEGUN: u32 = 1;
+/// It has begun, and functions of the program are called back before it looks.
+const CALLS: u32 = 1;
+/// It is over, but for functions that are called back.
 const OVER: u32 = 2;
-const UNSEEN: u32 = 3;
-const FORESEEN: u32 = 4;
+const BEGUN: u32 = 3;
+/// When it is over, it is not known what it did.
+const UNSEEN: u32 = 4;
+const FORESEEN: u32 = 5;
+/// It has begun, and what it may be about to look at is told.
+const LOOK_FORESEEN: u32 = 6;
 
 /// Bytes of the string "start".
 const START: usize = 46;
@@ -47,29 +51,14 @@ const START: usize = 46;
 static STATS: [[AtomicI64; 3]; 3] = [const { [const { AtomicI64::new(0) }; 3] }; 3];
 /// The counts of the older generations, between collections.
 static OLDER: [AtomicI32; 2] = [const { AtomicI32::new(0) }; 2];
-/// The last one of each list when the last collection was over.
-static LAST: [AtomicPtr<c_void>; 3] = [const { AtomicPtr::new(null_mut()) }; 3];
-/// How many objects the collection looks at.
-static MEMBERS: AtomicUsize = AtomicUsize::new(0);
-/// The last one of each older list.
-static TAILS: [AtomicPtr<c_void>; 3] = [const { AtomicPtr::new(null_mut()) }; 3];
-
-/// Whether something was told of the collection that begins which is not certain.
-static IS_UNSURE: AtomicBool = AtomicBool::new(false);
-/// Of the collection that is going on, where the collector says that.
+/// Of the collection that is going on: up to which generation it looks, as it was told.
 static GENERATION: AtomicUsize = AtomicUsize::new(0);
 
 /// When what the collection looks at had been told.
 static TOLD_AT: AtomicI64 = AtomicI64::new(0);
 
-/// `PyTuple_Type`, and `PyDict_Type`.
-static TUPLE: AtomicPtr<c_void> = AtomicPtr::new(null_mut());
-static DICTIONARY: AtomicPtr<c_void> = AtomicPtr::new(null_mut());
-/// Whether a dictionary's values may be in the object that it belongs to, which may be who tells of them: in CPython 3.13, but for
-/// builds that have a later correction, like Debian's. (From 3.14 on the dictionary does.)
-static HAS_EMBEDDED_VALUES: AtomicBool = AtomicBool::new(false);
-/// Whether the object that is told of has told of a reference.
-static HAS_REFERENTS: AtomicBool = AtomicBool::new(false);
+/// Whether functions are called back when the collection is over.
+static CALLS_AT_END: AtomicBool = AtomicBool::new(false);
 
 static PRODUCER: AtomicPtr<Producer> = AtomicPtr::new(null_mut());
 /// Whether collections may begin of which the interpreter does not say that.
@@ -96,9 +85,7 @@ struct Beginning {
 /// `producer` lives as long as the process, and knows what else is recorded.
 pub unsafe fn install(version: &[u8], producer: *mut Producer) -> bool {
     PRODUCER.store(producer, Relaxed);
-    TUPLE.store(find(c"PyTuple_Type"), Relaxed);
-    DICTIONARY.store(find(c"PyDict_Type"), Relaxed);
-    HAS_EMBEDDED_VALUES.store(minor(version) == 13, Relaxed);
+    members::know(version);
     attend::know();
     let is_known = collector::know(version)
         && collector::is_there()
@@ -122,18 +109,17 @@ pub fn attend_now() {
     // SAFETY: null, or the page that was mapped for good.
     if let Some(producer) = unsafe { PRODUCER.load(Relaxed).as_ref() } {
         attend::attend(producer, 0, null_mut());
-        // Another one may begin before an allocator is called again.
-        let _ = PHASE.compare_exchange(OVER, NONE, Relaxed, Relaxed);
     }
 }
 
 /// The program asks for a collection.
 pub fn is_asked() {
+    // What was set before is told before.
+    attend_now();
     // Elsewhere a string is made before anything is done.
     if !collector::runs_inside() {
         return;
     }
-    attend_now();
     // SAFETY: null, or the page that was mapped for good.
     if let Some(producer) = unsafe { PRODUCER.load(Relaxed).as_ref() }
         && let Some(collector) = Collector::get()
@@ -149,11 +135,31 @@ pub fn is_waiting() -> bool {
     PHASE.load(Relaxed) == NONE
 }
 
-/// Looks whether a collection has begun that was foreseen.
+/// May a collector be about to look at its objects, of which that is not known otherwise?
 #[inline(always)]
-pub fn look_for_foreseen(producer: &Producer, collector: Collector) {
-    if PHASE.load(Relaxed) == FORESEEN {
-        settle(producer, collector);
+pub fn may_look() -> bool {
+    PHASE.load(Relaxed) <= OVER
+}
+
+/// Do functions of the program run that a collection has called back?
+#[inline(always)]
+pub fn is_calling_back() -> bool {
+    matches!(PHASE.load(Relaxed), CALLS | OVER)
+}
+
+/// Whether functions are called back where a collection begins and where it is over. (Who reports collections leaves that out.)
+#[inline(always)]
+pub fn calls_back(producer: &Producer, collector: Collector) -> bool {
+    collector.has_callbacks() && !producer.follows_counts()
+}
+
+/// Looks whether a collection has begun that was foreseen, or has looked; this is released now, if anything is.
+#[inline(always)]
+pub fn look_for_foreseen(producer: &Producer, collector: Collector, released: *mut c_void) {
+    match PHASE.load(Relaxed) {
+        FORESEEN => settle(producer, collector),
+        LOOK_FORESEEN => settle_look(producer, collector, released),
+        _ => {}
     }
 }
 
@@ -167,7 +173,6 @@ pub fn is_ended(collector: Collector) -> bool {
 pub fn has_begun(producer: &Producer, generation: usize) {
     if let Some(collector) = Collector::get().filter(|_| producer.records_collections()) {
         let oldest = generation.min(2);
-        GENERATION.store(oldest, Relaxed);
         finalizers::begin();
         let (counts, why) = (counts(collector), why(producer, false));
         begins(producer, collector, &Beginning { counts, oldest, is_together: false, why });
@@ -189,7 +194,11 @@ pub unsafe fn have_finalizers_run(producer: &Producer) {
 /// It says that this is over.
 pub fn has_ended(producer: &Producer) {
     if let Some(collector) = Collector::get().filter(|_| producer.records_collections()) {
-        ends(producer, collector, GENERATION.load(Relaxed), collector.count(0));
+        if PHASE.swap(NONE, Relaxed) == UNSEEN {
+            is_lost(producer, collector, collector.count(0));
+        } else {
+            ends(producer, collector, GENERATION.load(Relaxed), collector.count(0), false);
+        }
     }
 }
 
@@ -209,11 +218,29 @@ pub fn begins_to_look(collector: Collector) {
         return;
     }
     let Some(oldest) = (0..3).find(is_full) else { return };
+    match PHASE.load(Relaxed) {
+        CALLS => return have_returned(producer, collector, oldest),
+        // Another one has called back, and nobody has seen it begin.
+        OVER if calls_back(producer, collector) => return PHASE.store(UNSEEN, Relaxed),
+        _ => {}
+    }
     // The collector has set the counts back.
     let (count, is_inside) = attend::settle(producer, collector, |count| runs_inside(collector, count));
     let counts = [count, OLDER[0].load(Relaxed), OLDER[1].load(Relaxed)];
     let why = why(producer, is_inside);
     begins(producer, collector, &Beginning { counts, oldest, is_together: true, why });
+}
+
+/// The functions have returned that were called back, and the collector has begun to look.
+fn have_returned(producer: &Producer, collector: Collector, oldest: usize) {
+    attend::settle(producer, collector, |_| false);
+    if oldest != GENERATION.load(Relaxed) {
+        return PHASE.store(UNSEEN, Relaxed);
+    }
+    PHASE.store(BEGUN, Relaxed);
+    put(producer, slot::LOOKS, oldest);
+    tell_lists(producer, collector, oldest, true);
+    set_seen();
 }
 
 /// Whether an allocation that has made the count of the youngest generation this one has a collection run inside of it.
@@ -246,32 +273,20 @@ fn why(producer: &Producer, is_inside: bool) -> usize {
 /// Tells of a collection that may begin now, if nobody would notice it otherwise: if none of its objects is of a type that is asked
 /// by way of us.
 pub fn may_begin(producer: &Producer, collector: Collector, counts: [i32; 3]) {
-    if !is_waiting() || collector.is_collecting() {
+    // (Who is called back is noticed.)
+    if !is_waiting() || collector.is_collecting() || calls_back(producer, collector) {
         return;
     }
+    if is_counted(collector).is_some() {
+        return PHASE.store(UNSEEN, Relaxed);
+    }
     let oldest = oldest(collector, counts);
-    // SAFETY: the interpreter's lock is held, and no collection is at work.
-    let is_noticed = |link| unsafe { traverse::is_ours(Object(link).of()) };
-    // SAFETY: as above.
-    let is_noticed = (0..=oldest).any(|generation| unsafe { members(collector, generation) }.any(is_noticed));
-    if !is_noticed {
+    // SAFETY: no collection is at work.
+    if !unsafe { lists::is_noticed(collector, oldest) } {
         let why = why(producer, runs_inside(collector, counts[0]));
         tell(producer, collector, slot::MAY_COLLECT, &Beginning { counts, oldest, is_together: false, why });
         PHASE.store(FORESEEN, Relaxed);
     }
-}
-
-/// The objects on a generation's list.
-///
-/// # Safety
-///
-/// The interpreter's lock is held, and its lists are whole, if only forwards: their links lead from object to object, which are
-/// alive, and back to the head.
-unsafe fn members(collector: Collector, generation: usize) -> impl Iterator<Item = *mut c_void> + Clone {
-    let head = collector.head(generation);
-    // SAFETY: the caller's promise.
-    let links = core::iter::successors(Some(head), |link| Some(unsafe { Collector::next(*link) }));
-    links.skip(1).take_while(move |link| *link != head).map(|link| link.wrapping_byte_add(HEADER))
 }
 
 /// Whether a collection that was foreseen has begun.
@@ -281,10 +296,26 @@ fn settle(producer: &Producer, collector: Collector) {
     if collector.is_collecting() || is_counted(collector).is_some() {
         attend::settle_foreseen(producer);
         put(producer, slot::DOES_COLLECT, 0);
-        PHASE.store(BEGUN, Relaxed);
+        set_seen();
     } else {
         put(producer, slot::DOES_NOT_COLLECT, 0);
+        members::was_unsure();
         PHASE.store(NONE, Relaxed);
+    }
+}
+
+/// Whether a collection has looked that was about to. What is released otherwise, and is no container, changes nothing of that.
+#[cold]
+#[inline(never)]
+fn settle_look(producer: &Producer, collector: Collector, released: *mut c_void) {
+    if has_looked(collector) {
+        attend::settle_foreseen(producer);
+        put(producer, slot::DOES_COLLECT, 0);
+        set_seen();
+    } else if released.is_null() || called::is_text(released) || !attend::is_count_unchanged(collector) {
+        put(producer, slot::DOES_NOT_COLLECT, 0);
+        members::was_unsure();
+        PHASE.store(CALLS, Relaxed);
     }
 }
 
@@ -298,37 +329,64 @@ pub fn counts(collector: Collector) -> [i32; 3] {
     [0, 1, 2].map(|generation| collector.count(generation))
 }
 
-/// Goes on with a collection that is at work, or was at the call before: with the bytes that are asked for in it, and the count of
-/// the youngest generation.
+/// A call of an allocator while a collection is at work, or was at the call before.
+#[derive(Clone, Copy)]
+pub struct Call {
+    /// How many bytes are asked for an object; none if the collection is not at work any more.
+    pub size_within: Option<usize>,
+    /// The count of the youngest generation.
+    pub count: i32,
+    /// What is released, which may have lowered that; null if nothing is.
+    pub released: *mut c_void,
+    /// What the call before has allocated for an object, and how many bytes (none if it has not).
+    pub last: (*mut c_void, usize),
+}
+
+/// Goes on with that collection.
 #[cold]
 #[inline(never)]
-pub fn go_on(producer: &Producer, collector: Collector, size_within: Option<usize>, count: i32) {
+pub fn go_on(producer: &Producer, collector: Collector, call: &Call) {
+    let &Call { size_within, count, released, .. } = call;
     let is_collecting = size_within.is_some();
     match PHASE.load(Relaxed) {
         // Where nobody tells of births any more, it is not known who is a container.
-        NONE if producer.records_objects() && !objects::is_installed() => PHASE.store(UNSEEN, Relaxed),
+        NONE if are_births_lost(producer) => PHASE.store(UNSEEN, Relaxed),
+        // Who is called back is the first for whom something is made.
+        NONE if calls_back(producer, collector) => calls_now(producer, collector),
         // (It may follow upon another one, with nothing between them.)
-        NONE | OVER if size_within == Some(START) => begins_now(producer, collector),
-        // Where no string is made, who is called back is the first to allocate something.
-        NONE if collector::runs_inside() => begins_now(producer, collector),
-        NONE => PHASE.store(UNSEEN, Relaxed),
-        BEGUN => {
-            if let Some(generation) = is_counted(collector) {
-                ends(producer, collector, generation, count);
-                PHASE.store(if is_collecting { OVER } else { NONE }, Relaxed);
-            } else if !is_collecting {
-                is_lost(producer, collector);
-                PHASE.store(NONE, Relaxed);
-            }
+        NONE | OVER if size_within == Some(START) && !CALLS_AT_END.load(Relaxed) => {
+            begins_now(producer, collector);
         }
-        _ if is_collecting => {}
-        phase => {
-            if phase == UNSEEN {
-                is_lost(producer, collector);
+        NONE => PHASE.store(UNSEEN, Relaxed),
+        CALLS if !is_collecting || has_looked(collector) => PHASE.store(UNSEEN, Relaxed),
+        CALLS => calls_still(producer, collector, call),
+        BEGUN => match is_counted(collector) {
+            Some(generation) if generation <= GENERATION.load(Relaxed) => {
+                ends(producer, collector, generation, count, is_collecting);
+                PHASE.store(if is_collecting { OVER } else { NONE }, Relaxed);
+            }
+            None if is_collecting => {}
+            // It looked at more than was told; or it ended otherwise.
+            _ => PHASE.store(UNSEEN, Relaxed),
+        },
+        OVER if !is_collecting => {
+            if CALLS_AT_END.swap(false, Relaxed) {
+                put(producer, slot::HAS_CALLED_BACK, 0);
             }
             PHASE.store(NONE, Relaxed);
         }
+        _ => {}
     }
+    // What is released may have been counted less already; it is told of behind that.
+    if PHASE.load(Relaxed) == UNSEEN && !is_collecting && released.is_null() {
+        is_lost(producer, collector, count);
+        PHASE.store(NONE, Relaxed);
+    }
+}
+
+/// Whether nobody tells of births any more: then it is not known who is a container.
+fn are_births_lost(producer: &Producer) -> bool {
+    producer.records_objects() && !objects::is_installed()
 }
 
 /// A collection begins, and has done nothing yet.
@@ -339,10 +397,62 @@ fn begins_now(producer: &Producer, collector: Collector) {
     begins(producer, collector, &Beginning { counts, oldest, is_together: false, why });
 }
 
-/// A collection was not seen.
-fn is_lost(producer: &Producer, collector: Collector) {
+/// A collection begins, which calls functions of the program back before it does anything else.
+fn calls_now(producer: &Producer, collector: Collector) {
+    let counts = counts(collector);
+    let why = why(producer, runs_inside(collector, counts[0]));
+    let oldest = oldest(collector, counts);
+    if !finds_none_uncounted(producer, collector, &Beginning { counts, oldest, is_together: false, why }) {
+        return PHASE.store(UNSEEN, Relaxed);
+    }
+    traverse::install();
+    remember_counts(collector);
+    tell_numbers(producer, collector, counts, why);
+    put(producer, slot::CALLS_BACK, oldest);
+    GENERATION.store(oldest, Relaxed);
+    called::begin();
+    PHASE.store(CALLS, Relaxed);
+}
+
+/// It calls them still, unless this call shows that one of them has returned, which may have been the last.
+fn calls_still(
+    producer: &Producer,
+    collector: Collector,
+    &Call { released, last: (block, size), .. }: &Call,
+) {
+    called::note(block, size);
+    if !called::is_text(released) {
+        return;
+    }
+    called::forget(released);
+    let oldest = GENERATION.load(Relaxed);
+    // SAFETY: the collector has not looked.
+    if !unsafe { lists::is_noticed(collector, oldest) } {
+        put(producer, slot::MAY_LOOK, oldest);
+        tell_lists(producer, collector, oldest, false);
+        PHASE.store(LOOK_FORESEEN, Relaxed);
+    }
+}
+
+/// Whether the collector has looked while nobody noticed, since it called back.
+fn has_looked(collector: Collector) -> bool {
+    let before = OLDER.get(GENERATION.load(Relaxed)).map(|before| before.load(Relaxed));
+    let is_reset = |before: i32| collector.count(GENERATION.load(Relaxed) + 1) == before + 1;
+    before.is_some_and(is_reset) || is_counted(collector).is_some()
+}
+
+/// A collection was not seen. What is known behind it is told, with the count of the youngest generation.
+fn is_lost(producer: &Producer, collector: Collector, count: i32) {
+    if !are_births_lost(producer) {
+        let counts = [count, collector.count(1), collector.count(2)];
+        counts.into_iter().for_each(|count| tell_number(producer, count.into()));
+        collector.long_lived().into_iter().for_each(|number| tell_number(producer, number));
+    }
     put(producer, slot::COLLECTION_LOST, 0);
+    CALLS_AT_END.store(false, Relaxed);
+    members::was_unsure();
     remember(collector);
+    attend::remember_permanent(collector);
 }
 
 /// Notes how things are between two collections.
@@ -351,10 +461,7 @@ fn remember(collector: Collector) {
         let stats = collector.stats(generation);
         before.iter().zip(stats).for_each(|(place, number)| place.store(number, Relaxed));
     }
-    for (generation, last) in LAST.iter().enumerate() {
-        // SAFETY: the head of a list.
-        last.store(unsafe { Collector::previous(collector.head(generation)) }, Relaxed);
-    }
+    lists::remember(collector);
     remember_counts(collector);
 }
 
@@ -388,181 +495,57 @@ fn oldest(collector: Collector, counts: [i32; 3]) -> usize {
 fn begins(producer: &Producer, collector: Collector, beginning: &Beginning) {
     // (What is asked here to what it refers is not to be noticed.)
     PHASE.store(BEGUN, Relaxed);
+    if !finds_none_uncounted(producer, collector, beginning) {
+        return PHASE.store(UNSEEN, Relaxed);
+    }
     tell(producer, collector, slot::COLLECTS, beginning);
+    set_seen();
+}
+
+/// A collection was told of: it is seen, unless something of that is not certain.
+fn set_seen() {
+    PHASE.store(if members::was_unsure() { UNSEEN } else { BEGUN }, Relaxed);
+}
+
+/// Whether no collection is counted that was not noticed, before one that begins; or that it can be told of before that does. (It
+/// cannot where counts are set back already, or what made it due is told.)
+fn finds_none_uncounted(producer: &Producer, collector: Collector, beginning: &Beginning) -> bool {
+    let is_one = is_counted(collector).is_some();
+    if is_one && (beginning.is_together || beginning.why == slot::INSIDE) {
+        return false;
+    }
+    if is_one {
+        is_lost(producer, collector, beginning.counts[0]);
+    }
+    true
 }
 
 /// Tells what a collection looks at that begins.
 fn tell(producer: &Producer, collector: Collector, how: u64, beginning: &Beginning) {
     let &Beginning { counts, oldest, is_together, why } = beginning;
-    if is_counted(collector).is_some() {
-        is_lost(producer, collector);
-    }
-    for (generation, tail) in TAILS.iter().enumerate() {
-        // SAFETY: no collection is at work on the lists that are not looked at.
-        tail.store(unsafe { Collector::previous(collector.head(generation)) }, Relaxed);
-    }
+    tell_numbers(producer, collector, counts, why);
+    put(producer, how, oldest);
+    tell_lists(producer, collector, oldest, is_together);
+}
+
+/// Tells how things are when a collection begins.
+fn tell_numbers(producer: &Producer, collector: Collector, counts: [i32; 3], why: usize) {
     counts.into_iter().for_each(|count| tell_number(producer, count.into()));
     (0..3).for_each(|generation| tell_number(producer, collector.threshold(generation).into()));
     collector.long_lived().into_iter().for_each(|number| tell_number(producer, number));
     tell_number(producer, collector.debug().into());
     tell_number(producer, why as i64);
-    put(producer, how, oldest);
-    let mut many = 0;
-    let first = if is_together { oldest } else { 0 };
-    for (generation, last_old) in LAST.iter().enumerate().take(oldest + 1).skip(first) {
-        put(producer, slot::LIST, generation + if is_together { slot::TOGETHER } else { 0 });
-        // SAFETY: the interpreter's lock is held; if a collection is at work, it has changed only what leads backwards.
-        unsafe {
-            let list = members(collector, generation);
-            let last_old = last_old.load(Relaxed).wrapping_byte_add(HEADER);
-            let mut is_young =
-                generation == 0 || (is_together && !list.clone().any(|object| object == last_old));
-            for object in list {
-                tell_member(producer, Object(object), is_young);
-                many += 1;
-                is_young |= object == last_old;
-            }
-        }
-    }
-    MEMBERS.store(many, Relaxed);
-    put(producer, slot::GRAPH_ENDS, 0);
-    if IS_UNSURE.swap(false, Relaxed) {
-        put(producer, slot::COLLECTION_LOST, 0);
-    }
+    tell_number(producer, attend::remember_calls_back(calls_back(producer, collector)).into());
+}
+
+/// Tells what is looked at.
+fn tell_lists(producer: &Producer, collector: Collector, oldest: usize, is_together: bool) {
+    GENERATION.store(oldest, Relaxed);
+    lists::tell(producer, collector, oldest, is_together);
     TOLD_AT.store(sys::nanoseconds(), Relaxed);
 }
 
-/// # Safety
-///
-/// The object is a container, tracked, and alive.
-pub unsafe fn tell_member(producer: &Producer, object: Object, is_young: bool) {
-    // SAFETY: the caller's promise.
-    unsafe {
-        let of = object.of();
-        if is_young && is_type(of) && producer.has_no_births() {
-            // One that has just come may lie where another one lay, of whose end nobody told.
-            forget(object);
-        }
-        introduce(producer, of);
-        let count = object.count();
-        if count == slot::COUNT_MANY {
-            put(producer, slot::NUMBER, object.full_count());
-        }
-        producer.put(slot::pack(slot::MEMBER, count, object.0 as u64));
-        put(producer, slot::OBJECT_TYPE, of.0.addr());
-        if header_of(object).add(1).read() & 1 != 0 {
-            put(producer, slot::FINALIZED_BEFORE, 0);
-        }
-        referents::tell_weak(producer, object, of);
-        HAS_REFERENTS.store(false, Relaxed);
-        if let Some(traverse) = of.0.cast::<Option<Traverse>>().add(TRAVERSE).read() {
-            let tell = |referent, is_counted| tell_edge(producer, referent, is_counted);
-            match stack_references::traverse(object, of, traverse, tell) {
-                Some(is_sure) => _ = IS_UNSURE.fetch_or(!is_sure, Relaxed),
-                None => _ = traverse(object.0, visit, core::ptr::from_ref(producer).cast_mut().cast()),
-            }
-        }
-        if of.0 == TUPLE.load(Relaxed) && is_incomplete(object, of) {
-            producer.put(slot::pack(slot::EDGE, slot::UNTRACKED, object.0 as u64));
-        }
-        // One that has any, and tells of none, leaves that to another.
-        if of.0 == DICTIONARY.load(Relaxed)
-            && HAS_EMBEDDED_VALUES.load(Relaxed)
-            && !HAS_REFERENTS.load(Relaxed)
-        {
-            tell_embedded(producer, object);
-        }
-    }
-}
-
-/// Whether a part of a tuple is missing yet: it then stays on the list.
-///
-/// # Safety
-///
-/// The object is alive, and of this type, a tuple.
-unsafe fn is_incomplete(object: Object, of: Object) -> bool {
-    // SAFETY: the caller's promise: it has so many items behind what all tuples have.
-    unsafe {
-        let first = of.word(BASIC_SIZE) / size_of::<usize>();
-        (0..object.word(SIZE)).any(|at| object.word(first + at) == 0)
-    }
-}
-
-/// Tells of the values of a dictionary that are in the object which it belongs to, and which that tells of.
-///
-/// # Safety
-///
-/// The object is a dictionary, and alive.
-unsafe fn tell_embedded(producer: &Producer, object: Object) {
-    // SAFETY: the caller's promise: there is a null pointer, or one to how many values there is room for, how many there are,
-    // whether they are elsewhere, and the values.
-    unsafe {
-        let values = object.0.cast::<*mut c_void>().add(VALUES).read();
-        if values.is_null() {
-            return;
-        }
-        let [room, _, is_elsewhere, _] = values.cast::<[u8; 4]>().read();
-        for at in 0..if is_elsewhere == 0 { 0 } else { usize::from(room) } {
-            let value = Object(values.cast::<*mut c_void>().add(1 + at).read());
-            if value.0.is_null() || !is_container(value) {
-                continue;
-            }
-            let is_tracked = header_of(value).read() != 0;
-            if is_tracked || value.of().0 != TUPLE.load(Relaxed) {
-                let how = if is_tracked { slot::EMBEDDED } else { slot::EMBEDDED_UNTRACKED };
-                producer.put(slot::pack(slot::EDGE, how, value.0 as u64));
-            }
-        }
-    }
-}
-
-/// The two words in front of a container.
-fn header_of(object: Object) -> *mut usize {
-    object.0.wrapping_byte_sub(HEADER).cast()
-}
-
-unsafe extern "C" fn visit(referent: *mut c_void, producer: *mut c_void) -> c_int {
-    HAS_REFERENTS.store(true, Relaxed);
-    // SAFETY: what `tell_member` passed on.
-    tell_edge(unsafe { &*producer.cast::<Producer>() }, Object(referent), true);
-    0
-}
-
-/// A member refers to that object.
-#[inline(always)]
-fn tell_edge(producer: &Producer, referent: Object, is_counted: bool) {
-    // SAFETY: live objects refer to live ones.
-    unsafe {
-        if is_container(referent) && referent.0.addr() >> slot::ADDRESS_BITS == 0 {
-            let is_tracked = header_of(referent).read() != 0;
-            // A tuple that is on no list will never be on one.
-            if is_tracked || referent.of().0 != TUPLE.load(Relaxed) {
-                let how = if is_tracked { slot::TRACKED } else { slot::UNTRACKED };
-                let how = if is_counted { how } else { how + slot::UNCOUNTED };
-                producer.put(slot::pack(slot::EDGE, how, referent.0 as u64));
-            }
-        }
-    }
-}
-
-/// # Safety
-///
-/// The object is alive.
-unsafe fn is_container(object: Object) -> bool {
-    // SAFETY: the caller's promise; so is its type.
-    unsafe {
-        let of = object.of();
-        of.word(FLAGS) & IS_GC != 0
-            && of
-                .0
-                .cast::<Option<IsContainer>>()
-                .add(IS_CONTAINER)
-                .read()
-                .is_none_or(|is_container| is_container(object.0) != 0)
-    }
-}
-
-fn ends(producer: &Producer, collector: Collector, generation: usize, count: i32) {
+fn ends(producer: &Producer, collector: Collector, generation: usize, count: i32, is_collecting: bool) {
     let lasted = sys::nanoseconds() - TOLD_AT.load(Relaxed);
     let [_, collected, uncollectable] = collector.stats(generation);
     tell_number(producer, collected - STATS[generation][1].load(Relaxed));
@@ -571,35 +554,12 @@ fn ends(producer: &Producer, collector: Collector, generation: usize, count: i32
     counts.into_iter().for_each(|count| tell_number(producer, count.into()));
     collector.long_lived().into_iter().for_each(|number| tell_number(producer, number));
     tell_number(producer, lasted);
+    // (Where it is not at work any more, it has called nobody.)
+    let calls = is_collecting && calls_back(producer, collector);
+    CALLS_AT_END.store(calls, Relaxed);
+    tell_number(producer, attend::remember_calls_back(calls).into());
     put(producer, slot::HAS_COLLECTED, generation);
     remember(collector);
-    let to = (generation + 1).min(2);
-    let head = collector.head(to);
-    let tail = TAILS[to].load(Relaxed);
-    // SAFETY: the lock is held, and the lists are whole again.
-    unsafe {
-        let mut link = Collector::next(head);
-        if generation < 2 && tail != head {
-            // Those behind what was the last one; all, if that is not there any more.
-            link = Collector::previous(head);
-            while link != tail && link != head {
-                link = Collector::previous(link);
-            }
-            link = Collector::next(link);
-        }
-        put(producer, slot::LIST, to);
-        // An interpreter that has ended takes the heads out of the lists, which then lead from their ends to their beginnings.
-        let last = Collector::previous(head);
-        let first = link;
-        let mut rest = if generation < 2 { usize::MAX } else { MEMBERS.load(Relaxed) };
-        while link != head && rest > 0 {
-            producer.put(slot::pack(slot::MEMBER, 0, link.byte_add(HEADER) as u64));
-            rest -= 1;
-            // (What was the last one may have died since.)
-            let next = Collector::next(link);
-            link = if link == last || next == first { head } else { next };
-        }
-    }
-    put(producer, slot::GRAPH_ENDS, 0);
+    lists::tell_left(producer, collector, generation);
     attend::remember_permanent(collector);
 }

@@ -9,7 +9,7 @@ use core::ptr::null_mut;
 use core::sync::atomic::{AtomicPtr, AtomicU32, AtomicUsize, Ordering::Relaxed};
 
 use super::interpreter::{self, Interpreter, find};
-use super::layout::{minor, number};
+use super::layout::{FLAGS, IS_LIST, Object, SIZE, minor, number};
 
 /// Where things lie in the state, in bytes.
 struct Layout {
@@ -19,6 +19,7 @@ struct Layout {
     permanent: usize,
     stats: usize,
     collecting: usize,
+    callbacks: usize,
     total: usize,
     /// Whether the statistics are elsewhere, in rings, and pointed to.
     has_rings: bool,
@@ -44,12 +45,14 @@ const TO_3_13: Layout = Layout {
     permanent: 104,
     stats: 128,
     collecting: 200,
+    callbacks: 216,
     total: 224,
     has_rings: false,
 };
 /// As Debian builds 3.13: there the generations need no alignment to words.
 const PACKED_3_13: Layout = Layout { generations: 20, ..TO_3_13 };
-const IN_3_14: Layout = Layout { permanent: 96, stats: 120, collecting: 192, total: 240, ..TO_3_13 };
+const IN_3_14: Layout =
+    Layout { permanent: 96, stats: 120, collecting: 192, callbacks: 208, total: 240, ..TO_3_13 };
 const IN_3_15: Layout = Layout {
     enabled: 0,
     debug: 4,
@@ -57,6 +60,7 @@ const IN_3_15: Layout = Layout {
     permanent: 80,
     stats: 104,
     collecting: 112,
+    callbacks: 136,
     total: 152,
     has_rings: true,
 };
@@ -87,6 +91,9 @@ const PLACES: [Place; 9] = [
     Place { minor: 14, about: 7408, layout: &IN_3_14, ..OF_3_13 },
     Place { minor: 15, layout: &IN_3_15, ..OF_3_13 },
 ];
+
+/// The list of functions that are called back, once it is known to be one.
+static CALLBACKS: AtomicPtr<c_void> = AtomicPtr::new(null_mut());
 
 /// The interpreter's minor version; and which of the places it is, once that is known.
 static MINOR: AtomicU32 = AtomicU32::new(0);
@@ -225,6 +232,18 @@ impl Collector {
         self.int(self.layout.collecting) != 0
     }
 
+    /// Whether functions are called back when a collection begins, and when it is over.
+    #[inline(always)]
+    pub fn has_callbacks(self) -> bool {
+        // SAFETY: by the layout, a pointer to an object lies there, or null.
+        let list = unsafe { self.state.add(self.layout.callbacks).cast::<*mut c_void>().read_unaligned() };
+        if list.is_null() || (list != CALLBACKS.load(Relaxed) && !is_list(list)) {
+            return false;
+        }
+        // SAFETY: it is a list, which has a number of items.
+        unsafe { Object(list).word(SIZE) != 0 }
+    }
+
     /// How many objects survived the last full collection, and how many have come to the oldest list since.
     pub fn long_lived(self) -> [i64; 2] {
         [self.long(self.layout.total), self.long(self.layout.total + 8)]
@@ -289,6 +308,18 @@ impl Collector {
         // SAFETY: the caller's promise.
         unsafe { link.cast::<*mut c_void>().add(1).read_unaligned() }.map_addr(|address| address & !3)
     }
+}
+
+/// Whether an object is a list, which is then remembered.
+#[cold]
+fn is_list(object: *mut c_void) -> bool {
+    // SAFETY: what the collector's state points to is alive.
+    let is_list = object.addr().is_multiple_of(size_of::<usize>())
+        && unsafe { Object(object).of().word(FLAGS) & IS_LIST != 0 };
+    if is_list {
+        CALLBACKS.store(object, Relaxed);
+    }
+    is_list
 }
 
 /// Whether an interpreter has one that could be looked for at all.

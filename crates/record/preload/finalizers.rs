@@ -8,9 +8,9 @@ use core::ffi::c_void;
 use core::ptr::null_mut;
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering::Relaxed};
 
-use super::collections::tell_member;
 use super::collector::{Collector, HEADER};
 use super::layout::Object;
+use super::members::tell_member;
 use super::objects::put;
 use super::producer::Producer;
 use super::slot;

@@ -123,7 +123,8 @@ pub const CONTAINER_IF: u64 = 41;
 /// A number that belongs to the next event which is none of these, one of several.
 pub const NUMBER: u64 = 33;
 /// The collector's settings, which the numbers are: thresholds of the three generations, whether it collects by itself, its
-/// flags, and 1 if there are more objects that are never collected, 2 if there are none any more.
+/// flags, 1 if there are more objects that are never collected, 2 if there are none any more, and whether functions are called
+/// back.
 pub const SETTINGS: u64 = 34;
 /// The members that follow are on the list of the generation in the address; with [`TOGETHER`], on that behind which the
 /// collector has put the younger ones, youngest first.
@@ -133,7 +134,8 @@ pub const TOGETHER: usize = 8;
 pub const FINALIZED_BEFORE: u64 = 36;
 /// There are no more members.
 pub const GRAPH_ENDS: u64 = 37;
-/// A collection is over, and it is not known what it did.
+/// A collection is over, and it is not known what it did. Numbers say how things are now, if that is known: the counts of the
+/// generations, and how many are long-lived.
 pub const COLLECTION_LOST: u64 = 38;
 /// Around a collection, where collections are recorded without counts: the address is the oldest generation that is told of,
 /// then the one that it was; before them stand numbers.
@@ -142,6 +144,14 @@ pub const HAS_COLLECTED: u64 = 40;
 /// The collector has run its finalizers; what follows are the members that were unreachable, and are alive, up to
 /// [`GRAPH_ENDS`].
 pub const FINALIZERS_RUN: u64 = 50;
+/// A collection begins that looks up to this generation, as [`COLLECTS`] says it, but calls functions back before. When they have
+/// returned, it looks at lists that are told then, up to [`GRAPH_ENDS`].
+pub const CALLS_BACK: u64 = 46;
+pub const LOOKS: u64 = 47;
+/// As [`LOOKS`], of a collection that may look now; then comes whether it does, as above.
+pub const MAY_LOOK: u64 = 49;
+/// The functions have returned that were called back when a collection was over.
+pub const HAS_CALLED_BACK: u64 = 48;
 /// What was allocated last made a collection due, which did not begin: an exception was on its way.
 pub const EXCEPTION: u64 = 42;
 /// As [`COLLECTS`], of a collection that may begin now; and whether it does.

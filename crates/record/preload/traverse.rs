@@ -1,5 +1,5 @@
-//! How a collection is noticed that makes nothing when it begins: those that run inside of an allocation (up to CPython 3.11), and
-//! those of an interpreter that ends.
+//! How a collection is noticed that makes nothing when it begins to look: those that run inside of an allocation (up to CPython
+//! 3.11), those of an interpreter that ends, and those before which functions are called back.
 //!
 //! The first thing that a collector does with the objects that it looks at is to ask their types to what they refer. Types of the
 //! interpreter's own are structures that may be written to; so in the place of their `tp_traverse` stands one of ours, which
@@ -9,7 +9,7 @@
 
 use core::ffi::{CStr, c_int, c_void};
 use core::ptr::null_mut;
-use core::sync::atomic::{AtomicPtr, Ordering::Relaxed};
+use core::sync::atomic::{AtomicBool, AtomicPtr, Ordering::Relaxed};
 
 use super::collections;
 use super::collector::{Collector, HEADER};
@@ -55,11 +55,17 @@ const TYPES: [(&CStr, Traverse); MANY] = [
 /// What stood there.
 static ORIGINALS: [AtomicPtr<c_void>; MANY] = [const { AtomicPtr::new(null_mut()) }; MANY];
 
+/// Whether ours stand there.
+static IS_INSTALLED: AtomicBool = AtomicBool::new(false);
+
 /// Puts ours there, once. Types that are derived from these may take it over, and are served by it.
 pub fn install() {
+    if IS_INSTALLED.swap(true, Relaxed) {
+        return;
+    }
     for ((name, ours), original) in TYPES.iter().zip(&ORIGINALS) {
         let of = find(name);
-        if of.is_null() || !original.load(Relaxed).is_null() {
+        if of.is_null() {
             continue;
         }
         let place = of.cast::<*mut c_void>().wrapping_add(TRAVERSE);
@@ -94,7 +100,7 @@ unsafe extern "C" fn traverse<const AT: usize>(
     visit: Visit,
     argument: *mut c_void,
 ) -> c_int {
-    if collections::is_waiting() {
+    if collections::may_look() {
         // SAFETY: the caller's promise.
         unsafe { notice(object) };
     }

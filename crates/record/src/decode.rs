@@ -127,6 +127,10 @@ fn decode_object(what: u64, address: u64) -> Option<ObjectEvent> {
         slot::DOES_NOT_COLLECT => ObjectEvent::DoesCollect(false),
         slot::EXCEPTION => ObjectEvent::Exception,
         slot::COLLECTION_LOST => ObjectEvent::CollectionLost,
+        slot::CALLS_BACK => ObjectEvent::CallsBack(address),
+        slot::LOOKS => ObjectEvent::Looks(address),
+        slot::MAY_LOOK => ObjectEvent::MayLook(address),
+        slot::HAS_CALLED_BACK => ObjectEvent::HasCalledBack,
         _ => return None,
     })
 }

@@ -205,11 +205,12 @@ pub enum ObjectEvent {
     Settings,
     /// A collection begins. Its lists follow, up to that of this generation. The numbers are the counts of the generations, their
     /// thresholds, how many objects survived the last full collection and how many have come to the oldest generation
-    /// since, the flags, and the generation that the program asks for, plus 1: 0 if it asks for none, [`RUNS_INSIDE`] if the last
-    /// allocation has made the collection due, and it runs inside of that.
+    /// since, the flags, the generation that the program asks for, plus 1 (0 if it asks for none, [`RUNS_INSIDE`] if the last
+    /// allocation has made the collection due, and it runs inside of that), and 1 if functions are called back.
     Collects(u64),
     /// A collection of this generation is over; the list follows on which its survivors are. The numbers are how many objects were
-    /// collected, how many could not be, the counts of the generations, and of the long-lived, as above.
+    /// collected, how many could not be, the counts of the generations, and of the long-lived, as above, how many nanoseconds it took,
+    /// and 1 if functions are called back now.
     HasCollected(u64),
     /// The objects that follow are on the list of this generation, or on that behind which the collector has put those of the
     /// younger ones, the youngest first: then it is [`TOGETHER`] more. Each is told as [`Born`](Self::Born), with the number of
@@ -223,8 +224,18 @@ pub enum ObjectEvent {
     FinalizersRun,
     /// There are no more members.
     GraphEnds,
-    /// A collection is over, and it is not known what it did.
+    /// A collection is over, and it is not known what it did. The numbers are the counts of the generations and of the long-lived
+    /// behind it, if these are known.
     CollectionLost,
+    /// A collection begins as [`Collects`](Self::Collects) says it, but calls functions of the program back before it looks: its lists
+    /// are told when these have returned.
+    CallsBack(u64),
+    /// They have, and it looks. Its lists follow, up to that of this generation.
+    Looks(u64),
+    /// As [`Looks`](Self::Looks), of a collection that may look now: what follows says whether it does.
+    MayLook(u64),
+    /// The functions have returned that were called back when a collection was over.
+    HasCalledBack,
     /// The last allocation made a collection due, which did not begin: an exception was on its way through the thread.
     Exception,
     /// As [`Collects`](Self::Collects), of a collection that may begin now: what follows says whether it does.

@@ -20,6 +20,9 @@ mod asked;
 #[path = "../preload/attend.rs"]
 mod attend;
 #[cfg(test)]
+#[path = "../preload/called.rs"]
+mod called;
+#[cfg(test)]
 #[path = "../preload/collections.rs"]
 mod collections;
 #[cfg(test)]
@@ -55,6 +58,12 @@ mod interpreter;
 #[cfg(test)]
 #[path = "../preload/layout.rs"]
 mod layout;
+#[cfg(test)]
+#[path = "../preload/lists.rs"]
+mod lists;
+#[cfg(test)]
+#[path = "../preload/members.rs"]
+mod members;
 #[cfg(test)]
 #[path = "../preload/methods.rs"]
 pub(crate) mod methods;

@@ -401,7 +401,8 @@ impl Outcome {
             }
             Check::Schedule | Check::Partition | Check::Survivors | Check::Stats => {
                 let [schedule, partition, survivors, stats] = self.collections.checks();
-                let GivenOfCollections { moments, exceptions, gone, came, saved } = self.collections.given;
+                let GivenOfCollections { moments, exceptions, gone, came, saved, recovered } =
+                    self.collections.given;
                 let totals = self.trailer.as_ref().map(|trailer| trailer.totals);
                 let (tally, first) = match check {
                     Check::Schedule => schedule,
@@ -416,7 +417,11 @@ impl Outcome {
                     _ => totals.stats_facts,
                 });
                 match check {
-                    Check::Schedule => given.extend([("moments", moments), ("exceptions", exceptions)]),
+                    Check::Schedule => given.extend([
+                        ("moments", moments),
+                        ("exceptions", exceptions),
+                        ("recovered", recovered),
+                    ]),
                     Check::Partition => {
                         given.extend([("saved", saved), ("hidden", self.collections.hidden)]);
                     }
@@ -475,7 +480,9 @@ impl Outcome {
             (Some(_), ..) if tally.unverified > 0 => Some("after divergence".to_owned()),
             _ if check.tier() == Tier::Collections && tally.unverified > 0 => {
                 let unseen = self.collections.unseen;
-                let unseen = (unseen > 0).then(|| format!("{unseen} collections were not seen"));
+                // Each is a fact of the schedule; where it is known how things are behind it, all others are compared.
+                let is_why = unseen > 0 && (check == Check::Schedule || self.collections.is_lost());
+                let unseen = is_why.then(|| format!("{unseen} collections were not seen"));
                 Some(unseen.unwrap_or_else(|| "code of the program ran in collections".to_owned()))
             }
             _ if check.tier() > Tier::Blocks && tally.unverified > 0 => {

@@ -60,8 +60,8 @@ mod write;
 
 pub use blocks::BlockTable;
 pub use collections::{
-    Arrival, Collection, CollectionFrame, CollectorAction, CollectorSettings, CollectorStep, Graph, IMMORTAL,
-    Permanent, Told, UNTRACKED,
+    Arrival, Behind, Collection, CollectionFrame, CollectorAction, CollectorSettings, CollectorStep, Graph,
+    IMMORTAL, Permanent, Told, UNTRACKED,
 };
 pub use error::{Corruption, Error, Malformed};
 pub use event::{

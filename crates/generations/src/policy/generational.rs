@@ -82,6 +82,11 @@ impl Generational {
         self.total
     }
 
+    /// Sets both: for who goes on from a state that is told.
+    pub const fn set_long_lived(&mut self, total: usize, pending: usize) {
+        (self.total, self.pending) = (total, pending);
+    }
+
     /// Which generation's turn it would be.
     #[must_use]
     pub fn choose(&self, counters: &Counters) -> Choice {
@@ -182,5 +187,15 @@ mod tests {
         // Negative ones are allowed, and are below any count.
         assert_eq!(choice(&Generational::new([700, -1, 0]), [0, 0, 0]).generation, Some(Generation::MIDDLE));
         assert_eq!(Generational::new([-5, 10, 10]).alarm().young, 0);
+    }
+
+    #[test]
+    fn full_collections_are_held_back_by_numbers_that_are_told() {
+        let mut policy = Generational::new([700, 10, 10]);
+        policy.set_long_lived(400, 99);
+        assert_eq!((policy.total(), policy.pending()), (400, 99));
+        assert_eq!(choice(&policy, [701, 11, 11]).generation, Some(Generation::MIDDLE));
+        policy.set_long_lived(400, 100);
+        assert_eq!(choice(&policy, [701, 11, 11]).generation, Some(Generation::OLD));
     }
 }

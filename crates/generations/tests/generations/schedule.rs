@@ -254,3 +254,18 @@ fn counts_stop_at_zero() {
     (0..700).for_each(|_| assert!(!generations.allocated()));
     assert!(generations.allocated());
 }
+
+/// Who goes on from a state that is told: nothing is going on, and what is armed stays so.
+#[test]
+fn goes_on_from_what_is_told() {
+    let mut generations = of((3, 13, 5));
+    while !generations.allocated() {}
+    assert!(matches!(generations.trigger(Thread(7), false), Answer::Armed));
+    let Answer::Collect(_) = generations.request(Request::Program(Generation::OLD)) else { panic!() };
+    assert_eq!(because(generations.request(Request::Program(Generation::OLD))), Because::Running);
+    generations.resume([1999, 4, 2]);
+    assert_eq!((generations.counters().counts, generations.is_running()), ([1999, 4, 2], false));
+    assert!(generations.is_armed(Thread(7)));
+    assert!(!generations.allocated() && generations.allocated());
+    assert!(matches!(generations.service(Thread(7)), Answer::Collect(_)));
+}

@@ -7,7 +7,9 @@ use hashbrown::HashSet;
 use trace::{Collection, Object};
 
 use super::Tally;
-use crate::engine::{CollectionCounts, CollectionPredictions, GivenOfCollections, PredictedCollection};
+use crate::engine::{
+    CollectionCounts, CollectionPredictions, GivenOfCollections, PredictedCollection, Unseen,
+};
 
 /// Names of the numbers of a collection.
 pub const NUMBERS: [&str; 10] = [
@@ -68,6 +70,9 @@ pub struct Collections {
     pub unseen: u64,
     /// Those that died though they could be reached: when the garbage died, by references that nobody tells of.
     pub hidden: u64,
+    /// Something was predicted to begin otherwise.
+    is_wrong: bool,
+    /// Nothing is predicted any more.
     is_lost: bool,
 }
 
@@ -90,12 +95,9 @@ impl Collections {
     fn collection(&mut self, observed: &Collection) {
         let facts = observed.facts();
         if observed.generation.is_none() {
-            self.unseen += 1;
-            self.is_lost = true;
-            self.leave(facts);
-            return;
+            return self.is_unseen(observed, facts);
         }
-        if self.is_lost {
+        if self.is_lost || self.is_wrong {
             return self.leave(facts);
         }
         let predicted = self.predicted.pop_front().unwrap_or_default();
@@ -103,7 +105,7 @@ impl Collections {
         if (predicted.event, predicted.generation) != begins {
             let predicted = predicted.generation.map(|_| (predicted.event, predicted.generation));
             self.diverges(SCHEDULE, observed, facts[0], Difference::Begins([predicted, Some(begins)]));
-            self.is_lost = true;
+            self.is_wrong = true;
             (1..4).for_each(|check| self.tallies[check].leave(facts[check]));
             return;
         }
@@ -132,6 +134,38 @@ impl Collections {
             }
         }
         self.compared += 1;
+    }
+
+    /// A collection was not seen: what was predicted up to there is not compared.
+    fn is_unseen(&mut self, observed: &Collection, facts: [u64; 4]) {
+        self.unseen += 1;
+        let mut begun = Vec::new();
+        let mut unseen = None;
+        while unseen.is_none()
+            && let Some(predicted) = self.predicted.pop_front()
+        {
+            unseen = predicted.unseen;
+            if unseen.is_none() {
+                begun.push((predicted.event, predicted.generation));
+            }
+        }
+        self.is_lost = unseen != Some(Unseen::Recovered);
+        // One of them may be that which was not seen.
+        if let [first, _, ..] = begun[..]
+            && !self.is_wrong
+        {
+            self.diverges(SCHEDULE, observed, facts[SCHEDULE], Difference::Begins([Some(first), None]));
+            self.is_wrong = true;
+            (1..4).for_each(|check| self.tallies[check].leave(facts[check]));
+        } else {
+            self.leave(facts);
+        }
+    }
+
+    /// Whether nothing is known any more behind a collection that was not seen.
+    #[must_use]
+    pub fn is_lost(&self) -> bool {
+        self.is_lost
     }
 
     fn partition(&mut self, observed: &Collection, predicted: &PredictedCollection, facts: u64) {
@@ -202,7 +236,7 @@ impl Collections {
     /// There are no further frames.
     pub fn finish(&mut self) {
         // One that is predicted and never happened.
-        if let (Some(predicted), false) = (self.predicted.front(), self.is_lost) {
+        if let (Some(predicted), false) = (self.predicted.front(), self.is_lost || self.is_wrong) {
             let what = Difference::Begins([Some((predicted.event, predicted.generation)), None]);
             let observed = Collection { event: predicted.event, ..Collection::default() };
             self.diverges(SCHEDULE, &observed, 0, what);
@@ -214,5 +248,71 @@ impl Collections {
     #[must_use]
     pub fn checks(&self) -> [(Tally, Option<CollectionDivergence>); 4] {
         [0, 1, 2, 3].map(|check| (self.tallies[check], self.firsts[check]))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seen(event: u64) -> (PredictedCollection, Collection) {
+        let generation = Some(0);
+        let predicted = PredictedCollection { event, generation, ..PredictedCollection::default() };
+        (predicted, Collection { event, generation, candidates: 5, ..Collection::default() })
+    }
+
+    fn unseen(event: u64, unseen: Unseen) -> (PredictedCollection, Collection) {
+        let predicted = PredictedCollection { event, unseen: Some(unseen), ..PredictedCollection::default() };
+        (predicted, Collection { event, ..Collection::default() })
+    }
+
+    /// What becomes of the schedule's facts: verified, diverged, unverified; and where it differs first.
+    fn compared(
+        predicted: Vec<PredictedCollection>,
+        observed: &[Collection],
+    ) -> ([u64; 3], Option<CollectionDivergence>) {
+        let mut all = Collections::default();
+        let mut predictions = CollectionPredictions { collections: predicted, ..Default::default() };
+        all.frame(observed, &mut predictions);
+        all.finish();
+        let checks = all.checks();
+        assert!(checks.iter().all(|(tally, _)| tally.is_conserved()));
+        let [(schedule, first), (partition, _), ..] = checks;
+        assert_eq!(partition.verified, 5 * schedule.verified);
+        ([schedule.verified, schedule.diverged, schedule.unverified], first)
+    }
+
+    #[test]
+    fn a_collection_that_was_not_seen_costs_itself() {
+        let all = [seen(3), unseen(5, Unseen::Recovered), seen(7), unseen(9, Unseen::Recovered)];
+        let (predicted, observed): (Vec<_>, Vec<_>) = all.into_iter().unzip();
+        assert_eq!(compared(predicted, &observed), ([2, 0, 2], None));
+    }
+
+    #[test]
+    fn what_is_predicted_of_it_is_dropped_but_no_more() {
+        let [(one, _), (other, _), (next, after)] = [seen(4), seen(5), seen(7)];
+        let (marked, lost) = unseen(6, Unseen::Recovered);
+        let observed = [lost, after];
+        let predicted = vec![one.clone(), marked.clone(), next.clone()];
+        assert_eq!(compared(predicted, &observed), ([1, 0, 1], None));
+        // Only one of these can be that which was not seen.
+        let (tally, first) = compared(vec![one, other, marked, next], &observed);
+        assert_eq!(tally, [0, 1, 1]);
+        assert_eq!(first.unwrap().what, Difference::Begins([Some((4, Some(0))), None]));
+    }
+
+    #[test]
+    fn nothing_is_compared_where_nothing_is_known_nor_behind_what_was_wrong() {
+        let (marked, lost) = unseen(5, Unseen::Lost);
+        let (_, after) = seen(7);
+        assert_eq!(compared(vec![marked], &[lost, after.clone()]), ([0, 0, 2], None));
+        // A collection that was not seen mends nothing.
+        let (marked, lost) = unseen(5, Unseen::Recovered);
+        let (wrong, _) = seen(2);
+        let (next, _) = seen(7);
+        let (_, before) = seen(3);
+        let (tally, first) = compared(vec![wrong, marked, next], &[before, lost, after]);
+        assert_eq!((tally, first.unwrap().event), ([0, 1, 2], 3));
     }
 }

@@ -10,8 +10,7 @@ use petgraph::Direction::Incoming;
 use petgraph::graph::{DiGraph, NodeIndex};
 use petgraph::visit::{Dfs, VisitMap, Visitable};
 use trace::{
-    Begins, Block, Collection, CollectorAction, CollectorStep, Graph, IMMORTAL, Object, PackedInput,
-    Permanent,
+    Begins, Block, Collection, CollectorAction, CollectorStep, IMMORTAL, Object, PackedInput, Permanent,
 };
 
 use super::Tally;
@@ -48,7 +47,6 @@ pub struct Reachability {
     members: HashMap<Object, Member>,
     by_block: HashMap<Block, Object>,
     lists: [Vec<Object>; 4],
-    arrived: u64,
     going: Option<Going>,
     compared: u64,
     tally: Tally,
@@ -100,16 +98,30 @@ impl Reachability {
                 Permanent::More => (0..FROZEN).for_each(|list| self.move_all(list, FROZEN)),
                 Permanent::None => self.move_all(FROZEN, 2),
             },
-            CollectorAction::Over(_) | CollectorAction::Lost => {
+            CollectorAction::Over(_) | CollectorAction::Lost(_) => {
                 if let Some(collection) = observed.next() {
                     self.is_over(collection);
+                }
+                if let CollectorAction::Lost(Some(_)) = what {
+                    self.begin_anew();
                 }
             }
             CollectorAction::Asks(_)
             | CollectorAction::SafePoint
+            | CollectorAction::CalledBack
             | CollectorAction::Finalized
             | CollectorAction::Exception => {}
         }
+    }
+
+    /// Behind a collection that was not seen all is told anew, but for those that are never collected.
+    fn begin_anew(&mut self) {
+        self.lists[..FROZEN].iter_mut().for_each(Vec::clear);
+        self.members.retain(|_, member| member.list == FROZEN);
+        let members = &self.members;
+        self.by_block.retain(|_, object| members.contains_key(object));
+        self.going = None;
+        self.is_lost = false;
     }
 
     fn move_all(&mut self, from: usize, to: usize) {
@@ -142,7 +154,7 @@ impl Reachability {
         if self.is_lost {
             return;
         }
-        self.take_in(&look.graph);
+        self.take_in(look);
         if look.is_again {
             return;
         }
@@ -164,11 +176,9 @@ impl Reachability {
         self.going = Some(Going { candidates, differs });
     }
 
-    fn take_in(&mut self, graph: &Graph) {
-        let first = self.arrived;
-        self.arrived += graph.arrivals.len() as u64;
+    fn take_in(&mut self, Look { first, graph, .. }: &Look) {
         let mut came = graph.came.iter().peekable();
-        for (object, arrival) in (first..).zip(&graph.arrivals) {
+        for (object, arrival) in (*first..).zip(&graph.arrivals) {
             let block = if let Begins::InBlock(block, _) = arrival.begins { Some(block) } else { None };
             if let Some(before) = block.and_then(|block| self.by_block.insert(block, object)) {
                 self.members.remove(&before);

@@ -19,7 +19,7 @@ use trace::{Allocator, ArenaChange, ArenaEvent, BlockTable, Fetched, FetchedAren
 
 pub use collections::{
     CollectionCounts, CollectionEngine, CollectionPredictions, Comparable, GivenOfCollections, Look, Over,
-    PredictedCollection, Seen, Watch,
+    PredictedCollection, Seen, Unseen, Watch,
 };
 pub use deaths::{Cause, DeathEngine, DeathPredictions, Given, Happening, Stopped};
 pub use error::EngineError;

@@ -51,6 +51,7 @@ impl<'a> Program<'a> {
             thresholds: [5, 10, 10],
             enabled: true,
             flags,
+            calls_back: false,
             permanent: Permanent::Unchanged,
         }));
     }
@@ -163,7 +164,7 @@ pub(crate) fn trace(wrong: bool) -> Vec<u8> {
     program.writer.mark(MARK_FINALIZING).unwrap();
     let block = program.blocks[8].take().unwrap();
     program.writer.release(block, BASE, Domain::Obj).unwrap();
-    program.writer.collector(&CollectorAction::Lost);
+    program.writer.collector(&CollectorAction::Lost(None));
     program.writer.collected(&Collection { event: program.writer.next_event(), ..Collection::default() });
     program.writer.finish(Ending::Exited(0), 2_500_000).unwrap();
     file

@@ -71,6 +71,8 @@ pub(super) struct Follower<'a> {
     armed: Option<u64>,
     /// When the last collection began.
     last: u64,
+    /// Since when all objects have been told of anew, whenever they came.
+    told_anew: u64,
     going: Option<Going>,
 }
 
@@ -98,6 +100,7 @@ impl<'a> Follower<'a> {
             kept: HashMap::new(),
             armed: None,
             last: 0,
+            told_anew: 0,
             going: None,
         }
     }
@@ -163,13 +166,16 @@ impl<'a> Follower<'a> {
             let Some(held) = seen.block(at).and_then(|block| self.blocks.get_mut(block)) else { continue };
             let object = seen.object(at);
             if held.object != object {
-                // It came to the list after the last collection: the program had it in its hands then.
-                held.since = held.since.max(self.last);
+                // It came to the list after the last collection: the program had it in its hands then. (Unless it had been there
+                // before, and is told of anew.)
+                if held.since >= self.told_anew {
+                    held.since = held.since.max(self.last);
+                }
                 (held.object, held.name) = (object, self.names.of(seen.of(at)));
             }
             // What a younger collection finds alive may be held by old garbage only.
             if is_full && !seen.is_unreachable(at) {
-                held.since = seen.event;
+                held.since = held.since.max(seen.event);
             }
         }
     }
@@ -341,9 +347,14 @@ impl Watch for Follower<'_> {
         );
     }
 
-    fn unseen(&mut self, event: u64) {
+    fn unseen(&mut self, event: u64, is_known_behind: bool) {
         self.unseen += 1;
-        self.unseen_from.get_or_insert(event);
+        if is_known_behind {
+            self.unseen_from = None;
+        } else {
+            self.unseen_from.get_or_insert(event);
+        }
+        self.told_anew = event;
         self.going = None;
     }
 }

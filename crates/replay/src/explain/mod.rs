@@ -23,7 +23,7 @@ use std::path::Path;
 use trace::{Frame, Header, Lineage, Tier};
 
 use crate::compare::Collections;
-use crate::engine::{CollectionEngine, CollectionPredictions, EngineError};
+use crate::engine::{CollectionEngine, CollectionPredictions, EngineError, PredictedCollection};
 use follow::Follower;
 
 pub use held::Wanted;
@@ -123,7 +123,8 @@ fn of<R: Read>(
             &mut predictions,
             &mut follower,
         );
-        idle += predictions.collections.iter().filter(|one| one.generation.is_none()).count() as u64;
+        let is_idle = |one: &&PredictedCollection| one.generation.is_none() && one.unseen.is_none();
+        idle += predictions.collections.iter().filter(is_idle).count() as u64;
         compared.frame(&frame.observations.collections, &mut predictions);
         for collection in &frame.observations.collections {
             let Some(generation) = collection.generation else { continue };

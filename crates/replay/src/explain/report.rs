@@ -29,7 +29,7 @@ pub struct Report {
     pub verified: Option<u64>,
     /// Collections that were not seen.
     pub unseen: u64,
-    /// From which event on nothing is known, since a collection was not seen there.
+    /// From which event on nothing is known, since a collection was not seen there, and not how things are behind it.
     pub unseen_from: Option<u64>,
     /// Safe points at which no collection was due.
     pub idle: u64,

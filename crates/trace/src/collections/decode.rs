@@ -3,12 +3,13 @@
 use std::ops::RangeInclusive;
 
 use crate::collections::encode::{
-    ASKS, ELSEWHERE, EMBEDDED, EXCEPTION, FINALIZED, HAS_COUNT, HAS_FINALIZED, HAS_REFERENTS, HAS_WEAK, LOST,
-    OFFSET, OVER, OVER_AFTER_CODE, PLACES, SAFE_POINT, SETTINGS,
+    ASKS, CALLED_BACK, CALLS_BACK, ELSEWHERE, EMBEDDED, ENABLED, EXCEPTION, FINALIZED, HAS_COUNT,
+    HAS_FINALIZED, HAS_REFERENTS, HAS_WEAK, LOST, LOST_AND_FOUND, OFFSET, OVER, OVER_AFTER_CODE,
+    PERMANENT_SHIFT, PLACES, SAFE_POINT, SETTINGS,
 };
 use crate::collections::{
-    Arrival, Collection, CollectionFrame, CollectorAction, CollectorSettings, CollectorStep, Graph, IMMORTAL,
-    Permanent, Told, UNTRACKED,
+    Arrival, Behind, Collection, CollectionFrame, CollectorAction, CollectorSettings, CollectorStep, Graph,
+    IMMORTAL, Permanent, Told, UNTRACKED,
 };
 use crate::error::Malformed;
 use crate::event::PackedInput;
@@ -115,19 +116,26 @@ fn action(steps: &mut Numbers<'_>, objects: u64) -> Result<CollectorAction, Malf
             let thresholds = [small(steps)?, small(steps)?, small(steps)?];
             let flags = small(steps)?;
             let bits = steps.byte()?;
-            let permanent = match bits >> 1 {
+            let (enabled, calls_back) = (bits & ENABLED != 0, bits & CALLS_BACK != 0);
+            let permanent = match (bits & !ENABLED & !CALLS_BACK) >> PERMANENT_SHIFT {
                 0 => Permanent::Unchanged,
                 1 => Permanent::More,
                 2 => Permanent::None,
                 _ => return Err(steps.out_of_range()),
             };
-            let enabled = bits & 1 != 0;
-            CollectorAction::Settings(CollectorSettings { thresholds, enabled, flags, permanent })
+            let settings = CollectorSettings { thresholds, enabled, flags, calls_back, permanent };
+            CollectorAction::Settings(settings)
         }
         ASKS => CollectorAction::Asks(generation(steps)?),
         SAFE_POINT => CollectorAction::SafePoint,
         HAS_FINALIZED => CollectorAction::Finalized,
-        LOST => CollectorAction::Lost,
+        CALLED_BACK => CollectorAction::CalledBack,
+        LOST => CollectorAction::Lost(None),
+        LOST_AND_FOUND => {
+            let counts = [small(steps)?, small(steps)?, small(steps)?];
+            let long_lived = [steps.number()?, steps.number()?];
+            CollectorAction::Lost(Some(Behind { counts, long_lived, graphs: steps.number()? }))
+        }
         EXCEPTION => CollectorAction::Exception,
         OVER => CollectorAction::Over(None),
         OVER_AFTER_CODE => {

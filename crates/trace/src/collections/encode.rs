@@ -1,7 +1,8 @@
 //! Encoding a frame's collections.
 
 use crate::collections::{
-    Arrival, Collection, CollectorAction, CollectorSettings, Graph, IMMORTAL, Permanent, Told, UNTRACKED,
+    Arrival, Behind, Collection, CollectorAction, CollectorSettings, Graph, IMMORTAL, Permanent, Told,
+    UNTRACKED,
 };
 use crate::frame::stream;
 use crate::objects::{Begins, Object, TypeInfo, TypeNumber, write_info};
@@ -15,7 +16,14 @@ pub(super) const OVER: u8 = 3;
 pub(super) const OVER_AFTER_CODE: u8 = 4;
 pub(super) const LOST: u8 = 5;
 pub(super) const EXCEPTION: u8 = 6;
+pub(super) const CALLED_BACK: u8 = 7;
 pub(super) const HAS_FINALIZED: u8 = 8;
+pub(super) const LOST_AND_FOUND: u8 = 9;
+
+/// Bits of settings, beside what became of the objects that are never collected.
+pub(super) const ENABLED: u8 = 1;
+pub(super) const PERMANENT_SHIFT: u8 = 1;
+pub(super) const CALLS_BACK: u8 = 8;
 
 /// Bits of what is told of an object.
 pub(super) const HAS_COUNT: u64 = 1;
@@ -50,6 +58,8 @@ pub(crate) struct Encoder {
     counted: u64,
     types_described: TypeNumber,
     objects: u64,
+    /// How often it was told what a collection looks at.
+    graphs_told: u64,
     /// Whether the block that was allocated last may yet be told to be a container.
     is_open: bool,
 }
@@ -101,6 +111,11 @@ impl Encoder {
         self.objects
     }
 
+    /// How often it was told so far what a collection looks at.
+    pub(crate) fn graphs_told(&self) -> u64 {
+        self.graphs_told
+    }
+
     /// A block was allocated for an object.
     #[inline]
     pub(crate) fn allocated(&mut self) {
@@ -142,7 +157,8 @@ impl Encoder {
         varint::write(&mut self.steps, event - self.last_event);
         self.last_event = event;
         match what {
-            CollectorAction::Settings(CollectorSettings { thresholds, enabled, flags, permanent }) => {
+            CollectorAction::Settings(settings) => {
+                let CollectorSettings { thresholds, enabled, flags, calls_back, permanent } = settings;
                 self.steps.push(SETTINGS);
                 for threshold in thresholds {
                     varint::write(&mut self.steps, (*threshold).into());
@@ -153,12 +169,20 @@ impl Encoder {
                     Permanent::More => 1,
                     Permanent::None => 2,
                 };
-                self.steps.push(permanent << 1 | u8::from(*enabled));
+                let enabled = ENABLED * u8::from(*enabled);
+                let calls_back = CALLS_BACK * u8::from(*calls_back);
+                self.steps.push(permanent << PERMANENT_SHIFT | enabled | calls_back);
             }
             CollectorAction::Asks(generation) => self.steps.extend([ASKS, *generation]),
             CollectorAction::SafePoint => self.steps.push(SAFE_POINT),
             CollectorAction::Finalized => self.steps.push(HAS_FINALIZED),
-            CollectorAction::Lost => self.steps.push(LOST),
+            CollectorAction::CalledBack => self.steps.push(CALLED_BACK),
+            CollectorAction::Lost(None) => self.steps.push(LOST),
+            CollectorAction::Lost(Some(Behind { counts, long_lived, graphs })) => {
+                self.steps.push(LOST_AND_FOUND);
+                let numbers = counts.iter().copied().map(u64::from).chain(*long_lived).chain([*graphs]);
+                numbers.for_each(|number| varint::write(&mut self.steps, number));
+            }
             CollectorAction::Exception => self.steps.push(EXCEPTION),
             CollectorAction::Over(None) => self.steps.push(OVER),
             CollectorAction::Over(Some(survivors)) => {
@@ -188,6 +212,7 @@ impl Encoder {
                 Begins::Kept(_) | Begins::Elsewhere => varint::write(out, ELSEWHERE),
             }
         }
+        self.graphs_told += 1;
         let first = self.objects;
         self.objects += arrivals.len() as u64;
         varint::write(out, gone.len() as u64);

@@ -41,10 +41,25 @@ pub enum CollectorAction {
     /// The collection is over: what ran in it has returned. Of one in which code of the program may have run, these are the
     /// containers that were on its list then, in order.
     Over(Option<Vec<Object>>),
-    /// A collection was not seen.
-    Lost,
+    /// A collection was not seen; how things are behind it, if that is known.
+    Lost(Option<Behind>),
+    /// The functions of the program have returned that the collector called back: when the collection had begun, and now it looks at
+    /// its objects; or when it was over, and now others may begin.
+    CalledBack,
     /// The last allocation made a collection due, which does not begin: an exception is on its way through the thread.
     Exception,
+}
+
+/// How things are behind a collection that was not seen. What is on the lists is to be told anew: nobody is known to be on one
+/// any more, but for those that are never collected.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Behind {
+    /// The counts of the three generations.
+    pub counts: [u32; 3],
+    /// How many objects had survived the last full collection, and how many had come to the oldest generation since.
+    pub long_lived: [u64; 2],
+    /// How often it was told so far what a collection looks at: all that is behind.
+    pub graphs: u64,
 }
 
 /// The settings of a collector.
@@ -56,6 +71,8 @@ pub struct CollectorSettings {
     pub enabled: bool,
     /// The flags for debugging that it has.
     pub flags: u32,
+    /// Whether it calls functions of the program back when a collection begins, and when it is over (`gc.callbacks`).
+    pub calls_back: bool,
     /// What became of the objects that are never collected.
     pub permanent: Permanent,
 }

@@ -20,15 +20,19 @@ fn object() -> impl Strategy<Value = u64> {
 }
 
 fn action() -> impl Strategy<Value = CollectorAction> {
-    let settings = (any::<[u32; 3]>(), any::<bool>(), any::<u32>(), 0..3_u8);
+    let settings = (any::<[u32; 3]>(), any::<[bool; 2]>(), any::<u32>(), 0..3_u8);
+    let behind = (any::<[u32; 3]>(), any::<[u64; 2]>(), any::<u64>());
+    let behind = behind.prop_map(|(counts, long_lived, graphs)| Behind { counts, long_lived, graphs });
     prop_oneof![
-        settings.prop_map(|(thresholds, enabled, flags, permanent)| {
+        settings.prop_map(|(thresholds, [enabled, calls_back], flags, permanent)| {
             let permanent = [Permanent::Unchanged, Permanent::More, Permanent::None][usize::from(permanent)];
-            CollectorAction::Settings(CollectorSettings { thresholds, enabled, flags, permanent })
+            let settings = CollectorSettings { thresholds, enabled, flags, calls_back, permanent };
+            CollectorAction::Settings(settings)
         }),
         (0..3_u8).prop_map(CollectorAction::Asks),
         Just(CollectorAction::SafePoint),
-        Just(CollectorAction::Lost),
+        Just(CollectorAction::CalledBack),
+        prop::option::of(behind).prop_map(CollectorAction::Lost),
         Just(CollectorAction::Finalized),
         Just(CollectorAction::Exception),
         prop::option::of(prop::collection::vec(object(), 0..9)).prop_map(CollectorAction::Over),

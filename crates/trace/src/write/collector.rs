@@ -26,6 +26,12 @@ impl<W: Write> Writer<W> {
         self.collections.as_ref().map_or(0, collections::Encoder::objects)
     }
 
+    /// How often it was told so far what a collection looks at.
+    #[must_use]
+    pub fn graphs(&self) -> u64 {
+        self.collections.as_ref().map_or(0, collections::Encoder::graphs_told)
+    }
+
     /// Something is done to the collector.
     pub fn collector(&mut self, what: &CollectorAction) {
         if let Some(collections) = &mut self.collections {

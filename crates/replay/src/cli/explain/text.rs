@@ -78,9 +78,12 @@ fn known(page: &mut Page, report: &Report) {
         )),
         Some(_) => {}
     }
+    if report.unseen > 0 && report.unseen_from.is_none() {
+        page.say(&format!("Not seen: {}, of which nothing is told here.", numbers::count(report.unseen)));
+    }
     if let Some(event) = report.unseen_from {
         page.say(&format!(
-            "Not seen: {}. From the first of them on, at event {}, nothing is known of collections.",
+            "Not seen: {}. From event {} on nothing is known of collections.",
             numbers::count(report.unseen),
             numbers::count(event)
         ));

@@ -14,7 +14,7 @@ const NOBODY: Object = Object::MAX;
 /// What was told of an object.
 #[derive(Default)]
 pub(super) struct Known {
-    /// Whose it is: [`NOBODY`] if it is free for another one.
+    /// Whose it is: [`NOBODY`] if it is free for another one, or nobody knows who is there.
     object: Object,
     /// On which list it is.
     pub(super) list: u8,
@@ -56,7 +56,7 @@ impl Everybody {
     #[inline]
     pub(super) fn who(&mut self, address: u64) -> Option<Who> {
         let place = self.places.get(address)?;
-        Some(Who { object: self.at(place).object, place })
+        Some(Who { object: self.at(place).object, place }).filter(|who| who.object != NOBODY)
     }
 
     /// What is known of an object that has not gone.
@@ -96,7 +96,14 @@ impl Everybody {
         let known = self.at(place);
         let gone = Gone { object: known.object, epoch: known.epoch };
         *known = Known { object: NOBODY, ..Known::default() };
-        Some(gone)
+        Some(gone).filter(|gone| gone.object != NOBODY)
+    }
+
+    /// Nobody is known any more but those on this list.
+    pub(super) fn forget_but(&mut self, list: u8) {
+        for known in self.known.iter_mut().filter(|known| known.list != list) {
+            *known = Known { object: NOBODY, ..Known::default() };
+        }
     }
 
     /// Who is at an address is at another one from here on.
@@ -139,5 +146,23 @@ mod tests {
         assert!(everybody.who(0x2000).is_none());
         assert_eq!(everybody.who(0x3000).unwrap().object, 9);
         assert!(!everybody.leaves(third, 1) && everybody.leaves(third, 2) && !everybody.leaves(third, 2));
+    }
+
+    #[test]
+    fn who_was_forgotten_is_not_there() {
+        let mut everybody = Everybody::new();
+        let all = [(0x1000, 1), (0x2000, 2), (0x3000, 3)].map(|(address, list)| {
+            let (who, _) = everybody.add(address, u64::from(list));
+            everybody.known(who).unwrap().list = list;
+            who
+        });
+        everybody.forget_but(3);
+        assert!(all.map(|who| everybody.known(who).is_some()) == [false, false, true]);
+        assert!(everybody.who(0x1000).is_none() && everybody.remove(0x1000).is_none());
+        // Nor is it told to go where another one comes.
+        let (new, before) = everybody.add(0x2000, 4);
+        assert_eq!((new.object, before), (4, None));
+        assert_eq!(everybody.who(0x2000).unwrap().object, 4);
+        assert_eq!(everybody.who(0x3000).unwrap().object, 3);
     }
 }

@@ -4,30 +4,27 @@
 //! as they were observed last, to tell who has left them.
 
 mod known;
+mod lists;
 
 use std::io::Write;
 
 use hashbrown::HashMap;
 use record::{COUNT_IMMORTAL, COUNT_MANY, ObjectEvent, RUNS_INSIDE, TOGETHER};
 use trace::{
-    Arrival, Begins, Block, Collection, CollectorAction, CollectorSettings, Graph, IMMORTAL, Object,
-    Permanent, Told, TypeNumber, UNTRACKED, Writer,
+    Behind, Collection, CollectorAction, CollectorSettings, IMMORTAL, Object, Permanent, TypeNumber, Writer,
 };
 
 use super::addresses::Addresses;
 use super::census::Census;
 use super::pages::Pages;
-use known::{Everybody, Known, NOWHERE, Who};
+use known::{Everybody, NOWHERE, Who};
 
 /// How far behind the beginning of its block a container lies: behind what the collector has there, and what some types
 /// have in front of that.
 const OFFSETS: [u64; 2] = [16, 32];
 
-/// What the recorder tells of a reference: to a container that is on no list; one of those of the object that a dictionary belongs
-/// to; not counted.
-const IS_UNTRACKED: u16 = 1;
+/// What the recorder tells of a reference: it is one of those of the object that a dictionary belongs to.
 const IS_EMBEDDED: u16 = 2;
-const IS_UNCOUNTED: u16 = 4;
 
 /// On the list of those that are never collected.
 const FROZEN: u8 = 3;
@@ -68,6 +65,10 @@ enum Telling {
     Survivors,
 }
 
+fn generation(number: u64) -> u8 {
+    u8::try_from(number).unwrap_or(2).min(2)
+}
+
 /// Who is on the collector's lists.
 pub(super) struct Collections {
     census: Census,
@@ -90,7 +91,7 @@ pub(super) struct Collections {
     edges: Vec<(u64, u16)>,
     weak: Vec<u64>,
     oldest: u8,
-    /// Up to which generation it looks that may begin, and its numbers.
+    /// Up to which generation it looks that may begin, and its numbers; none if it has begun, and calls back before it looks.
     foreseen: Option<(u64, Vec<u64>)>,
     /// The collection that is going on.
     epoch: u64,
@@ -150,15 +151,15 @@ impl Collections {
     /// Whether an event tells of the collector, where births and deaths are told, too.
     pub(super) fn is_its(&self, event: ObjectEvent) -> bool {
         use ObjectEvent::{
-            Born, CollectionLost, Collects, Container, ContainerIf, DoesCollect, Edge, Exception,
-            FinalizedBefore, FinalizersRun, GraphEnds, HasCollected, List, MayCollect, Number, OfType,
-            Settings, Weak,
+            Born, CallsBack, CollectionLost, Collects, Container, ContainerIf, DoesCollect, Edge, Exception,
+            FinalizedBefore, FinalizersRun, GraphEnds, HasCalledBack, HasCollected, List, Looks, MayCollect,
+            MayLook, Number, OfType, Settings, Weak,
         };
         match event {
             Born { .. } | OfType(_) | Edge { .. } | Weak(_) => self.is_telling(),
             Container | ContainerIf | Number(_) | Settings | Collects(_) | HasCollected(_) | List(_)
             | FinalizedBefore | FinalizersRun | GraphEnds | CollectionLost | Exception | MayCollect(_)
-            | DoesCollect(_) => true,
+            | DoesCollect(_) | CallsBack(_) | Looks(_) | MayLook(_) | HasCalledBack => true,
             _ => false,
         }
     }
@@ -243,18 +244,32 @@ impl Collections {
                 self.begins(oldest, writer);
                 self.begin_telling(Telling::Graph);
             }
+            ObjectEvent::CallsBack(oldest) => self.begins(oldest, writer),
+            ObjectEvent::Looks(oldest) => {
+                self.looks(oldest, writer);
+                self.begin_telling(Telling::Graph);
+            }
+            ObjectEvent::MayLook(oldest) => {
+                self.foreseen = Some((oldest, Vec::new()));
+                self.begin_telling(Telling::Foreseen);
+            }
+            ObjectEvent::HasCalledBack => writer.collector(&CollectorAction::CalledBack),
             ObjectEvent::MayCollect(oldest) => {
                 self.foreseen = Some((oldest, std::mem::take(&mut self.numbers)));
                 self.begin_telling(Telling::Foreseen);
             }
             ObjectEvent::DoesCollect(does) => {
                 if let Some((oldest, numbers)) = self.foreseen.take().filter(|_| does) {
-                    self.numbers = numbers;
-                    self.begins(oldest, writer);
+                    if numbers.is_empty() {
+                        self.looks(oldest, writer);
+                    } else {
+                        self.numbers = numbers;
+                        self.begins(oldest, writer);
+                    }
                     self.graph(addresses, writer);
                 }
             }
-            ObjectEvent::HasCollected(generation) => self.is_over(generation),
+            ObjectEvent::HasCollected(generation) => self.is_over(generation, writer),
             ObjectEvent::FinalizersRun => self.begin_telling(Telling::Again),
             ObjectEvent::List(list) => {
                 self.is_together = list >= TOGETHER;
@@ -312,10 +327,11 @@ impl Collections {
                 Telling::Foreseen | Telling::Nothing => {}
             },
             ObjectEvent::CollectionLost => {
-                let collection = self.collection.take();
-                let event = collection.map_or(writer.next_event(), |collection| collection.event);
-                writer.collector(&CollectorAction::Lost);
-                writer.collected(&Collection { event, ..Collection::default() });
+                let is_known = !self.numbers.is_empty();
+                let counts = [0, 1, 2].map(|at| self.number(at));
+                let long_lived = [3, 4].map(|at| self.number(at));
+                let behind = Behind { counts, long_lived, graphs: writer.graphs() };
+                self.is_lost(is_known.then_some(behind), writer);
             }
             event => {
                 if let Some((address, info)) = self.census.describe(event) {
@@ -345,6 +361,7 @@ impl Collections {
             thresholds,
             enabled: self.number::<u64>(3) != 0,
             flags: self.number(4),
+            calls_back: self.number::<u64>(6) != 0,
             permanent: Permanent::Unchanged,
         };
         writer.collector(&CollectorAction::Settings(CollectorSettings { permanent, ..self.settings }));
@@ -365,13 +382,18 @@ impl Collections {
         }
     }
 
+    /// The settings have become these since they were told, if they have.
+    fn set<W: Write>(&mut self, settings: CollectorSettings, writer: &mut Writer<W>) {
+        if self.settings != settings {
+            self.settings = settings;
+            writer.collector(&CollectorAction::Settings(settings));
+        }
+    }
+
     fn begins<W: Write>(&mut self, oldest: u64, writer: &mut Writer<W>) {
         let thresholds = [3, 4, 5].map(|at| self.number(at));
-        let flags = self.number(8);
-        if (thresholds, flags) != (self.settings.thresholds, self.settings.flags) {
-            self.settings = CollectorSettings { thresholds, flags, ..self.settings };
-            writer.collector(&CollectorAction::Settings(self.settings));
-        }
+        let (flags, calls_back) = (self.number(8), self.number::<u64>(10) != 0);
+        self.set(CollectorSettings { thresholds, flags, calls_back, ..self.settings }, writer);
         match self.number::<u64>(9) {
             // The allocation says it.
             RUNS_INSIDE => {}
@@ -387,7 +409,13 @@ impl Collections {
             counts_before: [0, 1, 2].map(|at| self.number(at)),
             ..Collection::default()
         });
-        self.oldest = u8::try_from(oldest).unwrap_or(2).min(2);
+        self.oldest = generation(oldest);
+    }
+
+    /// Those have returned that were called back, and it looks.
+    fn looks<W: Write>(&mut self, oldest: u64, writer: &mut Writer<W>) {
+        writer.collector(&CollectorAction::CalledBack);
+        self.oldest = generation(oldest);
     }
 
     fn begin_telling(&mut self, telling: Telling) {
@@ -398,224 +426,21 @@ impl Collections {
         self.weak.clear();
     }
 
-    fn is_over(&mut self, generation: u64) {
-        let generation = u8::try_from(generation).unwrap_or(2).min(2);
+    fn is_over<W: Write>(&mut self, of: u64, writer: &mut Writer<W>) {
         let counts = [2, 3, 4].map(|at| self.number(at));
         let long_lived = [5, 6].map(|at| self.number(at));
         let (collected, uncollectable) = (self.number(0), self.number(1));
         let lasted = Some(self.number(7)).filter(|nanoseconds| *nanoseconds > 0);
+        let calls_back = self.number::<u64>(8) != 0;
+        self.set(CollectorSettings { calls_back, ..self.settings }, writer);
         if let Some(collection) = &mut self.collection {
-            // What it did cannot be told if it looked at more than was seen.
-            collection.generation = Some(generation).filter(|generation| *generation <= self.oldest);
+            collection.generation = Some(generation(of));
             collection.collected = collected;
             collection.uncollectable = uncollectable;
             (collection.counts, collection.long_lived) = (counts, long_lived);
             collection.nanoseconds = lasted;
         }
         self.begin_telling(Telling::Survivors);
-    }
-
-    /// What a collection looks at was told.
-    fn graph<W: Write>(&mut self, addresses: &mut Addresses, writer: &mut Writer<W>) {
-        let gone = std::mem::take(&mut self.gone);
-        let mut graph = Graph { oldest: self.oldest, gone, ..Graph::default() };
-        let first = writer.arrivals();
-        let mut members = std::mem::take(&mut self.members);
-        if self.is_together {
-            self.take_apart(&mut members);
-        }
-        let mut all = Vec::with_capacity(members.len());
-        // Those of the youngest generation have all come since; of the others, who is not known.
-        for member in &members {
-            let is_there = |known: &mut Known| member.list > 0 && known.list == member.list;
-            let who = self.everybody.who(member.address);
-            all.push(match who.filter(|who| self.everybody.known(*who).is_some_and(is_there)) {
-                Some(who) => who,
-                None => self.arrives(member, first, &mut graph, addresses),
-            });
-        }
-        self.set_known(&members, &all, &mut graph);
-        for list in 1..=usize::from(self.oldest) {
-            for who in std::mem::take(&mut self.lists[list]) {
-                let has_left = self.everybody.known(who).is_some_and(|known| known.epoch != self.epoch);
-                if has_left && self.everybody.leaves(who, list) {
-                    graph.gone.push(who.object);
-                }
-            }
-        }
-        self.lists[0].clear();
-        for (member, &who) in members.iter().zip(&all) {
-            if member.list <= self.oldest {
-                self.lists[usize::from(member.list)].push(who);
-            }
-        }
-        self.members = members;
-        writer.graph(&graph);
-    }
-
-    /// One that has come to a list since that was told last.
-    fn arrives(
-        &mut self,
-        member: &Member,
-        first: Object,
-        graph: &mut Graph,
-        addresses: &mut Addresses,
-    ) -> Who {
-        let object = first + graph.arrivals.len() as u64;
-        let of = self.types.get(&member.of).map_or(0, |of| of.number);
-        let begins = Census::block_at(member.address, addresses)
-            .map_or(Begins::Elsewhere, |(block, offset)| Self::begins_at(block, offset));
-        graph.arrivals.push(Arrival { of, begins });
-        if member.list > 0 {
-            graph.came.push((member.list, object));
-        }
-        // What is in no block is not replaced by what comes to that.
-        let (who, before) = self.everybody.add(member.address, object);
-        graph.gone.extend(before);
-        who
-    }
-
-    /// What is left of the garbage when finalizers have run was told.
-    fn look_again<W: Write>(&mut self, writer: &mut Writer<W>) {
-        let mut members = std::mem::take(&mut self.members);
-        let mut all = Vec::with_capacity(members.len());
-        for member in &mut members {
-            // Nothing new is among garbage.
-            let Some(who) = self.everybody.who(member.address) else { return };
-            let Some(known) = self.everybody.known(who) else { return };
-            member.list = known.list;
-            // Who replays has run the finalizer, too.
-            member.is_finalized = false;
-            all.push(who);
-        }
-        if !self.may_run_code {
-            return;
-        }
-        let mut graph = Graph { oldest: self.oldest, ..Graph::default() };
-        self.set_known(&members, &all, &mut graph);
-        writer.graph(&graph);
-        writer.collector(&CollectorAction::Finalized);
-        self.is_told_again = true;
-    }
-
-    /// Says on which list each was before the lists were put together: that of the oldest generation first, then that of the youngest,
-    /// then what is between. What was on an older one is still in its order; all others are new.
-    fn take_apart(&mut self, members: &mut [Member]) {
-        members.iter_mut().for_each(|member| member.list = 0);
-        let (everybody, lists, oldest) = (&mut self.everybody, &self.lists, self.oldest);
-        let mut was_on = |member: &Member, list: u8, mut order: &mut dyn Iterator<Item = &Who>| {
-            everybody.who(member.address).is_some_and(|who| {
-                let is_known = everybody.known(who).is_some_and(|known| known.list == list);
-                is_known && (&mut order).any(|other| other.object == who.object)
-            })
-        };
-        let mut order = lists[usize::from(oldest)].iter();
-        for member in members.iter_mut().take_while(|member| was_on(member, oldest, &mut order)) {
-            member.list = oldest;
-        }
-        let mut order = lists[1].iter().rev();
-        let rest = members.iter_mut().rev().take_while(|member| oldest == 2 && member.list == 0);
-        for member in rest.take_while(|member| was_on(member, 1, &mut order)) {
-            member.list = 1;
-        }
-    }
-
-    fn begins_at(block: Block, offset: u64) -> Begins {
-        Begins::InBlock(block, u32::try_from(offset).unwrap_or_default())
-    }
-
-    /// Notes, and tells, what is new of the members.
-    fn set_known(&mut self, members: &[Member], all: &[Who], graph: &mut Graph) {
-        let (mut edges, mut weak) = (0, 0);
-        // Kept for their room: mostly nothing is new.
-        let (mut referents, mut uncounted) = (Vec::new(), Vec::new());
-        for (member, &who) in members.iter().zip(all) {
-            let of = self.types.get(&member.of).copied();
-            let may_untrack = of.is_none_or(|of| of.may_untrack);
-            referents.clear();
-            uncounted.clear();
-            for &(address, how) in &self.edges[edges..member.edges.max(edges)] {
-                let known = if how & IS_UNTRACKED == 0 { self.everybody.who(address) } else { None };
-                let known = known.map(|who| who.object);
-                let Some(referent) = known.or(may_untrack.then_some(UNTRACKED)) else { continue };
-                if how & IS_UNCOUNTED != 0 {
-                    uncounted.extend(u32::try_from(referents.len()));
-                }
-                referents.push(referent);
-            }
-            let weak_references = self.weak[weak..member.weak.max(weak)].iter();
-            let weak_references: Vec<_> = weak_references
-                .filter_map(|address| self.everybody.who(*address).map(|who| who.object))
-                .collect();
-            let has_weak = !weak_references.is_empty();
-            self.may_run_code |= of.is_some_and(|of| of.finalizes) || member.weak > weak;
-            (edges, weak) = (member.edges.max(edges), member.weak.max(weak));
-            let Some(known) = self.everybody.known(who) else { continue };
-            let is_first = known.count.is_none();
-            let count = (known.count != Some(member.count)).then_some(member.count);
-            let is_new = is_first
-                || (&*known.referents, &*known.uncounted, known.is_embedded)
-                    != (&referents[..], &uncounted[..], member.is_embedded);
-            let changed = count.is_some() || is_new || has_weak || known.has_weak || member.is_finalized;
-            if changed {
-                graph.told.push(Told {
-                    object: who.object,
-                    count,
-                    referents: is_new.then(|| referents.clone()),
-                    uncounted: if is_new { uncounted.clone() } else { Vec::new() },
-                    weak: weak_references,
-                    is_finalized: member.is_finalized,
-                    is_embedded: member.is_embedded,
-                });
-            }
-            if is_new {
-                known.referents = referents.as_slice().into();
-                known.uncounted = uncounted.as_slice().into();
-            }
-            (known.list, known.epoch, known.count) = (member.list, self.epoch, Some(member.count));
-            (known.is_embedded, known.has_weak) = (member.is_embedded, has_weak);
-        }
-    }
-
-    /// What is left behind a collection was told.
-    fn survivors<W: Write>(&mut self, writer: &mut Writer<W>) {
-        let Some(mut collection) = self.collection.take() else { return };
-        let Some(generation) = collection.generation else {
-            writer.collector(&CollectorAction::Lost);
-            writer.collected(&Collection { event: collection.event, ..Collection::default() });
-            return;
-        };
-        let to = (generation + 1).min(2);
-        let is_full = generation == 2;
-        collection.candidates = (0..=generation).map(|list| self.lists[usize::from(list)].len() as u64).sum();
-        let mut on_list = Vec::with_capacity(self.members.len());
-        for member in &self.members {
-            let Some(who) = self.everybody.who(member.address) else { continue };
-            let Some(known) = self.everybody.known(who) else { continue };
-            // The list is told from the beginning if what was its last one is gone.
-            if known.list != to || is_full {
-                collection.survivors.push(who.object);
-            }
-            known.list = FROZEN + 1;
-            on_list.push(who);
-        }
-        let is_whole = collection.survivors.len() < on_list.len();
-        for list in (0..=generation).chain(is_whole.then_some(to)).map(usize::from) {
-            for who in std::mem::take(&mut self.lists[list]) {
-                if self.everybody.leaves(who, list) {
-                    self.gone.push(who.object);
-                }
-            }
-        }
-        for who in &on_list {
-            if let Some(known) = self.everybody.known(*who) {
-                known.list = to;
-            }
-        }
-        self.lists[usize::from(to)].extend(on_list);
-        let survivors = (self.may_run_code && !self.is_told_again).then(|| collection.survivors.clone());
-        writer.collector(&CollectorAction::Over(survivors));
-        writer.collected(&collection);
     }
 }
 

@@ -363,6 +363,10 @@ impl Counts {
             | ObjectEvent::FinalizersRun
             | ObjectEvent::GraphEnds
             | ObjectEvent::CollectionLost
+            | ObjectEvent::CallsBack(_)
+            | ObjectEvent::Looks(_)
+            | ObjectEvent::MayLook(_)
+            | ObjectEvent::HasCalledBack
             | ObjectEvent::Exception
             | ObjectEvent::MayCollect(_)
             | ObjectEvent::DoesCollect(_)

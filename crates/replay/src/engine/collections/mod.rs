@@ -4,23 +4,24 @@
 //! collector looks at: who has come to the youngest generation's list, and what has changed of the others, which it has
 //! carried forward itself. From that it says who is garbage, and who stands where on the lists afterwards.
 //!
-//! What finalizers and callbacks do cannot be seen here: of a collection that runs some, the engine is told who is left.
+//! What finalizers and callbacks do cannot be seen here: of a collection that runs some, the engine is told who is left. Behind a
+//! collection that was not seen, it is told how things are, and goes on from there.
 
 mod counts;
+mod going;
 mod heap;
+mod lost;
 mod predictions;
 mod watch;
 
 use std::collections::VecDeque;
 
 use bumpalo::Bump;
-use cycles::{Containers, Outcome, track, untrack};
+use cycles::{Containers, Outcome};
 use generations::{
     Answer, Because, Counters, Generation, Generational, Generations, HeldBack, Policy, Request, Run, Runs,
     Started, Thread, Why,
 };
-use hashbrown::HashSet;
-use rc::Heap;
 use trace::{
     BlockTable, CollectionFrame, CollectorAction, CollectorSettings, CollectorStep, Graph, MARK_FINALIZING,
     Object, PackedInput, Permanent,
@@ -30,17 +31,25 @@ use super::EngineError;
 use crate::kinds::full_version;
 pub use counts::CollectionCounts;
 use heap::{Id, Kind, Members};
-pub use predictions::{CollectionPredictions, GivenOfCollections, Look, PredictedCollection};
+pub use predictions::{CollectionPredictions, GivenOfCollections, Look, PredictedCollection, Unseen};
 pub use watch::{Over, Seen, Watch};
 
 /// The flag that has garbage kept.
 const SAVES_ALL: u32 = 32;
 
-/// A count of more references than there are objects, and no immortal one's.
-const HELD: u64 = 1 << 28;
-
 /// The interpreter's lock makes them one.
 const THREAD: Thread = Thread(0);
+
+/// A collection has begun, and has not looked at anything yet.
+struct Begun {
+    /// The first event behind that.
+    event: u64,
+    started: Started,
+    /// The counts of the generations then, and their thresholds.
+    counts: [u64; 3],
+    thresholds: [i32; 3],
+    held_back: Option<HeldBack>,
+}
 
 /// A collection that is going on.
 struct Going {
@@ -62,6 +71,9 @@ pub trait Comparable: Policy {
     /// How many objects had survived the last full collection, and how many have come to the oldest generation since.
     fn long_lived(&self) -> [u64; 2];
 
+    /// They are so many from here on.
+    fn set_long_lived(&mut self, long_lived: [u64; 2]);
+
     /// Why a full collection is held back that would be due now, if one is.
     fn holds_back(&self, counters: &Counters) -> Option<HeldBack>;
 }
@@ -79,6 +91,11 @@ impl Comparable for Generational {
         [self.total() as u64, self.pending() as u64]
     }
 
+    fn set_long_lived(&mut self, [total, pending]: [u64; 2]) {
+        let number = |number| usize::try_from(number).unwrap_or(usize::MAX);
+        self.set_long_lived(number(total), number(pending));
+    }
+
     fn holds_back(&self, counters: &Counters) -> Option<HeldBack> {
         self.choose(counters).held_back
     }
@@ -93,8 +110,16 @@ pub struct CollectionEngine<P = Generational> {
     kinds: Vec<Kind>,
     version: (u32, u32),
     graphs: VecDeque<Graph>,
+    /// How many of those were fetched, and how many objects have come with them.
+    fetched: u64,
     objects: u64,
+    /// Whether functions are called back when a collection begins, and when it is over.
+    calls_back: bool,
+    /// They are, of this one that has begun.
+    begun: Option<Begun>,
     going: Option<Going>,
+    /// They are, of this one that is over.
+    ending: Option<Run<Id>>,
     scratch: Bump,
     is_finalizing: bool,
     /// How many collections it has asked for since.
@@ -132,8 +157,12 @@ impl<P: Comparable> CollectionEngine<P> {
             kinds: Vec::new(),
             version,
             graphs: VecDeque::new(),
+            fetched: 0,
             objects: 0,
+            calls_back: false,
+            begun: None,
             going: None,
+            ending: None,
             scratch: Bump::new(),
             is_finalizing: false,
             exits: 0,
@@ -269,11 +298,14 @@ impl<P: Comparable> CollectionEngine<P> {
             }
             CollectorAction::Finalized => self.look_again(event, out),
             CollectorAction::Over(survivors) => self.end(survivors.as_deref(), out, watch),
-            CollectorAction::Lost => {
-                self.is_lost = true;
-                self.going = None;
-                watch.unseen(event);
+            CollectorAction::CalledBack => {
+                if let Some(begun) = self.begun.take() {
+                    self.look(event, begun, out, watch);
+                } else if let Some(run) = self.ending.take() {
+                    self.finish(run);
+                }
             }
+            CollectorAction::Lost(behind) => self.lose(event, behind.as_ref(), out, watch),
             // Where nothing is due it changes nothing.
             CollectorAction::Exception => {}
         }
@@ -295,6 +327,7 @@ impl<P: Comparable> CollectionEngine<P> {
         self.generations.change(|policy| policy.set_thresholds(thresholds));
         self.generations.set_enabled(settings.enabled);
         self.generations.set_saves_all(settings.flags & SAVES_ALL != 0);
+        self.calls_back = settings.calls_back;
         match settings.permanent {
             Permanent::Unchanged => {}
             Permanent::More => self.generations.freeze(&mut self.members),
@@ -326,14 +359,28 @@ impl<P: Comparable> CollectionEngine<P> {
         out: &mut CollectionPredictions,
         watch: &mut impl Watch,
     ) {
-        let (generation, why) = (started.plan().generation, started.why());
-        let number = u8::try_from(generation.number()).unwrap_or_default();
-        let mut predicted = PredictedCollection { event, generation: Some(number), ..Default::default() };
         if self.is_lost {
             return;
         }
-        let graph = self.graphs.pop_front().filter(|graph| graph.oldest >= number);
-        let Some(graph) = graph else {
+        let (counters, policy) = (self.generations.counters(), self.generations.policy());
+        let held_back = policy.holds_back(counters).filter(|_| started.why() == Why::Alarm);
+        out.counts.held_back += u64::from(held_back.is_some());
+        let (counts, thresholds) = (counters.counts, policy.thresholds());
+        let begun = Begun { event, started, counts, thresholds, held_back };
+        if self.calls_back && begun.started.calls_back() {
+            self.begun = Some(begun);
+        } else {
+            self.look(event, begun, out, watch);
+        }
+    }
+
+    /// A collection that has begun looks at its objects now.
+    fn look(&mut self, now: u64, begun: Begun, out: &mut CollectionPredictions, watch: &mut impl Watch) {
+        let Begun { event, started, counts: before, thresholds, held_back } = begun;
+        let (generation, why) = (started.plan().generation, started.why());
+        let number = u8::try_from(generation.number()).unwrap_or_default();
+        let mut predicted = PredictedCollection { event, generation: Some(number), ..Default::default() };
+        let Some(graph) = self.graphs.pop_front_if(|graph| graph.oldest >= number) else {
             // The interpreter did not look at that: what is predicted is wrong.
             self.is_lost = true;
             out.collections.push(predicted);
@@ -341,12 +388,8 @@ impl<P: Comparable> CollectionEngine<P> {
         };
         // From 3.12 on the end shows, but when the interpreter ends.
         let is_quiet = !started.calls_back() || self.generations.rules().runs == Runs::Inside;
-        let before = self.generations.counters().counts;
-        let held_back = self.generations.policy().holds_back(self.generations.counters());
-        let held_back = held_back.filter(|_| why == Why::Alarm);
-        out.counts.held_back += u64::from(held_back.is_some());
         predicted.numbers[2..5].copy_from_slice(&before);
-        let thresholds = self.generations.policy().thresholds();
+        let first = self.objects;
         self.look_at(&graph, out);
         self.scratch.reset();
         self.members.runs_code = false;
@@ -368,9 +411,10 @@ impl<P: Comparable> CollectionEngine<P> {
         out.counts.callbacks +=
             (self.members.called.len() - look.run.collection().outcome().suppressed) as u64;
         out.looks.push(Look {
-            event,
+            event: now,
             steps: self.steps,
             generation: number,
+            first,
             graph,
             unreachable: predicted.unreachable.clone(),
             is_again: false,
@@ -409,179 +453,11 @@ impl<P: Comparable> CollectionEngine<P> {
             self.going = Some(self.go_on(going));
         }
     }
-
-    /// Does what is left to do up to where the collection is over: what is cleared dies, which the program then shows.
-    fn go_on(&mut self, mut going: Going) -> Going {
-        loop {
-            let outcome = match going.run.next(&mut self.generations, &mut self.members, &self.scratch) {
-                Ok(generations::Step::Collector(cycles::Step::Clear(id))) => {
-                    untrack(&mut self.members, id);
-                    continue;
-                }
-                // What the collector had counted while it ran a finalizer or a callback.
-                Ok(generations::Step::Collector(cycles::Step::Release(id))) => {
-                    let counting = self.generations.collector().counting;
-                    if let Ok(word) = counting.decrement(self.members.count(id)) {
-                        self.members.set_count(id, word);
-                    }
-                    continue;
-                }
-                Ok(generations::Step::Collector(cycles::Step::Garbage(id))) => {
-                    going.kept.push(self.members.object(id));
-                    // Where code has run, who is left is told.
-                    if !going.predicted.runs_code {
-                        going.predicted.survivors.push(self.members.object(id));
-                        going.predicted.saved += 1;
-                    }
-                    continue;
-                }
-                Ok(generations::Step::Callbacks(outcome) | generations::Step::Done(outcome)) => outcome,
-                // A count that is full is no reason to stop.
-                Ok(_) | Err(_) => continue,
-            };
-            going.predicted.numbers[0] = outcome.collected as u64;
-            going.predicted.numbers[1] = outcome.uncollectable as u64;
-            going.outcome = outcome;
-            return going;
-        }
-    }
-
-    /// Finalizers have run, and the collector looks again.
-    fn look_again(&mut self, event: u64, out: &mut CollectionPredictions) {
-        let (Some(graph), Some(mut going)) = (self.graphs.pop_front(), self.going.take()) else { return };
-        if going.predicted.runs_code && !going.predicted.is_exact {
-            let unreachable: HashSet<Object> = going.predicted.unreachable.iter().copied().collect();
-            let called: Vec<Object> =
-                self.members.called.iter().copied().filter(|object| !unreachable.contains(object)).collect();
-            // Those that died when they had been called are not called now; the collector counts them.
-            let dead = called.iter().filter(|object| self.members.id(**object).is_none()).count();
-            self.look_at(&graph, out);
-            going.predicted.is_exact = true;
-            going = self.go_on(going);
-            going.predicted.numbers[0] += dead as u64;
-            let called: HashSet<Object> = called.into_iter().collect();
-            let old = going.run.collection().plan().old;
-            for id in self.members.lists().iter(old) {
-                let object = self.members.object(id);
-                let is_saved = unreachable.contains(&object);
-                going.predicted.saved += usize::from(is_saved);
-                if is_saved || called.contains(&object) {
-                    going.predicted.survivors.push(object);
-                }
-            }
-        }
-        let generation = going.predicted.generation.unwrap_or_default();
-        let (steps, unreachable) = (self.steps, Vec::new());
-        out.looks.push(Look { event, steps, generation, graph, unreachable, is_again: true });
-        self.going = Some(going);
-    }
-
-    /// Takes in what the collector looks at.
-    fn look_at(&mut self, graph: &Graph, out: &mut CollectionPredictions) {
-        let first = self.objects;
-        self.objects += graph.arrivals.len() as u64;
-        let mut came = graph.came.iter().copied().peekable();
-        for (object, arrival) in (first..).zip(&graph.arrivals) {
-            let kind = self.kinds.get(arrival.of as usize).copied();
-            let Some(id) = self.members.arrive(object, *arrival, kind) else { continue };
-            let list = came.next_if(|came| came.1 == object).map_or(0, |came| came.0);
-            out.given.came += u64::from(list > 0);
-            track(&mut self.members, id, generation(list).list());
-        }
-        for &object in &graph.gone {
-            if let Some(id) = self.members.id(object) {
-                out.given.gone += u64::from(untrack(&mut self.members, id));
-            }
-        }
-        for told in &graph.told {
-            let Some(id) = self.members.id(told.object) else { continue };
-            if let Some(count) = told.count {
-                self.members.tell_count(id, count);
-            }
-            if let Some(referents) = &told.referents {
-                self.members.set_referents(id, referents, &told.uncounted, told.is_embedded);
-            }
-            self.members.set_weak(id, &told.weak);
-            self.members.tell_finalized(id, told.is_finalized);
-        }
-    }
-
-    /// Code of the program has run: of the garbage these are left, to which somebody refers then. The others have died of it.
-    /// Answers with what their counts were.
-    fn tell_left(&mut self, garbage: &[Object], left: &HashSet<Object>) -> Vec<(Id, u64)> {
-        let mut counts = Vec::new();
-        for object in garbage {
-            let Some(id) = self.members.id(*object) else { continue };
-            if left.contains(object) {
-                counts.push((id, self.members.count(id)));
-                self.members.set_count(id, HELD);
-            } else {
-                untrack(&mut self.members, id);
-            }
-        }
-        counts
-    }
-
-    /// The collection that goes on is over; these are left of it, if code of the program may have run.
-    fn end(&mut self, survivors: Option<&[Object]>, out: &mut CollectionPredictions, watch: &mut impl Watch) {
-        let Some(mut going) = self.going.take() else { return };
-        let left: HashSet<Object> = survivors.unwrap_or_default().iter().copied().collect();
-        let mut counts = Vec::new();
-        let is_told = going.predicted.runs_code && !going.predicted.is_exact;
-        if is_told {
-            counts = self.tell_left(&going.predicted.unreachable, &left);
-            going = self.go_on(going);
-        }
-        let Going { mut run, mut predicted, outcome, kept } = going;
-        let mut saved = Vec::new();
-        let Self { generations, members, scratch, .. } = self;
-        while !matches!(run.next(generations, members, scratch), Ok(generations::Step::Done(_))) {}
-        out.counts.collected(run.plan().generation, run.collection().outcome());
-        if predicted.is_exact {
-            let is_saved = |object: &&Object| !kept.contains(*object);
-            saved.extend(predicted.survivors.iter().rev().take(predicted.saved).filter(is_saved));
-            out.counts.resurrected += saved.len() as u64;
-            out.counts.kept += kept.len() as u64;
-        } else {
-            out.counts.kept += predicted.saved as u64;
-        }
-        for (id, count) in counts {
-            members.set_count(id, count);
-        }
-        if is_told {
-            let old = generation(predicted.generation.map_or(2, |number| (number + 1).min(2))).list();
-            let is_there = |members: &Members, object: &Object| {
-                members.id(*object).filter(|id| members.place(*id).list() == Some(old))
-            };
-            let there = |object: &Object| is_there(members, object).is_some();
-            predicted.revived = predicted.unreachable.iter().copied().filter(there).collect();
-            let revived: HashSet<Object> = predicted.revived.iter().copied().collect();
-            // They come before those that were saved, whom the second look finds when all are called.
-            let place = |object: &Object| members.id(*object).map(|id| members.place(id).index());
-            let saved_from = predicted.revived.iter().filter_map(place).min().unwrap_or(usize::MAX);
-            let before = |object: &Object| place(object).is_some_and(|place| place < saved_from);
-            let called = members.called.iter().copied().filter(|object| there(object) && before(object));
-            predicted.called = called.filter(|object| !revived.contains(object)).collect();
-            // In which order they were saved is not known: they are where they were seen.
-            let list = survivors.unwrap_or_default();
-            for id in list.iter().filter_map(|object| is_there(members, object)).collect::<Vec<_>>() {
-                untrack(members, id);
-                track(members, id, old);
-            }
-            saved.clone_from(&predicted.revived);
-            out.given.saved += saved.len() as u64;
-            out.counts.resurrected += saved.len() as u64;
-            predicted.numbers[0] = (predicted.unreachable.len() as u64).saturating_sub(saved.len() as u64);
-        }
-        let policy = generations.policy();
-        let [a, b, c] = generations.counters().counts;
-        let [total, pending] = policy.long_lived();
-        predicted.numbers[5..].copy_from_slice(&[a, b, c, total, pending]);
-        watch.over(&Over { predicted: &predicted, outcome, saved: &saved, kept: &kept });
-        out.collections.push(predicted);
-    }
 }
 
 fn generation(number: u8) -> Generation {
     Generation::new(number.into()).unwrap_or(Generation::OLD)
 }
+
+#[cfg(test)]
+mod tests;

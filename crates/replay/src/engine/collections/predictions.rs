@@ -28,8 +28,19 @@ pub struct PredictedCollection {
     pub runs_code: bool,
     /// Whether it is known, and so predicted, what that has done to the garbage.
     pub is_exact: bool,
+    /// It was not seen, and nothing is predicted of it.
+    pub unseen: Option<Unseen>,
     /// Its numbers: how many were collected and how many could not be, counts before and after, and the long-lived.
     pub numbers: [u64; 10],
+}
+
+/// What follows upon a collection that was not seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unseen {
+    /// It is known how things are behind it, and what follows is predicted.
+    Recovered,
+    /// Nothing is predicted any more.
+    Lost,
 }
 
 /// What a collection looks at, and whom it finds.
@@ -41,6 +52,8 @@ pub struct Look {
     pub steps: usize,
     /// Of which generation it is.
     pub generation: u8,
+    /// The number of the first object that comes with it.
+    pub first: Object,
     /// What was fetched.
     pub graph: Graph,
     /// Who is garbage, in order.
@@ -75,6 +88,8 @@ pub struct GivenOfCollections {
     pub came: u64,
     /// Garbage that code of the program has saved.
     pub saved: u64,
+    /// Collections that were not seen, behind which it was told how things are.
+    pub recovered: u64,
 }
 
 impl GivenOfCollections {
@@ -85,5 +100,6 @@ impl GivenOfCollections {
         self.gone += other.gone;
         self.came += other.came;
         self.saved += other.saved;
+        self.recovered += other.recovered;
     }
 }

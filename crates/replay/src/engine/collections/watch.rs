@@ -32,9 +32,10 @@ pub trait Watch {
         let _ = over;
     }
 
-    /// A collection was not seen, before this event: what follows cannot be predicted.
-    fn unseen(&mut self, event: u64) {
-        let _ = event;
+    /// A collection was not seen, before this event; whether it is known how things are behind it. If not, what follows cannot be
+    /// predicted.
+    fn unseen(&mut self, event: u64, is_known_behind: bool) {
+        let _ = (event, is_known_behind);
     }
 }
 
