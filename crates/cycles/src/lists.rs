@@ -50,15 +50,18 @@ impl Place {
     /// On no list.
     pub const UNTRACKED: Self = Self(0);
 
+    /// Where the bits begin that tell the list: above those of any place of it.
+    const LIST: u32 = 56;
+
     const fn new(list: ListId, index: usize) -> Self {
-        Self((index as u64) << 8 | (list.0 as u64 + 1))
+        Self((list.0 as u64 + 1) << Self::LIST | index as u64)
     }
 
     /// On which list; `None` if on none.
     #[inline]
     #[must_use]
     pub const fn list(self) -> Option<ListId> {
-        match self.0 & 0xFF {
+        match self.0 >> Self::LIST {
             0 => None,
             #[allow(clippy::cast_possible_truncation, reason = "eight bits")]
             list => Some(ListId((list - 1) as u8)),
@@ -70,7 +73,7 @@ impl Place {
     #[must_use]
     #[allow(clippy::cast_possible_truncation, reason = "it was made from a usize")]
     pub const fn index(self) -> usize {
-        (self.0 >> 8) as usize
+        (self.0 & ((1 << Self::LIST) - 1)) as usize
     }
 
     /// Whether it stands on any list.
@@ -95,7 +98,15 @@ impl Place {
 
     #[inline]
     pub(crate) const fn is_on(self, list: ListId) -> bool {
-        self.0 & 0xFF == list.0 as u64 + 1
+        self.0 >> Self::LIST == list.0 as u64 + 1
+    }
+
+    /// At which place of this list; of any other list, and of none, a number that is too large for a place.
+    #[inline]
+    #[allow(clippy::cast_possible_truncation, reason = "where it is, no list has as many places")]
+    pub(crate) const fn index_on(self, list: ListId) -> usize {
+        let index = self.0 ^ Self::new(list, 0).0;
+        if index > usize::MAX as u64 { usize::MAX } else { index as usize }
     }
 }
 
