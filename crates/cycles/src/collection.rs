@@ -4,7 +4,7 @@ use bumpalo::Bump;
 use rc::CountError;
 
 use crate::containers::{Containers, Which};
-use crate::lists::{ListId, append, move_to};
+use crate::lists::{ListId, append, move_to, take};
 use crate::partition::Partition;
 use crate::rules::{Counted, Rules, Silent};
 use crate::snapshot::{Snapshot, TooMany};
@@ -241,6 +241,34 @@ impl<I: Copy + Eq> Collection<I> {
             }
         }
         next
+    }
+
+    /// Whether all that is on the list of the [garbage](Self::garbage) is to be cleared now, and nothing else comes before that. If
+    /// so a driver may take it over: hold all of it, have all of it cleared, give it up, and say who has
+    /// [outlived](Self::outlived) that. Like [`next_to_clear`](Self::next_to_clear) for those whose heap counts no reference for
+    /// a collection.
+    pub fn is_clearing<H: Containers<Id = I>>(&mut self, heap: &mut H) -> bool {
+        if self.plan.saves_all {
+            return false;
+        }
+        if self.phase == Phase::Cleared {
+            self.held = None;
+            self.let_live(heap);
+        }
+        self.phase == Phase::Clearing
+    }
+
+    /// The driver has taken over what [is to be cleared](Self::is_clearing). From here on that stands on no list, though it says
+    /// that it does.
+    pub fn taken<H: Containers<Id = I>>(&mut self, heap: &mut H) {
+        drop(take(heap, self.garbage));
+        self.at = 0;
+    }
+
+    /// Garbage that the driver has taken over lives on.
+    pub fn outlived<H: Containers<Id = I>>(&mut self, heap: &mut H, object: I) {
+        self.outcome.outlived += 1;
+        move_to(heap, object, self.plan.old);
     }
 
     /// What was cleared last goes to those that live, if it has not gone.

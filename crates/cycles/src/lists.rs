@@ -167,7 +167,7 @@ impl<I: Copy + Eq> Lists<I> {
 
     /// The objects on a list, from its head to its tail.
     pub fn iter(&self, list: ListId) -> impl DoubleEndedIterator<Item = I> + '_ {
-        self.get(list).into_iter().flat_map(|list| list.entries.iter().copied().flatten())
+        self.entries(list).iter().copied().flatten()
     }
 
     /// Bytes that the lists take.

@@ -184,6 +184,19 @@ impl<I: Copy + Eq> Run<I> {
         if self.phase == Phase::Collecting { self.collection.next_to_clear(heap) } else { None }
     }
 
+    /// The collection, if it is [clearing](Collection::is_clearing).
+    #[cfg(feature = "heap")]
+    pub(crate) fn clearing<H: Containers<Id = I>>(&mut self, heap: &mut H) -> Option<&mut Collection<I>> {
+        let is_clearing = self.phase == Phase::Collecting && self.collection.is_clearing(heap);
+        is_clearing.then_some(&mut self.collection)
+    }
+
+    /// Garbage that was taken over lives on: see [`Collection::outlived`].
+    #[cfg(feature = "heap")]
+    pub(crate) fn outlived<H: Containers<Id = I>>(&mut self, heap: &mut H, object: I) {
+        self.collection.outlived(heap, object);
+    }
+
     /// What follows when all is collected.
     #[cold]
     pub(crate) fn end<P: Policy>(&mut self, generations: &mut Generations<P>) -> Step<I> {

@@ -2,10 +2,10 @@
 
 use bumpalo::Bump;
 use cycles::{Outcome, untrack};
-use rc::{Number, Registry};
+use rc::{Held, Number, Registry};
 
 use super::Heap;
-use super::view::{as_call, call};
+use super::view::{View, as_call, call};
 use crate::policy::Policy;
 use crate::run::{Kind, Run, Started, Step};
 
@@ -27,7 +27,7 @@ impl<P: Policy + 'static> Heap<P> {
         };
         self.state.catch_up(&self.registry);
         over.scratch.reset();
-        Steps { heap: self, scratch: &over.scratch, run, outcome: None }.run()
+        Steps { heap: self, scratch: &over.scratch, run, together: None, outcome: None }.run()
     }
 }
 
@@ -54,6 +54,8 @@ struct Steps<'a, P: Policy + 'static> {
     heap: &'a Heap<P>,
     scratch: &'a Bump,
     run: Run<Number>,
+    /// Garbage that is cleared, and dies, together.
+    together: Option<Held>,
     outcome: Option<Outcome>,
 }
 
@@ -63,9 +65,33 @@ impl<P: Policy + 'static> Steps<'_, P> {
             if let Some(outcome) = self.outcome {
                 return outcome;
             }
+            self.clear_together();
             self.clear();
             self.step();
         }
+    }
+
+    /// Clears all that is left to be cleared, if nobody can tell in which order that dies.
+    fn clear_together(&mut self) {
+        let Heap { registry, state } = self.heap;
+        if self.together.is_none() {
+            let run = &mut self.run;
+            let take = |view: &mut View<'_, '_>| {
+                let collection = run.clearing(view)?;
+                let held = registry.hold(view.kept.lists.iter(collection.garbage()))?;
+                collection.taken(view);
+                Some(held)
+            };
+            self.together = state.with_lists(registry, take).flatten();
+        }
+        let Some(together) = &mut self.together else { return };
+        together.clear_refs();
+        together.let_die();
+        state.gone(together.died());
+        let run = &mut self.run;
+        state.with_lists(registry, |view| together.numbers().for_each(|left| run.outlived(view, left)));
+        // The others die of it, too, if they do.
+        drop(self.together.take());
     }
 
     /// Clears as many as have nothing else between them.

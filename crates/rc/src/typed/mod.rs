@@ -8,6 +8,7 @@ mod any;
 mod free_list;
 mod handle;
 mod heads;
+mod held;
 mod life;
 mod numbers;
 mod object;
@@ -21,6 +22,7 @@ mod weak;
 
 pub use any::AnyRef;
 pub use handle::PoolHeap;
+pub use held::Held;
 pub use numbers::Number;
 pub use pointer::Ref;
 pub use referents::{Referring, Words};

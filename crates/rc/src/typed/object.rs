@@ -21,6 +21,7 @@ use core::ptr::NonNull;
 use pool::SizeClass;
 
 use super::free_list::FreeList;
+use super::held::Progress;
 use super::numbers::Number;
 use super::pointer::Ref;
 use super::shared::Core;
@@ -205,6 +206,7 @@ pub(super) struct Info {
     pub(super) numbered: bool,
     pub(super) refers: bool,
     pub(super) finalizes: bool,
+    pub(super) ordered: bool,
     /// # Safety
     ///
     /// As for [`die`](super::life::die); for objects of this type, as in the others.
@@ -223,6 +225,12 @@ pub(super) struct Info {
     ///
     /// Somebody holds a reference to the object for so long.
     pub(super) finalize: unsafe fn(Object),
+    /// Lets those die that nobody else refers to.
+    ///
+    /// # Safety
+    ///
+    /// As for [`let_die`](super::life::let_die).
+    pub(super) let_die: unsafe fn(&[Cell<Object>], &Progress),
 }
 
 /// The [`Info`] of a type.
@@ -242,6 +250,7 @@ impl<T: Trace> Of<T> {
             numbered,
             refers: T::REFERS,
             finalizes: T::FINALIZES,
+            ordered: T::ORDERED,
             die: super::life::die::<T>,
             traverse_all: |objects, visitor, gathered| {
                 for (object, gathered) in objects.iter().zip(gathered) {
@@ -254,6 +263,7 @@ impl<T: Trace> Of<T> {
             clear_refs: |object| unsafe { object.value::<T>().as_ref() }.clear_refs(),
             // SAFETY: as above; the reference is lent.
             finalize: |object| T::finalize(&ManuallyDrop::new(unsafe { Ref::<T>::from_object(object) })),
+            let_die: super::life::let_die::<T>,
         }
     }
 

@@ -10,6 +10,7 @@ use pool::{ArenaSource, Geometry};
 
 use super::any::AnyRef;
 use super::handle::PoolHeap;
+use super::held::Held;
 use super::life::Traversing;
 use super::numbers::Number;
 use super::object::{FINALIZED, NUMBERED, Object};
@@ -165,6 +166,32 @@ impl Registry {
         if let Some(object) = self.object(number) {
             object.prefetch();
         }
+    }
+
+    /// Holds the objects of these numbers, those that are alive, to be cleared and let die together. `None` if one of them
+    /// [finalizes](Trace::FINALIZES), or is of a type of which the [order](Trace::ORDERED) matters in which it dies.
+    #[must_use]
+    pub fn hold(&self, numbers: impl Iterator<Item = Number>) -> Option<Held> {
+        let (least, most) = numbers.size_hint();
+        let mut held = Held::new(&self.heap, most.unwrap_or(least).min(self.numbered()));
+        let mut fit = None;
+        for object in numbers.filter_map(|number| self.object(number)) {
+            // SAFETY: what has a number is there; its type is while its core is. What is at zero waits for its death.
+            unsafe {
+                let header = object.header();
+                if fit != Some(header.ty) {
+                    let info = header.ty.as_ref().info;
+                    if info.ordered || info.finalizes {
+                        return None;
+                    }
+                    fit = Some(header.ty);
+                }
+                if header.count.get() != 0 {
+                    held.push(object);
+                }
+            }
+        }
+        Some(held)
     }
 
     /// While the result is there, nothing dies in this heap, so that objects can be looked at. What would have died does when
