@@ -333,11 +333,10 @@ pub(crate) fn extend<H: Containers>(heap: &mut H, objects: impl Iterator<Item = 
     let mut entries = core::mem::take(&mut list.entries);
     let before = entries.len();
     entries.reserve(objects.size_hint().0);
-    for object in objects {
-        let place = Place::new(id, entries.len());
+    objects.for_each(|object| {
+        heap.set_place(object, Place::new(id, entries.len()));
         entries.push(Some(object));
-        heap.set_place(object, place);
-    }
+    });
     if let Some(list) = heap.lists_mut().get_mut(id) {
         list.live += entries.len() - before;
         list.entries = entries;

@@ -65,9 +65,11 @@ impl<P: Policy + 'static> Steps<'_, P> {
             if let Some(outcome) = self.outcome {
                 return outcome;
             }
-            self.clear_together();
-            self.clear();
-            self.step();
+            if !self.before_clearing() {
+                self.clear_together();
+                self.clear();
+                self.step();
+            }
         }
     }
 
@@ -125,26 +127,42 @@ impl<P: Policy + 'static> Steps<'_, P> {
             }
         });
         match next {
-            Some(Some((Kind::Clear, object))) => {
-                if let Some(object) = registry.get(object) {
-                    object.clear_refs();
+            Some(Some((kind, number))) => self.take(kind, number),
+            Some(None) => self.forget_calls(),
+            // Steps are taken where nothing is borrowed.
+            None => self.outcome = Some(Outcome::default()),
+        }
+    }
+
+    /// Takes a step that comes before garbage is cleared. Whether there was one.
+    fn before_clearing(&mut self) -> bool {
+        let Heap { registry, state } = self.heap;
+        let (run, scratch) = (&mut self.run, self.scratch);
+        let next = state.with_lists(registry, |view| {
+            loop {
+                match run.before_clearing(view, scratch) {
+                    Ok(Some((Kind::Release, _))) | Err(_) => {}
+                    Ok(step) => return step,
                 }
             }
-            Some(Some((Kind::Finalize, object))) => {
-                if let Some(object) = registry.get(object) {
-                    Registry::finalize(&object);
-                }
-            }
-            Some(Some((_, number))) => {
+        });
+        let step = next.flatten();
+        step.inspect(|&(kind, number)| self.take(kind, number)).is_some()
+    }
+
+    /// Does what a step is about.
+    fn take(&self, kind: Kind, number: Number) {
+        let Heap { registry, state } = self.heap;
+        match kind {
+            Kind::Clear => _ = registry.get(number).map(|object| object.clear_refs()),
+            Kind::Finalize => _ = registry.get(number).map(|object| Registry::finalize(&object)),
+            _ => {
                 let cleared = as_call(number)
                     .and_then(|at| state.kept.try_borrow_mut().ok()?.calls.get_mut(at)?.cleared.take());
                 if let Some(cleared) = cleared {
                     cleared.call();
                 }
             }
-            Some(None) => self.forget_calls(),
-            // Steps are taken where nothing is borrowed.
-            None => self.outcome = Some(Outcome::default()),
         }
     }
 

@@ -63,25 +63,28 @@ impl Held {
     /// Asks each to give up the references that it owns, in order.
     pub fn clear_refs(&mut self) {
         while let Some(&object) = self.objects.get(self.cleared) {
-            if let Some(later) = self.objects.get(self.cleared + AHEAD) {
-                later.prefetch();
-            }
-            self.cleared += 1;
-            // SAFETY: none has been let die yet, so it is held; it is of the type that its header says.
-            unsafe { (object.header().ty.as_ref().info.clear_refs)(object) };
+            // SAFETY: none has been let die yet, so all are held; this one is of the type that its header says.
+            unsafe { (object.header().ty.as_ref().info.clear_all)(&self.objects, &mut self.cleared) };
         }
     }
 
-    /// Lets those die that nobody else refers to, in order, and then those that nobody refers to because of that, if they
-    /// stand before what did: once there and back. Nobody is told that they are [gone](crate::Keeper::gone). The others are
-    /// left, and held. Nothing happens as long as nothing [dies](crate::Registry::look) in this heap.
+    /// Lets those die that nobody else refers to, and then those that nobody refers to because of that: there and back, as long
+    /// as that is worth it. Nobody is told that they are [gone](crate::Keeper::gone). The others are left, and held. Nothing
+    /// happens as long as nothing [dies](crate::Registry::look) in this heap.
     ///
     /// What is not [cleared](Self::clear_refs) yet will not be.
     pub fn let_die(&mut self) {
         self.cleared = usize::MAX;
-        for _ in 0..2 {
-            self.turn();
-            self.objects.reverse();
+        // There and back, and again if a good part died of that: those whose turn is for nothing cost little.
+        loop {
+            let before = self.objects.len();
+            for _ in 0..2 {
+                self.turn();
+                self.objects.reverse();
+            }
+            if before - self.objects.len() <= before / 4 {
+                return;
+            }
         }
     }
 

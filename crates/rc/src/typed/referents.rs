@@ -32,8 +32,7 @@ impl Referents {
     /// One more, which is there.
     #[inline(always)]
     pub(super) fn push(&mut self, object: Object) {
-        // SAFETY: the core is there, by the contract of `new`.
-        if unsafe { self.core.as_ref() }.owns(object)
+        if Core::is_alone()
             && let Some(place) = self.objects.get_mut(self.len)
         {
             object.prefetch();
@@ -44,16 +43,21 @@ impl Referents {
         }
     }
 
+    /// Where there are other heaps, or no room.
     #[cold]
     #[inline(never)]
     fn push_slowly(&mut self, object: Object) {
         // What is another heap's may die before it is looked at.
-        // SAFETY: it is there.
-        if unsafe { object.core() } == self.core {
-            self.objects.truncate(self.len);
-            self.objects.push(object);
-            self.len += 1;
-            self.objects.resize(self.objects.capacity().max(ROOM), Object::NONE);
+        // SAFETY: the core is there, by the contract of `new`, and so is the object.
+        if unsafe { self.core.as_ref().owns(object) || object.core() == self.core } {
+            if self.len == self.objects.len() {
+                self.objects.resize(ROOM.max(self.len * 2), Object::NONE);
+            }
+            object.prefetch();
+            if let Some(place) = self.objects.get_mut(self.len) {
+                *place = object;
+                self.len += 1;
+            }
         }
     }
 

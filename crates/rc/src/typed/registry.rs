@@ -1,6 +1,7 @@
 //! [`Registry`]: a heap whose objects have numbers, for those who look after them.
 
 use core::fmt;
+use core::ptr::NonNull;
 
 use alloc::boxed::Box;
 use alloc::rc::Rc;
@@ -171,26 +172,28 @@ impl Registry {
     /// Holds the objects of these numbers, those that are alive, to be cleared and let die together. `None` if one of them
     /// [finalizes](Trace::FINALIZES), or is of a type of which the [order](Trace::ORDERED) matters in which it dies.
     #[must_use]
-    pub fn hold(&self, numbers: impl Iterator<Item = Number>) -> Option<Held> {
+    pub fn hold(&self, mut numbers: impl Iterator<Item = Number>) -> Option<Held> {
         let (least, most) = numbers.size_hint();
         let mut held = Held::new(&self.heap, most.unwrap_or(least).min(self.numbered()));
-        let mut fit = None;
-        for object in numbers.filter_map(|number| self.object(number)) {
+        let mut fit = NonNull::dangling();
+        numbers.try_for_each(|number| {
+            let Some(object) = self.object(number) else { return Some(()) };
             // SAFETY: what has a number is there; its type is while its core is. What is at zero waits for its death.
             unsafe {
                 let header = object.header();
-                if fit != Some(header.ty) {
-                    let info = header.ty.as_ref().info;
+                if header.ty != fit {
+                    fit = header.ty;
+                    let info = fit.as_ref().info;
                     if info.ordered || info.finalizes {
                         return None;
                     }
-                    fit = Some(header.ty);
                 }
                 if header.count.get() != 0 {
                     held.push(object);
                 }
             }
-        }
+            Some(())
+        })?;
         Some(held)
     }
 
