@@ -125,7 +125,8 @@ impl Drop for Held {
         self.close_up();
         // If one of these panics the others are dropped while that unwinds.
         // SAFETY: each is counted for `self`, which has none of them from here on.
-        let left = mem::take(&mut self.objects).into_iter().map(|object| unsafe { AnyRef::from_object(object) });
+        let left =
+            mem::take(&mut self.objects).into_iter().map(|object| unsafe { AnyRef::from_object(object) });
         drop(left.collect::<Vec<_>>());
     }
 }
