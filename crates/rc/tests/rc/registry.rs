@@ -212,3 +212,95 @@ fn of_another_heap() {
     drop(a);
     assert_eq!(one.numbered(), 1);
 }
+
+/// Refers to others of its kind, and to what cannot refer.
+#[derive(Default)]
+struct Loose {
+    next: Slot<Loose>,
+    text: Option<Ref<String>>,
+    dropped: Rc<Cell<usize>>,
+    panics: Cell<bool>,
+}
+
+impl Trace for Loose {
+    const FINALIZES: bool = false;
+    const ORDERED: bool = false;
+
+    fn traverse(&self, visitor: &mut Visitor<'_>) {
+        self.next.traverse(visitor);
+        self.text.traverse(visitor);
+    }
+
+    fn clear_refs(&self) {
+        self.next.clear_refs();
+    }
+}
+
+impl Drop for Loose {
+    fn drop(&mut self) {
+        self.dropped.set(self.dropped.get() + 1);
+        assert!(!self.panics.get(), "as the test wants");
+    }
+}
+
+#[test]
+fn what_is_held_dies_when_nobody_else_refers_to_it() {
+    let (registry, book) = registry();
+    let dropped = Rc::new(Cell::new(0));
+    let node = || {
+        let mut node = Loose::default();
+        (node.text, node.dropped) = (Some(registry.heap().alloc("text".to_owned())), dropped.clone());
+        registry.alloc(node)
+    };
+    let mut nodes: Vec<_> = (0..100).map(|_| node()).collect();
+    for at in 0..100 {
+        nodes[at].0.next.set(nodes[(at + 1) % 100].0.clone());
+    }
+    let numbers: Vec<_> = nodes.iter().map(|(_, number)| number.unwrap()).collect();
+    let stale = Number::new(1 << 20).unwrap();
+    let hold = || registry.hold(numbers.iter().copied().chain([stale])).unwrap();
+    // Given up again, they are as before.
+    let mut held = hold();
+    assert_eq!(registry.count(numbers[0]), Some(3));
+    assert_eq!(held.numbers().collect::<Vec<_>>(), numbers);
+    drop(held);
+    assert_eq!(registry.count(numbers[0]), Some(2));
+    let last = nodes.pop().unwrap().0;
+    last.panics.set(true);
+    nodes[7].0.panics.set(true);
+    nodes.clear();
+    let mut held = hold();
+    held.clear_refs();
+    {
+        let _look = registry.look();
+        held.let_die();
+        assert_eq!((held.died(), dropped.get()), (0, 0), "nothing dies");
+    }
+    catch_unwind(AssertUnwindSafe(|| held.let_die())).unwrap_err();
+    assert_eq!(dropped.get(), 8);
+    held.let_die();
+    assert_eq!((held.died(), dropped.get(), registry.numbered()), (99, 99, 1));
+    assert_eq!(held.numbers().collect::<Vec<_>>(), [numbers[99]]);
+    assert!(book.gone.borrow().is_empty(), "nobody was told");
+    // It outlives the handle.
+    drop(last);
+    assert_eq!(dropped.get(), 99);
+    catch_unwind(AssertUnwindSafe(|| drop(held))).unwrap_err();
+    assert_eq!((dropped.get(), book.gone.take().len()), (100, 1));
+    assert_eq!((registry.heap().live(), registry.heap().stats().bytes.in_use), (1, 0));
+}
+
+#[test]
+fn what_has_an_order_is_not_held() {
+    let (registry, _) = registry();
+    let (loose, node) = (registry.alloc(Loose::default()), registry.alloc(Node::default()));
+    let both = [loose.1.unwrap(), node.1.unwrap()];
+    assert!(registry.hold(both.into_iter()).is_none());
+    assert_eq!((registry.count(both[0]), registry.count(both[1])), (Some(1), Some(1)));
+    // A reference that is counted no more holds for ever.
+    Ref::immortalize(&loose.0);
+    let mut held = registry.hold(both.into_iter().take(1)).unwrap();
+    held.clear_refs();
+    held.let_die();
+    assert_eq!((held.died(), held.numbers().count()), (0, 1));
+}
