@@ -2,7 +2,7 @@
 //!
 //! Unsafe code is in `object` (the header), `shared` and `free_list` (memory and who needs it), `life` (how an object
 //! dies), `handle` (how it is born), in the pointers themselves: `pointer`, `any`, `weak`,
-//! and where objects have numbers: `registry`, `referents`.
+//! and where objects have numbers: `registry`, `referents`, `held`.
 
 mod any;
 mod free_list;
