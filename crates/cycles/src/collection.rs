@@ -4,7 +4,7 @@ use bumpalo::Bump;
 use rc::CountError;
 
 use crate::containers::{Containers, Which};
-use crate::lists::{ListId, append, move_to, take};
+use crate::lists::{ListId, Place, append, move_to, push, take};
 use crate::partition::Partition;
 use crate::rules::{Counted, Rules, Silent};
 use crate::snapshot::{Snapshot, TooMany};
@@ -298,7 +298,8 @@ impl<I: Copy + Eq> Collection<I> {
         self.phase = Phase::Clearing;
         if let Some(object) = heap.lists().at(self.garbage, self.at - 1) {
             self.outcome.outlived += usize::from(!self.plan.saves_all);
-            move_to(heap, object, self.plan.old);
+            heap.lists_mut().remove(object, Place::new(self.garbage, self.at - 1));
+            push(heap, object, self.plan.old);
         }
     }
 

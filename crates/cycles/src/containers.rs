@@ -118,6 +118,16 @@ pub trait Containers: Heap {
     /// Stores where it stands.
     fn set_place(&mut self, object: Self::Id, place: Place);
 
+    /// Stores where several stand that are behind each other: the first at this place. (There may be places where none stands.)
+    /// For heaps that need not look up each by itself.
+    fn set_places(&mut self, objects: &[Option<Self::Id>], first: Place) {
+        for (at, object) in objects.iter().enumerate() {
+            if let Some(object) = *object {
+                self.set_place(object, first.behind(at));
+            }
+        }
+    }
+
     /// The lists on which its objects stand.
     fn lists(&self) -> &Lists<Self::Id>;
 
@@ -198,6 +208,10 @@ impl<H: Containers + ?Sized> Containers for &mut H {
 
     fn set_place(&mut self, object: Self::Id, place: Place) {
         (**self).set_place(object, place);
+    }
+
+    fn set_places(&mut self, objects: &[Option<Self::Id>], first: Place) {
+        (**self).set_places(objects, first);
     }
 
     fn lists(&self) -> &Lists<Self::Id> {

@@ -53,7 +53,7 @@ impl Place {
     /// Where the bits begin that tell the list: above those of any place of it.
     const LIST: u32 = 56;
 
-    const fn new(list: ListId, index: usize) -> Self {
+    pub(crate) const fn new(list: ListId, index: usize) -> Self {
         Self((list.0 as u64 + 1) << Self::LIST | index as u64)
     }
 
@@ -81,6 +81,13 @@ impl Place {
     #[must_use]
     pub const fn is_tracked(self) -> bool {
         self.0 != 0
+    }
+
+    /// The place so many behind this one on its list.
+    #[inline]
+    #[must_use]
+    pub const fn behind(self, many: usize) -> Self {
+        Self(self.0.wrapping_add(many as u64))
     }
 
     /// As a word.
@@ -220,9 +227,10 @@ impl<I: Copy + Eq> Lists<I> {
         self.get(list)?.entries.get(index).copied().flatten()
     }
 
-    /// The places of a list, from its head to its tail.
+    /// The places of a list, from its head to its tail: empty where objects have gone.
     #[inline]
-    pub(crate) fn entries(&self, list: ListId) -> &[Option<I>] {
+    #[must_use]
+    pub fn entries(&self, list: ListId) -> &[Option<I>] {
         self.get(list).map_or(&[], |list| &list.entries)
     }
 
@@ -284,9 +292,7 @@ pub fn append<H: Containers>(heap: &mut H, from: ListId, to: ListId) {
         return;
     }
     let mut entries = take(heap, from);
-    for object in entries.drain(..).flatten() {
-        push(heap, object, to);
-    }
+    extend(heap, entries.drain(..).flatten(), to);
     give_back(heap, from, entries);
 }
 
@@ -333,10 +339,8 @@ pub(crate) fn extend<H: Containers>(heap: &mut H, objects: impl Iterator<Item = 
     let mut entries = core::mem::take(&mut list.entries);
     let before = entries.len();
     entries.reserve(objects.size_hint().0);
-    objects.for_each(|object| {
-        heap.set_place(object, Place::new(id, entries.len()));
-        entries.push(Some(object));
-    });
+    objects.for_each(|object| entries.push(Some(object)));
+    heap.set_places(entries.get(before..).unwrap_or_default(), Place::new(id, before));
     if let Some(list) = heap.lists_mut().get_mut(id) {
         list.live += entries.len() - before;
         list.entries = entries;

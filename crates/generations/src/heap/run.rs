@@ -80,7 +80,7 @@ impl<P: Policy + 'static> Steps<'_, P> {
             let run = &mut self.run;
             let take = |view: &mut View<'_, '_>| {
                 let collection = run.clearing(view)?;
-                let held = registry.hold(view.kept.lists.iter(collection.garbage()))?;
+                let held = registry.hold(view.kept.lists.entries(collection.garbage()))?;
                 collection.taken(view);
                 Some(held)
             };

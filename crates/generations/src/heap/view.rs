@@ -139,6 +139,18 @@ impl Containers for View<'_, '_> {
         }
     }
 
+    #[inline]
+    fn set_places(&mut self, objects: &[Option<Number>], first: Place) {
+        self.registry.set_words(objects, first.to_word());
+        if !self.kept.calls.is_empty() {
+            for (at, object) in objects.iter().enumerate() {
+                if let Some(call) = object.and_then(as_call) {
+                    self.kept.calls.get_mut(call).into_iter().for_each(|call| call.place = first.behind(at));
+                }
+            }
+        }
+    }
+
     fn lists(&self) -> &Lists<Number> {
         &self.kept.lists
     }

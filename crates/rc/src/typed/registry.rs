@@ -161,6 +161,21 @@ impl Registry {
         }
     }
 
+    /// Sets several: the first to this, each of the others to one more than the one before, also where there is no object.
+    #[inline]
+    pub fn set_words(&self, numbers: &[Option<Number>], first: u64) {
+        let known = self.heap.core().numbers.borrow();
+        let known = known.all();
+        let mut word = first;
+        for &number in numbers {
+            if let Some(object) = number.and_then(|number| known.get(number)) {
+                // SAFETY: as above.
+                unsafe { object.room() }.word.set(word);
+            }
+            word = word.wrapping_add(1);
+        }
+    }
+
     /// Says that something will be done with the object of this number soon, so that the processor may fetch it.
     #[inline]
     pub fn fetch(&self, number: Number) {
@@ -172,12 +187,12 @@ impl Registry {
     /// Holds the objects of these numbers, those that are alive, to be cleared and let die together. `None` if one of them
     /// [finalizes](Trace::FINALIZES), or is of a type of which the [order](Trace::ORDERED) matters in which it dies.
     #[must_use]
-    pub fn hold(&self, mut numbers: impl Iterator<Item = Number>) -> Option<Held> {
-        let (least, most) = numbers.size_hint();
-        let mut held = Held::new(&self.heap, most.unwrap_or(least).min(self.numbered()));
+    pub fn hold(&self, numbers: &[Option<Number>]) -> Option<Held> {
+        let known = self.heap.core().numbers.borrow();
+        let known = known.all();
+        let mut held = Held::new(&self.heap, numbers.len());
         let mut fit = NonNull::dangling();
-        numbers.try_for_each(|number| {
-            let Some(object) = self.object(number) else { return Some(()) };
+        for object in numbers.iter().filter_map(|&number| known.get(number?)) {
             // SAFETY: what has a number is there; its type is while its core is. What is at zero waits for its death.
             unsafe {
                 let header = object.header();
@@ -192,8 +207,7 @@ impl Registry {
                     held.push(object);
                 }
             }
-            Some(())
-        })?;
+        }
         Some(held)
     }
 
@@ -305,6 +319,7 @@ impl Look<'_> {
             let mut refused = false;
             {
                 let numbers = self.registry.heap.core().numbers.borrow();
+                let numbers = numbers.all();
                 for (place, &number) in here.iter_mut().zip(rest) {
                     let Some(object) = numbers.get(number) else {
                         surveyor.counted(at, 1);

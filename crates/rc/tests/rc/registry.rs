@@ -258,7 +258,11 @@ fn what_is_held_dies_when_nobody_else_refers_to_it() {
     }
     let numbers: Vec<_> = nodes.iter().map(|(_, number)| number.unwrap()).collect();
     let stale = Number::new(1 << 20).unwrap();
-    let hold = || registry.hold(numbers.iter().copied().chain([stale])).unwrap();
+    let hold = || {
+        registry
+            .hold(&numbers.iter().copied().chain([stale]).map(Some).chain([None]).collect::<Vec<_>>())
+            .unwrap()
+    };
     // Given up again, they are as before.
     let mut held = hold();
     assert_eq!(registry.count(numbers[0]), Some(3));
@@ -295,11 +299,11 @@ fn what_has_an_order_is_not_held() {
     let (registry, _) = registry();
     let (loose, node) = (registry.alloc(Loose::default()), registry.alloc(Node::default()));
     let both = [loose.1.unwrap(), node.1.unwrap()];
-    assert!(registry.hold(both.into_iter()).is_none());
+    assert!(registry.hold(&both.map(Some)).is_none());
     assert_eq!((registry.count(both[0]), registry.count(both[1])), (Some(1), Some(1)));
     // A reference that is counted no more holds for ever.
     Ref::immortalize(&loose.0);
-    let mut held = registry.hold(both.into_iter().take(1)).unwrap();
+    let mut held = registry.hold(&[Some(both[0])]).unwrap();
     held.clear_refs();
     held.let_die();
     assert_eq!((held.died(), held.numbers().count()), (0, 1));
