@@ -4,7 +4,7 @@ use bumpalo::Bump;
 use rc::CountError;
 
 use crate::containers::{Containers, Which};
-use crate::lists::{ListId, append, move_to};
+use crate::lists::{ListId, Place, append, move_to, push, take};
 use crate::partition::Partition;
 use crate::rules::{Counted, Rules, Silent};
 use crate::snapshot::{Snapshot, TooMany};
@@ -135,54 +135,11 @@ impl<I: Copy + Eq> Collection<I> {
         heap: &mut H,
         scratch: &Bump,
     ) -> Result<Step<I>, CountError<I>> {
-        if let Some(held) = self.held.take() {
-            return Ok(Step::Release(held));
+        if let Some(step) = self.next_before_clearing(heap, scratch)? {
+            return Ok(step);
         }
         loop {
             match self.phase {
-                Phase::Callbacks => match self.next_of(heap, self.calls) {
-                    Some(reference) => {
-                        // Counted when it was queued.
-                        self.phase = Phase::Called;
-                        self.held = Some(reference);
-                        self.ran = true;
-                        self.outcome.callbacks += 1;
-                        return Ok(Step::Callback(reference));
-                    }
-                    None if self.rules.finalizers && heap.concerns().finalizers => {
-                        self.go_on(Phase::Finalizers);
-                    }
-                    None => self.go_on(Phase::SecondLook),
-                },
-                Phase::Called => {
-                    self.phase = Phase::Callbacks;
-                    match heap.lists().at(self.calls, self.at - 1) {
-                        Some(reference) => move_to(heap, reference, self.plan.old),
-                        None => self.outcome.collected += 1,
-                    }
-                }
-                Phase::Finalizers => match self.next_of(heap, self.garbage) {
-                    Some(object) => {
-                        if heap.take_finalizer(object) {
-                            self.hold(heap, object)?;
-                            self.ran = true;
-                            self.outcome.finalized += 1;
-                            return Ok(Step::Finalize(object));
-                        }
-                    }
-                    None => self.go_on(Phase::SecondLook),
-                },
-                Phase::SecondLook => {
-                    self.look_again(heap, scratch);
-                    if self.rules.clears_again || self.rules.silent == Silent::Late {
-                        let clears_own = self.rules.clears_own || self.rules.silent == Silent::Late;
-                        self.clear_weak(heap, Which::All, clears_own, false);
-                    }
-                    if self.rules.counted == Counted::Cleared {
-                        self.outcome.collected += heap.lists().len(self.garbage);
-                    }
-                    self.go_on(Phase::Clearing);
-                }
                 Phase::Clearing => match self.next_of(heap, self.garbage) {
                     Some(object) => {
                         self.phase = Phase::Cleared;
@@ -212,7 +169,71 @@ impl<I: Copy + Eq> Collection<I> {
                         self.go_on(Phase::Over);
                     }
                 },
-                Phase::Over => return Ok(Step::Done(self.outcome)),
+                _ => return Ok(Step::Done(self.outcome)),
+            }
+        }
+    }
+
+    /// What to do next if that comes before garbage is cleared, or if something is to be released: what
+    /// [`next`](Self::next) would say. `None` if it would say something else.
+    ///
+    /// # Errors
+    ///
+    /// As for `next`.
+    pub fn next_before_clearing<H: Containers<Id = I>>(
+        &mut self,
+        heap: &mut H,
+        scratch: &Bump,
+    ) -> Result<Option<Step<I>>, CountError<I>> {
+        if let Some(held) = self.held.take() {
+            return Ok(Some(Step::Release(held)));
+        }
+        loop {
+            match self.phase {
+                Phase::Callbacks => match self.next_of(heap, self.calls) {
+                    Some(reference) => {
+                        // Counted when it was queued.
+                        self.phase = Phase::Called;
+                        self.held = Some(reference);
+                        self.ran = true;
+                        self.outcome.callbacks += 1;
+                        return Ok(Some(Step::Callback(reference)));
+                    }
+                    None if self.rules.finalizers && heap.concerns().finalizers => {
+                        self.go_on(Phase::Finalizers);
+                    }
+                    None => self.go_on(Phase::SecondLook),
+                },
+                Phase::Called => {
+                    self.phase = Phase::Callbacks;
+                    match heap.lists().at(self.calls, self.at - 1) {
+                        Some(reference) => move_to(heap, reference, self.plan.old),
+                        None => self.outcome.collected += 1,
+                    }
+                }
+                Phase::Finalizers => match self.next_of(heap, self.garbage) {
+                    Some(object) => {
+                        if heap.take_finalizer(object) {
+                            self.hold(heap, object)?;
+                            self.ran = true;
+                            self.outcome.finalized += 1;
+                            return Ok(Some(Step::Finalize(object)));
+                        }
+                    }
+                    None => self.go_on(Phase::SecondLook),
+                },
+                Phase::SecondLook => {
+                    self.look_again(heap, scratch);
+                    if self.rules.clears_again || self.rules.silent == Silent::Late {
+                        let clears_own = self.rules.clears_own || self.rules.silent == Silent::Late;
+                        self.clear_weak(heap, Which::All, clears_own, false);
+                    }
+                    if self.rules.counted == Counted::Cleared {
+                        self.outcome.collected += heap.lists().len(self.garbage);
+                    }
+                    self.go_on(Phase::Clearing);
+                }
+                _ => return Ok(None),
             }
         }
     }
@@ -243,13 +264,42 @@ impl<I: Copy + Eq> Collection<I> {
         next
     }
 
+    /// Whether all that is on the list of the [garbage](Self::garbage) is to be cleared now, and nothing else comes before that. If
+    /// so a driver may take it over: hold all of it, have all of it cleared, give it up, and say who has
+    /// [outlived](Self::outlived) that. Like [`next_to_clear`](Self::next_to_clear) for those whose heap counts no reference for
+    /// a collection.
+    pub fn is_clearing<H: Containers<Id = I>>(&mut self, heap: &mut H) -> bool {
+        if self.plan.saves_all {
+            return false;
+        }
+        if self.phase == Phase::Cleared {
+            self.held = None;
+            self.let_live(heap);
+        }
+        self.phase == Phase::Clearing
+    }
+
+    /// The driver has taken over what [is to be cleared](Self::is_clearing). From here on that stands on no list, though it says
+    /// that it does.
+    pub fn taken<H: Containers<Id = I>>(&mut self, heap: &mut H) {
+        drop(take(heap, self.garbage));
+        self.at = 0;
+    }
+
+    /// Garbage that the driver has taken over lives on.
+    pub fn outlived<H: Containers<Id = I>>(&mut self, heap: &mut H, object: I) {
+        self.outcome.outlived += 1;
+        move_to(heap, object, self.plan.old);
+    }
+
     /// What was cleared last goes to those that live, if it has not gone.
     #[inline]
     fn let_live<H: Containers<Id = I>>(&mut self, heap: &mut H) {
         self.phase = Phase::Clearing;
         if let Some(object) = heap.lists().at(self.garbage, self.at - 1) {
             self.outcome.outlived += usize::from(!self.plan.saves_all);
-            move_to(heap, object, self.plan.old);
+            heap.lists_mut().remove(object, Place::new(self.garbage, self.at - 1));
+            push(heap, object, self.plan.old);
         }
     }
 

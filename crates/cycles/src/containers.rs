@@ -52,6 +52,16 @@ impl Concerns {
     pub const ALL: Self = Self { weak_references: true, finalizers: true, uncollectable: true };
 }
 
+/// Who is told of objects in a [survey](Containers::survey).
+pub trait Surveyor {
+    /// The object of this index among those that are surveyed has this [count](Heap::count). Whether it is to be told what
+    /// that refers to.
+    fn counted(&mut self, at: usize, word: u64) -> bool;
+
+    /// The next ones refer to the objects at these [places](Containers::place).
+    fn refer(&mut self, next: impl Iterator<Item: Iterator<Item = Place>>);
+}
+
 /// An object model, as a collection sees it.
 ///
 /// All functions are safe, and the collector frees nothing: who forgets a reference in
@@ -72,22 +82,17 @@ pub trait Containers: Heap {
         self.traverse(object, &mut |referent| visit(self.place(referent)));
     }
 
-    /// Both for several objects, in their order: calls `counted` with the index of each among them and its
-    /// [count](Heap::count) and, if that says so, `visit` with the index and the [words](Place::to_word) of the
-    /// [places](Self::place) of the objects that it refers to. Counts may be told of ahead of that. For heaps that can fetch what they have to look up ahead of time.
-    fn survey(
-        &self,
-        objects: &[Self::Id],
-        counted: &mut impl FnMut(usize, u64) -> bool,
-        visit: &mut impl FnMut(usize, &[u64]),
-    ) {
-        let mut words = Vec::new();
+    /// Tells the surveyor of several objects, in their order: how each is [counted](Surveyor::counted), and then, also for
+    /// those of which that is not asked, to what it [refers](Surveyor::refer): they refer to nothing. Counts may be told of
+    /// ahead of that. For heaps that can fetch what they have to look up ahead of time.
+    fn survey(&self, objects: &[Self::Id], surveyor: &mut impl Surveyor) {
+        let mut places = Vec::new();
         for (at, &object) in objects.iter().enumerate() {
-            if counted(at, self.count(object)) {
-                words.clear();
-                self.traverse_places(object, &mut |place| words.push(place.to_word()));
-                visit(at, &words);
+            places.clear();
+            if surveyor.counted(at, self.count(object)) {
+                self.traverse_places(object, &mut |place| places.push(place));
             }
+            surveyor.refer(core::iter::once(places.iter().copied()));
         }
     }
 
@@ -112,6 +117,16 @@ pub trait Containers: Heap {
 
     /// Stores where it stands.
     fn set_place(&mut self, object: Self::Id, place: Place);
+
+    /// Stores where several stand that are behind each other: the first at this place. (There may be places where none stands.)
+    /// For heaps that need not look up each by itself.
+    fn set_places(&mut self, objects: &[Option<Self::Id>], first: Place) {
+        for (at, object) in objects.iter().enumerate() {
+            if let Some(object) = *object {
+                self.set_place(object, first.behind(at));
+            }
+        }
+    }
 
     /// The lists on which its objects stand.
     fn lists(&self) -> &Lists<Self::Id>;
@@ -175,13 +190,8 @@ impl<H: Containers + ?Sized> Containers for &mut H {
         (**self).traverse_places(object, visit);
     }
 
-    fn survey(
-        &self,
-        objects: &[Self::Id],
-        counted: &mut impl FnMut(usize, u64) -> bool,
-        visit: &mut impl FnMut(usize, &[u64]),
-    ) {
-        (**self).survey(objects, counted, visit);
+    fn survey(&self, objects: &[Self::Id], surveyor: &mut impl Surveyor) {
+        (**self).survey(objects, surveyor);
     }
 
     fn traverse_uncounted(&self, object: Self::Id, visit: &mut impl FnMut(Self::Id)) {
@@ -198,6 +208,10 @@ impl<H: Containers + ?Sized> Containers for &mut H {
 
     fn set_place(&mut self, object: Self::Id, place: Place) {
         (**self).set_place(object, place);
+    }
+
+    fn set_places(&mut self, objects: &[Option<Self::Id>], first: Place) {
+        (**self).set_places(objects, first);
     }
 
     fn lists(&self) -> &Lists<Self::Id> {

@@ -141,7 +141,7 @@ mod view;
 #[cfg(feature = "petgraph")]
 pub use crate::anatomy::{Anatomy, Knot, Limits, anatomy};
 pub use crate::collection::Collection;
-pub use crate::containers::{Cleared, Concerns, Containers, Untracks, Which};
+pub use crate::containers::{Cleared, Concerns, Containers, Surveyor, Untracks, Which};
 pub use crate::lists::{ListId, Lists, Place, append, track, untrack};
 #[cfg(feature = "petgraph")]
 pub use crate::marks::Marks;

@@ -50,15 +50,18 @@ impl Place {
     /// On no list.
     pub const UNTRACKED: Self = Self(0);
 
-    const fn new(list: ListId, index: usize) -> Self {
-        Self((index as u64) << 8 | (list.0 as u64 + 1))
+    /// Where the bits begin that tell the list: above those of any place of it.
+    const LIST: u32 = 56;
+
+    pub(crate) const fn new(list: ListId, index: usize) -> Self {
+        Self((list.0 as u64 + 1) << Self::LIST | index as u64)
     }
 
     /// On which list; `None` if on none.
     #[inline]
     #[must_use]
     pub const fn list(self) -> Option<ListId> {
-        match self.0 & 0xFF {
+        match self.0 >> Self::LIST {
             0 => None,
             #[allow(clippy::cast_possible_truncation, reason = "eight bits")]
             list => Some(ListId((list - 1) as u8)),
@@ -70,7 +73,7 @@ impl Place {
     #[must_use]
     #[allow(clippy::cast_possible_truncation, reason = "it was made from a usize")]
     pub const fn index(self) -> usize {
-        (self.0 >> 8) as usize
+        (self.0 & ((1 << Self::LIST) - 1)) as usize
     }
 
     /// Whether it stands on any list.
@@ -78,6 +81,13 @@ impl Place {
     #[must_use]
     pub const fn is_tracked(self) -> bool {
         self.0 != 0
+    }
+
+    /// The place so many behind this one on its list.
+    #[inline]
+    #[must_use]
+    pub const fn behind(self, many: usize) -> Self {
+        Self(self.0.wrapping_add(many as u64))
     }
 
     /// As a word.
@@ -95,7 +105,15 @@ impl Place {
 
     #[inline]
     pub(crate) const fn is_on(self, list: ListId) -> bool {
-        self.0 & 0xFF == list.0 as u64 + 1
+        self.0 >> Self::LIST == list.0 as u64 + 1
+    }
+
+    /// At which place of this list; of any other list, and of none, a number that is too large for a place.
+    #[inline]
+    #[allow(clippy::cast_possible_truncation, reason = "where it is, no list has as many places")]
+    pub(crate) const fn index_on(self, list: ListId) -> usize {
+        let index = self.0 ^ Self::new(list, 0).0;
+        if index > usize::MAX as u64 { usize::MAX } else { index as usize }
     }
 }
 
@@ -156,7 +174,7 @@ impl<I: Copy + Eq> Lists<I> {
 
     /// The objects on a list, from its head to its tail.
     pub fn iter(&self, list: ListId) -> impl DoubleEndedIterator<Item = I> + '_ {
-        self.get(list).into_iter().flat_map(|list| list.entries.iter().copied().flatten())
+        self.entries(list).iter().copied().flatten()
     }
 
     /// Bytes that the lists take.
@@ -209,9 +227,10 @@ impl<I: Copy + Eq> Lists<I> {
         self.get(list)?.entries.get(index).copied().flatten()
     }
 
-    /// The places of a list, from its head to its tail.
+    /// The places of a list, from its head to its tail: empty where objects have gone.
     #[inline]
-    pub(crate) fn entries(&self, list: ListId) -> &[Option<I>] {
+    #[must_use]
+    pub fn entries(&self, list: ListId) -> &[Option<I>] {
         self.get(list).map_or(&[], |list| &list.entries)
     }
 
@@ -273,9 +292,7 @@ pub fn append<H: Containers>(heap: &mut H, from: ListId, to: ListId) {
         return;
     }
     let mut entries = take(heap, from);
-    for object in entries.drain(..).flatten() {
-        push(heap, object, to);
-    }
+    extend(heap, entries.drain(..).flatten(), to);
     give_back(heap, from, entries);
 }
 
@@ -322,11 +339,8 @@ pub(crate) fn extend<H: Containers>(heap: &mut H, objects: impl Iterator<Item = 
     let mut entries = core::mem::take(&mut list.entries);
     let before = entries.len();
     entries.reserve(objects.size_hint().0);
-    for object in objects {
-        let place = Place::new(id, entries.len());
-        entries.push(Some(object));
-        heap.set_place(object, place);
-    }
+    objects.for_each(|object| entries.push(Some(object)));
+    heap.set_places(entries.get(before..).unwrap_or_default(), Place::new(id, before));
     if let Some(list) = heap.lists_mut().get_mut(id) {
         list.live += entries.len() - before;
         list.entries = entries;

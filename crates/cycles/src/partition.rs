@@ -92,9 +92,13 @@ impl<'s, I: Copy + Eq> Snapshot<'s, I> {
         let cells = Cell::from_mut(&mut *state).as_slice_of_cells();
         let mut has_immortal = false;
         let mut stay = self.objects().len();
-        for (at, (there, ends)) in cells.iter().zip(self.starts.windows(2)).enumerate() {
-            if let (1..=RESCUED, &[start, end]) = (there.get(), ends) {
-                let own = self.referents.get(start as usize..end as usize).unwrap_or_default();
+        let mut begin = 0;
+        let ends = self.starts.get(1..).unwrap_or_default();
+        for (at, (there, &end)) in cells.iter().zip(ends).enumerate() {
+            let own = begin..end as usize;
+            begin = own.end;
+            if let 1..=RESCUED = there.get() {
+                let Some(own) = self.referents.get(own) else { continue };
                 reach(own, cells, &mut rescued);
             } else {
                 stay = stay.min(at);
@@ -120,15 +124,21 @@ impl<'s, I: Copy + Eq> Snapshot<'s, I> {
 fn reach(referents: &[u32], state: &[Cell<u32>], rescued: &mut BumpVec<'_, u32>) {
     for &referent in referents {
         let there = &state[referent as usize];
-        // Most often it is reachable already: neither 0 nor UNREACHABLE.
-        if there.get().wrapping_add(2) <= 2 {
-            if there.get() == 0 {
-                // It comes later in the list: no need to set it aside first.
-                there.set(1);
-            } else if there.get() == UNREACHABLE {
-                there.set(RESCUED);
-                rescued.push(referent);
-            }
+        let known = there.get();
+        if known == UNREACHABLE {
+            rescue(there, referent, rescued);
+        } else {
+            // Either it comes later in the list, where there is no need to set it aside first, or nothing changes. To tell one
+            // from the other would be to guess: processors lose more by that than by a store.
+            there.set(known.max(1));
         }
     }
+}
+
+/// What had seemed to be garbage is none.
+#[cold]
+#[inline(never)]
+fn rescue(there: &Cell<u32>, referent: u32, rescued: &mut BumpVec<'_, u32>) {
+    there.set(RESCUED);
+    rescued.push(referent);
 }

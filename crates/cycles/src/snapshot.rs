@@ -1,13 +1,12 @@
 //! The graph of one collection: who refers to whom, and how often from outside.
 
-use core::cell::Cell;
-use core::fmt;
+use core::{fmt, slice};
 
 use bumpalo::Bump;
 use bumpalo::collections::Vec as BumpVec;
 use rc::{Count, Counting};
 
-use crate::containers::{Containers, Untracks};
+use crate::containers::{Containers, Surveyor, Untracks};
 use crate::lists::{ListId, Place, close_up};
 
 /// More than a collection can number.
@@ -55,6 +54,88 @@ pub(crate) const IMMORTAL: u32 = u32::MAX;
 /// The most references that are told apart: more than there are among the objects of any list.
 const MOST: u32 = u32::MAX >> 1;
 
+/// How many references are put down at once.
+const TOGETHER: usize = 512;
+
+/// What is put down while a snapshot is taken.
+struct Survey<'a, 's, H: Containers> {
+    heap: &'a H,
+    list: ListId,
+    counting: Counting,
+    objects: &'s [H::Id],
+    outside: &'a mut [u32],
+    /// Of those of which it is not known yet where their references begin.
+    starts: slice::IterMut<'a, u32>,
+    referents: BumpVec<'s, u32>,
+    /// The last ones, that are not among the others yet, and how many.
+    last: [u32; TOGETHER],
+    many: usize,
+    immortals: BumpVec<'s, usize>,
+    untrackable: BumpVec<'s, u32>,
+}
+
+impl<H: Containers> Surveyor for Survey<'_, '_, H> {
+    #[inline]
+    fn counted(&mut self, at: usize, word: u64) -> bool {
+        let Count::Mortal(count) = self.counting.read(word) else {
+            // It is no candidate: what it refers to is referred to from outside.
+            self.immortals.push(at);
+            return false;
+        };
+        let (Some(outside), Some(&object)) = (self.outside.get_mut(at), self.objects.get(at)) else {
+            return false;
+        };
+        #[allow(clippy::cast_possible_truncation, reason = "it is not above")]
+        let count = count.min(u64::from(MOST)) as u32;
+        *outside = outside.wrapping_add(count);
+        if self.heap.untracks(object) != Untracks::Never {
+            #[allow(clippy::cast_possible_truncation, reason = "below the number of objects")]
+            self.untrackable.push(at as u32);
+        }
+        // What will be taken off for these is not in the count.
+        self.heap.traverse_uncounted(object, &mut |referent| {
+            if let Some(outside) = self.outside.get_mut(self.heap.place(referent).index_on(self.list)) {
+                *outside = outside.wrapping_add(1);
+            }
+        });
+        true
+    }
+
+    #[inline]
+    fn refer(&mut self, next: impl Iterator<Item: Iterator<Item = Place>>) {
+        let Self { list, outside, starts, referents, last, many, .. } = self;
+        let (list, outside) = (*list, &mut **outside);
+        let (mut at, mut first) = (*many, referents.len());
+        for (places, start) in next.zip(starts) {
+            #[allow(clippy::cast_possible_truncation, reason = "looked at in the end")]
+            let begins = (first + at) as u32;
+            *start = begins;
+            for place in places {
+                let index = place.index_on(list);
+                if let Some(outside) = outside.get_mut(index) {
+                    *outside = outside.wrapping_sub(1);
+                    if at == TOGETHER {
+                        put_down(referents, last);
+                        (at, first) = (0, referents.len());
+                    }
+                    #[allow(clippy::cast_possible_truncation, reason = "below the number of objects")]
+                    let referent = index as u32;
+                    last[at] = referent;
+                    at += 1;
+                }
+            }
+        }
+        *many = at;
+    }
+}
+
+/// Puts the last ones among the others.
+#[cold]
+#[inline(never)]
+fn put_down(referents: &mut BumpVec<'_, u32>, last: &[u32]) {
+    referents.extend_from_slice_copy(last);
+}
+
 impl<'s, I: Copy + Eq> Snapshot<'s, I> {
     /// Takes the objects of a list, which closes up.
     ///
@@ -79,70 +160,26 @@ impl<'s, I: Copy + Eq> Snapshot<'s, I> {
         // What its count says less what is found inside: a sum modulo 2³².
         let outside = scratch.alloc_slice_fill_copy(many, 0_u32);
         let starts = scratch.alloc_slice_fill_copy(many + 1, 0_u32);
-        let mut immortals = BumpVec::new_in(scratch);
-        let mut untrackable = BumpVec::new_in(scratch);
-        // Room that is not used is not touched; to grow is to copy.
-        let mut referents = BumpVec::with_capacity_in(many * 4, scratch);
-        // For how many it is known where their references begin.
-        let mut begun = 0;
-        let cells = Cell::from_mut(&mut *outside).as_slice_of_cells();
-        heap.survey(
+        let mut survey = Survey {
+            heap,
+            list,
+            counting,
             objects,
-            &mut |at, word| match counting.read(word) {
-                Count::Mortal(count) => {
-                    let count = u32::try_from(count).unwrap_or(MOST).min(MOST);
-                    if let Some(outside) = cells.get(at) {
-                        outside.set(outside.get().wrapping_add(count));
-                    }
-                    let Some(&object) = objects.get(at) else { return false };
-                    if heap.untracks(object) != Untracks::Never {
-                        #[allow(clippy::cast_possible_truncation, reason = "below the number of objects")]
-                        untrackable.push(at as u32);
-                    }
-                    // What will be taken off for these is not in the count.
-                    heap.traverse_uncounted(object, &mut |referent| {
-                        let place = heap.place(referent);
-                        if place.is_on(list)
-                            && let Some(outside) = cells.get(place.index())
-                        {
-                            outside.set(outside.get().wrapping_add(1));
-                        }
-                    });
-                    true
-                }
-                // It is no candidate: what it refers to is referred to from outside.
-                Count::Immortal => {
-                    immortals.push(at);
-                    false
-                }
-            },
-            &mut |at, words| {
-                #[allow(clippy::cast_possible_truncation, reason = "looked at in the end")]
-                let begins = referents.len() as u32;
-                if begun < at
-                    && let Some(between) = starts.get_mut(begun..at)
-                {
-                    // They were not traversed.
-                    between.fill(begins);
-                }
-                if let Some(start) = starts.get_mut(at) {
-                    *start = begins;
-                    begun = at + 1;
-                }
-                for place in words.iter().map(|&word| Place::from_word(word)) {
-                    if place.is_on(list)
-                        && let Some(outside) = cells.get(place.index())
-                    {
-                        outside.set(outside.get().wrapping_sub(1));
-                        #[allow(clippy::cast_possible_truncation, reason = "below the number of objects")]
-                        referents.push(place.index() as u32);
-                    }
-                }
-            },
-        );
+            outside: &mut *outside,
+            starts: starts.iter_mut(),
+            // Room that is not used is not touched; to grow is to copy.
+            referents: BumpVec::with_capacity_in(many * 4, scratch),
+            last: [0; TOGETHER],
+            many: 0,
+            immortals: BumpVec::new_in(scratch),
+            untrackable: BumpVec::new_in(scratch),
+        };
+        heap.survey(objects, &mut survey);
+        let Survey { starts: others, mut referents, last, many, immortals, untrackable, .. } = survey;
+        referents.extend_from_slice_copy(&last[..many]);
         let end = u32::try_from(referents.len()).ok().filter(|&end| end < MOST);
         let end = end.ok_or(TooMany::References)?;
-        starts[begun..].fill(end);
+        others.for_each(|start| *start = end);
         // Of immortal objects no count was put in: whatever was taken off is no excess.
         for &at in &immortals {
             outside[at] = 0;

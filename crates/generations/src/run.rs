@@ -162,19 +162,26 @@ impl<I: Copy + Eq> Run<I> {
         heap: &mut H,
         scratch: &Bump,
     ) -> Result<Option<(Kind, I)>, CountError<I>> {
-        use cycles::Step as Cycle;
         if self.phase != Phase::Collecting {
             return Ok(None);
         }
         match self.collection.next(heap, scratch) {
-            Ok(Cycle::Callback(reference)) => Ok(Some((Kind::Callback, reference))),
-            Ok(Cycle::Finalize(object)) => Ok(Some((Kind::Finalize, object))),
-            Ok(Cycle::Clear(object)) => Ok(Some((Kind::Clear, object))),
-            Ok(Cycle::Garbage(object)) => Ok(Some((Kind::Garbage, object))),
-            Ok(Cycle::Release(object)) => Ok(Some((Kind::Release, object))),
-            Ok(Cycle::Done(_)) => Ok(None),
+            Ok(step) => Ok(brief(step)),
             Err(error) => Err(error),
         }
+    }
+
+    /// The same if it comes before garbage is cleared, as [`Collection::next_before_clearing`] has it.
+    #[cfg(feature = "heap")]
+    pub(crate) fn before_clearing<H: Containers<Id = I>>(
+        &mut self,
+        heap: &mut H,
+        scratch: &Bump,
+    ) -> Result<Option<(Kind, I)>, CountError<I>> {
+        if self.phase != Phase::Collecting {
+            return Ok(None);
+        }
+        Ok(self.collection.next_before_clearing(heap, scratch)?.and_then(brief))
     }
 
     /// What is to be cleared next by a driver that holds it, as [`Collection::next_to_clear`] has it.
@@ -182,6 +189,19 @@ impl<I: Copy + Eq> Run<I> {
     #[inline]
     pub(crate) fn next_to_clear<H: Containers<Id = I>>(&mut self, heap: &mut H) -> Option<I> {
         if self.phase == Phase::Collecting { self.collection.next_to_clear(heap) } else { None }
+    }
+
+    /// The collection, if it is [clearing](Collection::is_clearing).
+    #[cfg(feature = "heap")]
+    pub(crate) fn clearing<H: Containers<Id = I>>(&mut self, heap: &mut H) -> Option<&mut Collection<I>> {
+        let is_clearing = self.phase == Phase::Collecting && self.collection.is_clearing(heap);
+        is_clearing.then_some(&mut self.collection)
+    }
+
+    /// Garbage that was taken over lives on: see [`Collection::outlived`].
+    #[cfg(feature = "heap")]
+    pub(crate) fn outlived<H: Containers<Id = I>>(&mut self, heap: &mut H, object: I) {
+        self.collection.outlived(heap, object);
     }
 
     /// What follows when all is collected.
@@ -223,5 +243,19 @@ impl<I: Copy + Eq> Run<I> {
     /// The collection itself.
     pub fn collection(&self) -> &Collection<I> {
         &self.collection
+    }
+}
+
+/// A step in few bytes, if there is something to do.
+#[inline]
+fn brief<I>(step: cycles::Step<I>) -> Option<(Kind, I)> {
+    use cycles::Step as Cycle;
+    match step {
+        Cycle::Callback(reference) => Some((Kind::Callback, reference)),
+        Cycle::Finalize(object) => Some((Kind::Finalize, object)),
+        Cycle::Clear(object) => Some((Kind::Clear, object)),
+        Cycle::Garbage(object) => Some((Kind::Garbage, object)),
+        Cycle::Release(object) => Some((Kind::Release, object)),
+        Cycle::Done(_) => None,
     }
 }

@@ -3,10 +3,16 @@
 use std::io;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
+#[cfg(feature = "peers")]
+use std::process::Output;
 use std::process::{Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+#[cfg(feature = "peers")]
+use rustix::io::Errno;
+#[cfg(feature = "peers")]
+use rustix::process::{Pid, Resource, Rlimit, prlimit};
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
 use crate::Result;
@@ -70,6 +76,29 @@ pub(crate) fn run(command: &mut Command) -> Result<(Took, ExitStatus)> {
     };
     let took = Took { wall, cpu: seconds(usage.ru_utime) + seconds(usage.ru_stime) };
     Ok((took, ExitStatus::from_raw(status)))
+}
+
+/// Runs a command to its end and gives back what it said; `None` if it was ended because it had taken so much of a processor's
+/// time.
+#[cfg(feature = "peers")]
+pub(crate) fn output_within(command: &mut Command, limit: Duration) -> Result<Option<Output>> {
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let child = command.spawn().map_err(|error| told(command, &error))?;
+    let seconds = limit.as_secs().max(1);
+    let limits = [
+        (Resource::Cpu, Rlimit { current: Some(seconds), maximum: Some(seconds + 5) }),
+        // It need not leave a memory image.
+        (Resource::Core, Rlimit { current: Some(0), maximum: Some(0) }),
+    ];
+    for (resource, limit) in limits {
+        match prlimit(Some(Pid::from_child(&child)), resource, limit) {
+            // It may have ended already.
+            Ok(_) | Err(Errno::SRCH) => {}
+            Err(error) => return Err(format!("a process cannot be given a limit: {error}")),
+        }
+    }
+    let output = child.wait_with_output().map_err(|error| told(command, &error))?;
+    Ok((output.status.signal() != Some(libc::SIGXCPU)).then_some(output))
 }
 
 /// Runs a command to its end and says how much of its memory was resident at most, in bytes.

@@ -230,8 +230,9 @@ impl Containers for Fickle {
 
     fn place(&self, object: usize) -> Place {
         if self.misplaces && self.choices.borrow_mut().of(16) == 0 {
-            let word = self.choices.borrow_mut().of(1 << 12);
-            return Place::from_word(u64::try_from(word).unwrap());
+            let word = u64::try_from(self.choices.borrow_mut().of(1 << 12)).unwrap();
+            // Any list, and one of few places.
+            return Place::from_word((word & 0xFF) << 56 | word >> 8);
         }
         self.numbers.place(object)
     }

@@ -37,6 +37,10 @@ use state::State;
 /// So a type's `clear_refs` has to give up something for cycles through it to be collected: those of
 /// [`Slot`](rc::Slot) and `RefCell` do.
 ///
+/// CPython's garbage dies in the midst of that: one object inside of the death of another. If all garbage of a collection is of
+/// types that have no finalizer and say that [nobody can tell](Trace::ORDERED), all of it is cleared before any of it dies, which
+/// is twice as fast; only what gives nothing up dies by what dies after it, or lives on.
+///
 /// A handle: clones are the same heap. Objects do not need it; those in cycles are collected, all of them, when the last handle
 /// is dropped. ([`Heap::of`] makes a new one from an object.)
 ///

@@ -2,10 +2,10 @@
 
 use bumpalo::Bump;
 use cycles::{Outcome, untrack};
-use rc::{Number, Registry};
+use rc::{Held, Number, Registry};
 
 use super::Heap;
-use super::view::{as_call, call};
+use super::view::{View, as_call, call};
 use crate::policy::Policy;
 use crate::run::{Kind, Run, Started, Step};
 
@@ -27,7 +27,7 @@ impl<P: Policy + 'static> Heap<P> {
         };
         self.state.catch_up(&self.registry);
         over.scratch.reset();
-        Steps { heap: self, scratch: &over.scratch, run, outcome: None }.run()
+        Steps { heap: self, scratch: &over.scratch, run, together: None, outcome: None }.run()
     }
 }
 
@@ -54,6 +54,8 @@ struct Steps<'a, P: Policy + 'static> {
     heap: &'a Heap<P>,
     scratch: &'a Bump,
     run: Run<Number>,
+    /// Garbage that is cleared, and dies, together.
+    together: Option<Held>,
     outcome: Option<Outcome>,
 }
 
@@ -63,9 +65,35 @@ impl<P: Policy + 'static> Steps<'_, P> {
             if let Some(outcome) = self.outcome {
                 return outcome;
             }
-            self.clear();
-            self.step();
+            if !self.before_clearing() {
+                self.clear_together();
+                self.clear();
+                self.step();
+            }
         }
+    }
+
+    /// Clears all that is left to be cleared, if nobody can tell in which order that dies.
+    fn clear_together(&mut self) {
+        let Heap { registry, state } = self.heap;
+        if self.together.is_none() {
+            let run = &mut self.run;
+            let take = |view: &mut View<'_, '_>| {
+                let collection = run.clearing(view)?;
+                let held = registry.hold(view.kept.lists.entries(collection.garbage()))?;
+                collection.taken(view);
+                Some(held)
+            };
+            self.together = state.with_lists(registry, take).flatten();
+        }
+        let Some(together) = &mut self.together else { return };
+        together.clear_refs();
+        together.let_die();
+        state.gone(together.died());
+        let run = &mut self.run;
+        state.with_lists(registry, |view| together.numbers().for_each(|left| run.outlived(view, left)));
+        // The others die of it, too, if they do.
+        drop(self.together.take());
     }
 
     /// Clears as many as have nothing else between them.
@@ -99,26 +127,42 @@ impl<P: Policy + 'static> Steps<'_, P> {
             }
         });
         match next {
-            Some(Some((Kind::Clear, object))) => {
-                if let Some(object) = registry.get(object) {
-                    object.clear_refs();
+            Some(Some((kind, number))) => self.take(kind, number),
+            Some(None) => self.forget_calls(),
+            // Steps are taken where nothing is borrowed.
+            None => self.outcome = Some(Outcome::default()),
+        }
+    }
+
+    /// Takes a step that comes before garbage is cleared. Whether there was one.
+    fn before_clearing(&mut self) -> bool {
+        let Heap { registry, state } = self.heap;
+        let (run, scratch) = (&mut self.run, self.scratch);
+        let next = state.with_lists(registry, |view| {
+            loop {
+                match run.before_clearing(view, scratch) {
+                    Ok(Some((Kind::Release, _))) | Err(_) => {}
+                    Ok(step) => return step,
                 }
             }
-            Some(Some((Kind::Finalize, object))) => {
-                if let Some(object) = registry.get(object) {
-                    Registry::finalize(&object);
-                }
-            }
-            Some(Some((_, number))) => {
+        });
+        let step = next.flatten();
+        step.inspect(|&(kind, number)| self.take(kind, number)).is_some()
+    }
+
+    /// Does what a step is about.
+    fn take(&self, kind: Kind, number: Number) {
+        let Heap { registry, state } = self.heap;
+        match kind {
+            Kind::Clear => _ = registry.get(number).map(|object| object.clear_refs()),
+            Kind::Finalize => _ = registry.get(number).map(|object| Registry::finalize(&object)),
+            _ => {
                 let cleared = as_call(number)
                     .and_then(|at| state.kept.try_borrow_mut().ok()?.calls.get_mut(at)?.cleared.take());
                 if let Some(cleared) = cleared {
                     cleared.call();
                 }
             }
-            Some(None) => self.forget_calls(),
-            // Steps are taken where nothing is borrowed.
-            None => self.outcome = Some(Outcome::default()),
         }
     }
 

@@ -79,6 +79,13 @@ impl<P: Policy> State<P> {
         }
     }
 
+    /// So many objects have gone that stood on no list.
+    pub(super) fn gone(&self, many: usize) {
+        if let Ok(mut generations) = self.generations.try_borrow_mut() {
+            (0..many).for_each(|_| generations.freed());
+        }
+    }
+
     /// Does something with lists; `None` if that cannot be now.
     #[inline]
     pub(super) fn with_lists<R>(

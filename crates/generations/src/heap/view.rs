@@ -4,8 +4,8 @@ use core::cell::{Cell, OnceCell};
 
 use alloc::vec::Vec;
 
-use cycles::{Cleared, Concerns, Containers, Lists, Place, Which};
-use rc::{Look, Number, Registry};
+use cycles::{Cleared, Concerns, Containers, Lists, Place, Surveyor, Which};
+use rc::{Look, Number, Referring, Registry};
 
 /// What is kept of objects outside of them.
 #[derive(Default)]
@@ -53,6 +53,24 @@ impl View<'_, '_> {
     }
 }
 
+/// Tells of words as places.
+struct Told<'a, S> {
+    surveyor: &'a mut S,
+    any: bool,
+}
+
+impl<S: Surveyor> rc::Surveyor for Told<'_, S> {
+    #[inline]
+    fn counted(&mut self, at: usize, word: u64) -> bool {
+        self.surveyor.counted(at, word)
+    }
+
+    #[inline]
+    fn refer(&mut self, next: Referring<'_>) {
+        self.surveyor.refer(next.map(|words| words.map(Place::from_word)));
+    }
+}
+
 /// The collector counts no references: the driver holds what it works on by references of its own. So nothing that is
 /// wrong here can free an object.
 impl rc::Heap for View<'_, '_> {
@@ -82,20 +100,16 @@ impl Containers for View<'_, '_> {
     }
 
     #[inline]
-    fn survey(
-        &self,
-        objects: &[Number],
-        counted: &mut impl FnMut(usize, u64) -> bool,
-        visit: &mut impl FnMut(usize, &[u64]),
-    ) {
-        let mut looked = false;
+    fn survey(&self, objects: &[Number], surveyor: &mut impl Surveyor) {
+        let mut told = Told { surveyor, any: false };
         self.look_at(|look| {
-            look.survey(objects, &mut *counted, &mut *visit);
-            looked = true;
+            told.any = true;
+            look.survey(objects, &mut told);
         });
-        if !looked {
+        if !told.any {
             for (at, &object) in objects.iter().enumerate() {
-                counted(at, rc::Heap::count(self, object));
+                told.surveyor.counted(at, rc::Heap::count(self, object));
+                told.surveyor.refer(core::iter::once(core::iter::empty()));
             }
         }
     }
@@ -120,6 +134,18 @@ impl Containers for View<'_, '_> {
             Some(call) => {
                 if let Some(call) = self.kept.calls.get_mut(call) {
                     call.place = place;
+                }
+            }
+        }
+    }
+
+    #[inline]
+    fn set_places(&mut self, objects: &[Option<Number>], first: Place) {
+        self.registry.set_words(objects, first.to_word());
+        if !self.kept.calls.is_empty() {
+            for (at, object) in objects.iter().enumerate() {
+                if let Some(call) = object.and_then(as_call) {
+                    self.kept.calls.get_mut(call).into_iter().for_each(|call| call.place = first.behind(at));
                 }
             }
         }

@@ -129,7 +129,7 @@ impl AnyRef {
     /// Asks the object to give up the references that it owns.
     pub fn clear_refs(&self) {
         // SAFETY: the object is alive while `self` is, and of the type that its header says.
-        unsafe { (self.ty().info.clear_refs)(self.object) };
+        unsafe { (self.ty().info.clear_all)(&[self.object], &mut 0) };
     }
 }
 

@@ -4,10 +4,12 @@
 //! Phases run foreign code (the finalizer, callbacks, `Drop`). Those that follow come whether it returns or unwinds.
 #![allow(clippy::inline_always, reason = "the phases of a death are one function, but read as several")]
 
+use core::cell::Cell;
 use core::marker::PhantomData;
 use core::mem::ManuallyDrop;
 use core::ptr::NonNull;
 
+use super::held::{AHEAD, Progress};
 use super::object::{FINALIZED, IMMORTAL, NUMBERED, Object, Of};
 use super::pointer::Ref;
 use super::shared::{Core, LEAF_NESTING, NESTING, TRAVERSING, drain, release};
@@ -39,6 +41,46 @@ pub(super) unsafe fn die<T: Trace>(object: Object) {
     }
     Death::<T> { object, core, depth, next: Phase::Finalizer, room: Of::<T>::ROOM, type_: PhantomData }
         .go_on();
+}
+
+/// Lets objects die that nobody refers to but who holds them, from where this has come to on, as long as they are of one type:
+/// nobody is told of it. The others are put in front.
+///
+/// # Safety
+///
+/// The next object is a `T`. All have numbers; of those [before and behind](Progress) a reference is counted each, that belongs
+/// to the caller, who does nothing with them meanwhile.
+pub(super) unsafe fn let_die<T: Trace>(objects: &[Cell<Object>], progress: &Progress) {
+    let mut ty = None;
+    while let Some(object) = objects.get(progress.at.get()).map(Cell::get) {
+        if let Some(later) = objects.get(progress.at.get() + AHEAD) {
+            later.get().prefetch();
+        }
+        // SAFETY: the object is there, since it is held.
+        let header = unsafe { object.header() };
+        if *ty.get_or_insert(header.ty) != header.ty {
+            return;
+        }
+        progress.at.set(progress.at.get() + 1);
+        if header.count.get() != 1 {
+            if let Some(place) = objects.get(progress.kept.get()) {
+                place.set(object);
+                progress.kept.set(progress.kept.get() + 1);
+            }
+            continue;
+        }
+        progress.died.set(progress.died.get() + 1);
+        // SAFETY: an object is there until it is freed, and so is the core, to which references end with the statements. The
+        // only reference to the object was the caller's; it has a number, and is a `T`, as the first one was.
+        unsafe {
+            header.count.set(0);
+            let core = object.core();
+            let depth = core.as_ref().depth.get();
+            core.as_ref().depth.set(depth + 1);
+            let room = Of::<T>::NUMBERED_ROOM;
+            Death::<T> { object, core, depth, next: Phase::Weak, room, type_: PhantomData }.go_on();
+        }
+    }
 }
 
 /// What happens when an object dies, in order. In each but the last foreign code may run, and unwind.

@@ -55,7 +55,13 @@ impl Numbers {
 
     #[inline]
     pub(super) fn get(&self, number: Number) -> Option<Object> {
-        *self.objects.get(number.index())?
+        self.all().get(number)
+    }
+
+    /// For who asks for many.
+    #[inline]
+    pub(super) fn all(&self) -> All<'_> {
+        All(&self.objects)
     }
 
     /// The number is free.
@@ -69,6 +75,17 @@ impl Numbers {
     /// How many objects have one.
     pub(super) fn len(&self) -> usize {
         self.objects.len() - self.free.len()
+    }
+}
+
+/// Which object has which number, as long as nothing changes.
+#[derive(Clone, Copy)]
+pub(super) struct All<'a>(&'a [Option<Object>]);
+
+impl All<'_> {
+    #[inline]
+    pub(super) fn get(self, number: Number) -> Option<Object> {
+        *self.0.get(number.index())?
     }
 }
 

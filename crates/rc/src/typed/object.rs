@@ -21,6 +21,7 @@ use core::ptr::NonNull;
 use pool::SizeClass;
 
 use super::free_list::FreeList;
+use super::held::{AHEAD, Progress};
 use super::numbers::Number;
 use super::pointer::Ref;
 use super::shared::Core;
@@ -205,6 +206,7 @@ pub(super) struct Info {
     pub(super) numbered: bool,
     pub(super) refers: bool,
     pub(super) finalizes: bool,
+    pub(super) ordered: bool,
     /// # Safety
     ///
     /// As for [`die`](super::life::die); for objects of this type, as in the others.
@@ -215,14 +217,23 @@ pub(super) struct Info {
     ///
     /// None of the objects dies meanwhile.
     pub(super) traverse_all: unsafe fn(&[Object], &mut Visitor<'_>, &mut [usize]),
+    /// Has them give up what they refer to, one object after the other, from that of this index on: that of the next one, as soon
+    /// as it is one's turn. Ends before one of another type.
+    ///
     /// # Safety
     ///
-    /// Somebody holds a reference to the object for so long.
-    pub(super) clear_refs: unsafe fn(Object),
+    /// The one whose turn it is first is of this type. Somebody holds a reference to each object for so long.
+    pub(super) clear_all: unsafe fn(&[Object], &mut usize),
     /// # Safety
     ///
     /// Somebody holds a reference to the object for so long.
     pub(super) finalize: unsafe fn(Object),
+    /// Lets those die that nobody else refers to.
+    ///
+    /// # Safety
+    ///
+    /// As for [`let_die`](super::life::let_die).
+    pub(super) let_die: unsafe fn(&[Cell<Object>], &Progress),
 }
 
 /// The [`Info`] of a type.
@@ -242,6 +253,7 @@ impl<T: Trace> Of<T> {
             numbered,
             refers: T::REFERS,
             finalizes: T::FINALIZES,
+            ordered: T::ORDERED,
             die: super::life::die::<T>,
             traverse_all: |objects, visitor, gathered| {
                 for (object, gathered) in objects.iter().zip(gathered) {
@@ -250,10 +262,25 @@ impl<T: Trace> Of<T> {
                     *gathered = visitor.gathered();
                 }
             },
-            // SAFETY: as above.
-            clear_refs: |object| unsafe { object.value::<T>().as_ref() }.clear_refs(),
-            // SAFETY: as above; the reference is lent.
+            clear_all: |objects, turn| {
+                let mut ty = None;
+                while let Some(&object) = objects.get(*turn) {
+                    if let Some(later) = objects.get(*turn + AHEAD) {
+                        later.prefetch();
+                    }
+                    // SAFETY: by the contract of the field it is alive, and a `T` if it is of the first one's type.
+                    unsafe {
+                        if *ty.get_or_insert(object.header().ty) != object.header().ty {
+                            return;
+                        }
+                        *turn += 1;
+                        object.value::<T>().as_ref().clear_refs();
+                    }
+                }
+            },
+            // SAFETY: by the contract of the field it is a `T`, and alive; the reference is lent.
             finalize: |object| T::finalize(&ManuallyDrop::new(unsafe { Ref::<T>::from_object(object) })),
+            let_die: super::life::let_die::<T>,
         }
     }
 

@@ -1,6 +1,7 @@
 //! [`Registry`]: a heap whose objects have numbers, for those who look after them.
 
 use core::fmt;
+use core::ptr::NonNull;
 
 use alloc::boxed::Box;
 use alloc::rc::Rc;
@@ -10,11 +11,12 @@ use pool::{ArenaSource, Geometry};
 
 use super::any::AnyRef;
 use super::handle::PoolHeap;
+use super::held::Held;
 use super::life::Traversing;
 use super::numbers::Number;
 use super::object::{FINALIZED, NUMBERED, Object};
 use super::pointer::Ref;
-use super::referents::Referents;
+use super::referents::{Referents, Referring};
 use super::trace::{Trace, Visitor};
 use super::weak::{self, Cleared};
 
@@ -159,12 +161,54 @@ impl Registry {
         }
     }
 
+    /// Sets several: the first to this, each of the others to one more than the one before, also where there is no object.
+    #[inline]
+    pub fn set_words(&self, numbers: &[Option<Number>], first: u64) {
+        let known = self.heap.core().numbers.borrow();
+        let known = known.all();
+        let mut word = first;
+        for &number in numbers {
+            if let Some(object) = number.and_then(|number| known.get(number)) {
+                // SAFETY: as above.
+                unsafe { object.room() }.word.set(word);
+            }
+            word = word.wrapping_add(1);
+        }
+    }
+
     /// Says that something will be done with the object of this number soon, so that the processor may fetch it.
     #[inline]
     pub fn fetch(&self, number: Number) {
         if let Some(object) = self.object(number) {
             object.prefetch();
         }
+    }
+
+    /// Holds the objects of these numbers, those that are alive, to be cleared and let die together. `None` if one of them
+    /// [finalizes](Trace::FINALIZES), or is of a type of which the [order](Trace::ORDERED) matters in which it dies.
+    #[must_use]
+    pub fn hold(&self, numbers: &[Option<Number>]) -> Option<Held> {
+        let known = self.heap.core().numbers.borrow();
+        let known = known.all();
+        let mut held = Held::new(&self.heap, numbers.len());
+        let mut fit = NonNull::dangling();
+        for object in numbers.iter().filter_map(|&number| known.get(number?)) {
+            // SAFETY: what has a number is there; its type is while its core is. What is at zero waits for its death.
+            unsafe {
+                let header = object.header();
+                if header.ty != fit {
+                    fit = header.ty;
+                    let info = fit.as_ref().info;
+                    if info.ordered || info.finalizes {
+                        return None;
+                    }
+                }
+                if header.count.get() != 0 {
+                    held.push(object);
+                }
+            }
+        }
+        Some(held)
     }
 
     /// While the result is there, nothing dies in this heap, so that objects can be looked at. What would have died does when
@@ -241,6 +285,16 @@ impl fmt::Debug for Registry {
     }
 }
 
+/// Who is told of objects by [`Look::survey`].
+pub trait Surveyor {
+    /// The object of this index among those that are surveyed has this [count](Registry::count). Whether it is to be told what
+    /// that refers to.
+    fn counted(&mut self, at: usize, word: u64) -> bool;
+
+    /// The next ones say that they refer to objects in this heap that have these words.
+    fn refer(&mut self, next: Referring<'_>);
+}
+
 /// Nothing dies in a heap while this is there: see [`Registry::look`].
 pub struct Look<'a> {
     registry: &'a Registry,
@@ -248,59 +302,51 @@ pub struct Look<'a> {
 }
 
 impl Look<'_> {
-    /// Calls `counted` with the index of each of these objects and its [count](Registry::count) and, if that says so, `visit`
-    /// with the index and the words of those objects in this heap that it says it refers to: in its order, 0 for one without
-    /// number. Both in the order of these objects, but counts may be told of ahead of that.
+    /// Tells the surveyor of these objects, in their order: how each is [counted](Surveyor::counted), and then, also for those of
+    /// which that is not asked, to what it [refers](Surveyor::refer): to nothing. Counts may be told of ahead of that.
     ///
-    /// Whoever is not alive counts one reference.
+    /// Whoever is not alive counts one reference, and refers to nothing.
     #[inline]
-    pub fn survey(
-        &self,
-        objects: &[Number],
-        mut counted: impl FnMut(usize, u64) -> bool,
-        mut visit: impl FnMut(usize, &[u64]),
-    ) {
+    pub fn survey(&self, objects: &[Number], surveyor: &mut impl Surveyor) {
         let core = self.registry.heap.core_pointer();
         // SAFETY: nothing dies while `self` is there, which borrows who needs the core.
         let mut referents = unsafe { Referents::new(core) };
         let mut here = [Object::NONE; TOGETHER];
         let mut gathered = [0; TOGETHER];
-        let mut rest = objects;
-        let mut first = 0;
-        while !rest.is_empty() {
-            let mut many = 0;
-            let mut looked_at = 0;
+        let mut at = 0;
+        while let Some(rest) = objects.get(at..).filter(|rest| !rest.is_empty()) {
+            let first = at;
+            let mut refused = false;
             {
                 let numbers = self.registry.heap.core().numbers.borrow();
+                let numbers = numbers.all();
                 for (place, &number) in here.iter_mut().zip(rest) {
-                    let object = numbers.get(number);
+                    let Some(object) = numbers.get(number) else {
+                        surveyor.counted(at, 1);
+                        refused = true;
+                        break;
+                    };
                     // SAFETY: what has a number is there.
-                    let count = object.map_or(0, |object| unsafe { object.header() }.count.get());
-                    looked_at += 1;
-                    match object {
-                        Some(object) if counted(first + many, count.max(1).into()) => *place = object,
-                        Some(_) => break,
-                        // It refers to nothing.
-                        None => {
-                            counted(first + many, 1);
-                            break;
-                        }
+                    let count = unsafe { object.header() }.count.get();
+                    if !surveyor.counted(at, count.max(1).into()) {
+                        refused = true;
+                        break;
                     }
-                    many += 1;
+                    *place = object;
+                    at += 1;
                 }
             }
-            let here = here.get(..many).unwrap_or_default();
+            let here = here.get(..at - first).unwrap_or_default();
             // SAFETY: they are there, and nothing dies.
             unsafe { traverse_runs(here, &mut Visitor::gather(&mut referents), &mut gathered) };
-            let mut words = referents.take_words();
-            let mut before = 0;
-            for (at, &until) in (first..first + many).zip(&gathered) {
-                let Some((own, others)) = words.split_at_checked(until - before) else { break };
-                visit(at, own);
-                (words, before) = (others, until);
+            let ends = gathered.get(..here.len()).unwrap_or_default();
+            // SAFETY: as above, what they refer to was there when it was gathered, in this heap.
+            surveyor.refer(unsafe { Referring::new(referents.take(), ends) });
+            if refused {
+                // SAFETY: there is nothing.
+                surveyor.refer(unsafe { Referring::new(&[], &[0]) });
+                at += 1;
             }
-            first += looked_at;
-            rest = rest.get(looked_at..).unwrap_or_default();
         }
     }
 

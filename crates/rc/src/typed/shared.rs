@@ -85,11 +85,17 @@ impl Core {
         self.live.set(self.live.get() + 1);
     }
 
-    /// Whether an object, which is there, is known at once to be one of this heap's: there is no other heap, or it is in the
-    /// pools of this core. (Objects stay on their thread, and so do heaps: this thread's are all counted whatever others do.)
+    /// Whether an object, which is there, is known at once to be one of this heap's, because it is in the pools of this core.
     #[inline]
     pub(super) fn owns(&self, object: Object) -> bool {
-        CORES.load(Ordering::Relaxed) == 1 || self.pool.owns(object.0.as_ptr().cast())
+        self.pool.owns(object.0.as_ptr().cast())
+    }
+
+    /// Whether there is one heap, so that all objects are in it. (They stay on their thread, and so do heaps: this thread's are
+    /// all counted whatever others do.)
+    #[inline]
+    pub(super) fn is_alone() -> bool {
+        CORES.load(Ordering::Relaxed) == 1
     }
 
     pub(super) fn live(&self) -> usize {

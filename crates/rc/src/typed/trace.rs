@@ -52,6 +52,11 @@ pub trait Trace: 'static {
     /// again whom they may have brought back to life.
     const FINALIZES: bool = true;
 
+    /// Whether anybody can tell in which order values of this type die that are garbage together, because of what happens when
+    /// they are dropped, or what dies with them. If not, say `false`: a collector that finds nothing but such garbage has all of
+    /// it give up its references before any of it dies, which takes half as long.
+    const ORDERED: bool = true;
+
     /// Visits each reference that this value owns, once for each time that it owns it.
     fn traverse(&self, visitor: &mut Visitor<'_>);
 

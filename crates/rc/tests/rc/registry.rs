@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 
 use pool::Geometry;
-use rc::{AnyRef, Keeper, Number, PoolHeap, Ref, Registry, Slot, Trace, Visitor};
+use rc::{AnyRef, Keeper, Number, PoolHeap, Ref, Referring, Registry, Slot, Surveyor, Trace, Visitor};
 
 /// Writes down who goes, and does what a test wants then.
 #[derive(Default)]
@@ -113,6 +113,25 @@ fn whoever_looks_after_them_may_do_anything() {
     );
 }
 
+/// What a survey has told of objects.
+#[derive(Default)]
+struct Told {
+    counts: Vec<(usize, u64)>,
+    words: Vec<Vec<u64>>,
+}
+
+impl Surveyor for Told {
+    fn counted(&mut self, at: usize, word: u64) -> bool {
+        self.counts.push((at, word));
+        at % 30 != 2
+    }
+
+    fn refer(&mut self, next: Referring<'_>) {
+        assert_eq!(next.len(), next.clone().count());
+        self.words.extend(next.map(Iterator::collect));
+    }
+}
+
 #[test]
 fn nothing_dies_while_one_looks() {
     let (registry, book) = registry();
@@ -130,27 +149,23 @@ fn nothing_dies_while_one_looks() {
         *node.shows.borrow_mut() = Some(shown);
     }
     let numbers: Vec<_> = nodes.iter().map(|(_, number)| number.unwrap()).collect();
-    let mut seen = vec![];
+    let mut told = Told::default();
     {
         let look = registry.look();
-        let mut counts = vec![];
-        look.survey(
-            &numbers,
-            |at, count| {
-                counts.push((at, count));
-                at % 30 != 2
-            },
-            // Objects of this heap that have no number are told of, but have no word.
-            |of, words| seen.extend(words.iter().filter(|&&word| word != 0).map(|&word| (of, word))),
-        );
-        assert_eq!(counts, (0..1000).map(|at| (at, 2)).collect::<Vec<_>>());
+        look.survey(&numbers, &mut told);
+        assert_eq!(told.counts, (0..1000).map(|at| (at, 2)).collect::<Vec<_>>());
+        assert_eq!(told.words.len(), 1000);
         assert_eq!(plain.live(), 1, "another heap's do");
         assert_eq!(book.gone.borrow().len(), 0);
         drop(nodes);
         assert_eq!(book.gone.borrow().len(), 0);
     }
-    let asked = (0..1000).filter(|at| at % 30 != 2);
-    assert_eq!(seen, asked.map(|at| (at, (at as u64 * 7 + 1) % 1000 + 1)).collect::<Vec<_>>());
+    for (at, words) in (0..).zip(&told.words) {
+        let next = (at % 30 != 2).then_some((at * 7 + 1) % 1000 + 1);
+        assert_eq!(words.first().copied(), next);
+        // Objects of this heap that have no number are told of, but have no word.
+        assert!(words.iter().skip(1).all(|&word| word == 0));
+    }
     // Some are in rings.
     assert!(book.gone.borrow().len() >= 334);
 }
@@ -196,4 +211,100 @@ fn of_another_heap() {
     std::mem::forget(one.look());
     drop(a);
     assert_eq!(one.numbered(), 1);
+}
+
+/// Refers to others of its kind, and to what cannot refer.
+#[derive(Default)]
+struct Loose {
+    next: Slot<Loose>,
+    text: Option<Ref<String>>,
+    dropped: Rc<Cell<usize>>,
+    panics: Cell<bool>,
+}
+
+impl Trace for Loose {
+    const FINALIZES: bool = false;
+    const ORDERED: bool = false;
+
+    fn traverse(&self, visitor: &mut Visitor<'_>) {
+        self.next.traverse(visitor);
+        self.text.traverse(visitor);
+    }
+
+    fn clear_refs(&self) {
+        self.next.clear_refs();
+    }
+}
+
+impl Drop for Loose {
+    fn drop(&mut self) {
+        self.dropped.set(self.dropped.get() + 1);
+        assert!(!self.panics.get(), "as the test wants");
+    }
+}
+
+#[test]
+fn what_is_held_dies_when_nobody_else_refers_to_it() {
+    let (registry, book) = registry();
+    let dropped = Rc::new(Cell::new(0));
+    let node = || {
+        let mut node = Loose::default();
+        (node.text, node.dropped) = (Some(registry.heap().alloc("text".to_owned())), dropped.clone());
+        registry.alloc(node)
+    };
+    let mut nodes: Vec<_> = (0..100).map(|_| node()).collect();
+    for at in 0..100 {
+        nodes[at].0.next.set(nodes[(at + 1) % 100].0.clone());
+    }
+    let numbers: Vec<_> = nodes.iter().map(|(_, number)| number.unwrap()).collect();
+    let stale = Number::new(1 << 20).unwrap();
+    let hold = || {
+        registry
+            .hold(&numbers.iter().copied().chain([stale]).map(Some).chain([None]).collect::<Vec<_>>())
+            .unwrap()
+    };
+    // Given up again, they are as before.
+    let mut held = hold();
+    assert_eq!(registry.count(numbers[0]), Some(3));
+    assert_eq!(held.numbers().collect::<Vec<_>>(), numbers);
+    drop(held);
+    assert_eq!(registry.count(numbers[0]), Some(2));
+    let last = nodes.pop().unwrap().0;
+    last.panics.set(true);
+    nodes[7].0.panics.set(true);
+    nodes.clear();
+    let mut held = hold();
+    held.clear_refs();
+    {
+        let _look = registry.look();
+        held.let_die();
+        assert_eq!((held.died(), dropped.get()), (0, 0), "nothing dies");
+    }
+    catch_unwind(AssertUnwindSafe(|| held.let_die())).unwrap_err();
+    assert_eq!(dropped.get(), 8);
+    held.let_die();
+    assert_eq!((held.died(), dropped.get(), registry.numbered()), (99, 99, 1));
+    assert_eq!(held.numbers().collect::<Vec<_>>(), [numbers[99]]);
+    assert!(book.gone.borrow().is_empty(), "nobody was told");
+    // It outlives the handle.
+    drop(last);
+    assert_eq!(dropped.get(), 99);
+    catch_unwind(AssertUnwindSafe(|| drop(held))).unwrap_err();
+    assert_eq!((dropped.get(), book.gone.take().len()), (100, 1));
+    assert_eq!((registry.heap().live(), registry.heap().stats().bytes.in_use), (1, 0));
+}
+
+#[test]
+fn what_has_an_order_is_not_held() {
+    let (registry, _) = registry();
+    let (loose, node) = (registry.alloc(Loose::default()), registry.alloc(Node::default()));
+    let both = [loose.1.unwrap(), node.1.unwrap()];
+    assert!(registry.hold(&both.map(Some)).is_none());
+    assert_eq!((registry.count(both[0]), registry.count(both[1])), (Some(1), Some(1)));
+    // A reference that is counted no more holds for ever.
+    Ref::immortalize(&loose.0);
+    let mut held = registry.hold(&[Some(both[0])]).unwrap();
+    held.clear_refs();
+    held.let_die();
+    assert_eq!((held.died(), held.numbers().count()), (0, 1));
 }

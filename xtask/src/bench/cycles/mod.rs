@@ -39,6 +39,10 @@ pub(crate) struct Arguments {
     /// How often to measure each
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
     rounds: u32,
+    /// How much of a processor's time a measurement may take, with what comes before it: so many seconds, and as many for each
+    /// million objects
+    #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..))]
+    limit: u32,
     /// Print the raw numbers as JSON instead of tables
     #[arg(long)]
     json: bool,
@@ -53,6 +57,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let mut command = super::with_peers("cycles");
     command.arg("--rounds").arg(arguments.rounds.to_string());
+    command.arg("--limit").arg(arguments.limit.to_string());
     for python in &arguments.python {
         command.arg("--python").arg(python);
     }

@@ -20,11 +20,14 @@ pub(super) struct List(RefCell<Vec<AnyRef>>);
 
 impl Trace for List {
     const FINALIZES: bool = false;
+    const ORDERED: bool = false;
 
+    #[inline]
     fn traverse(&self, visitor: &mut Visitor<'_>) {
         self.0.traverse(visitor);
     }
 
+    #[inline]
     fn clear_refs(&self) {
         self.0.clear_refs();
     }
@@ -39,7 +42,9 @@ pub(super) struct Tuple {
 
 impl Trace for Tuple {
     const FINALIZES: bool = false;
+    const ORDERED: bool = false;
 
+    #[inline]
     fn traverse(&self, visitor: &mut Visitor<'_>) {
         self.items.traverse(visitor);
     }

@@ -3,6 +3,7 @@
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
 use clap::ValueEnum;
 use serde::Serialize;
@@ -23,6 +24,8 @@ const HUGE: usize = 10_000_000;
 pub(super) struct Results {
     pub(super) machine: Machine,
     pub(super) rounds: u32,
+    /// In seconds, to which as many come for each million objects.
+    pub(super) limit: u32,
     pub(super) command: String,
     /// Who was measured, interpreters first, then ours.
     pub(super) contenders: Vec<String>,
@@ -35,8 +38,17 @@ pub(super) struct Graph {
     pub(super) shape: String,
     pub(super) shuffled: bool,
     pub(super) objects: usize,
-    /// As the contenders are; nothing for who ended by a signal, or has no such objects.
+    /// As the contenders are; nothing for who has no such objects.
     pub(super) figures: Vec<Figures>,
+}
+
+/// Why there are no figures.
+#[derive(Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Failed {
+    StackOverflow,
+    /// It had not ended when it had taken the time that it had, with so many objects or with fewer.
+    TooLong,
 }
 
 /// What was measured of one contender at one graph, by round.
@@ -46,6 +58,7 @@ pub(super) struct Figures {
     pub(super) dead: Rounds,
     pub(super) live_bytes: Rounds,
     pub(super) peak_bytes: Rounds,
+    pub(super) failed: Option<Failed>,
 }
 
 impl Figures {
@@ -78,8 +91,12 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
         }
     }
     for round in 1..=arguments.rounds {
-        for (shape, graph) in &mut measured {
-            let Graph { shape: called, shuffled, objects, figures } = graph;
+        for at in 0..measured.len() {
+            let (fewer, others) = measured.split_at_mut(at);
+            let Some((shape, Graph { shape: called, shuffled, objects, figures })) = others.first_mut()
+            else {
+                break;
+            };
             let rounds = if *objects >= HUGE { 1 } else { arguments.rounds };
             if round > rounds {
                 continue;
@@ -88,8 +105,15 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
             eprintln!("round {round} of {rounds}: {objects} {called}{order}");
             // Another one first each time.
             for at in (0..contenders.len()).cycle().skip(round as usize).take(contenders.len()) {
-                // Who ended by a signal would again.
-                if round > 1 && figures[at].live.is_empty() {
+                let is_too_long = |graph: &Graph| {
+                    graph.figures[at].failed == Some(Failed::TooLong) && graph.objects < *objects
+                };
+                let alike = fewer.iter().filter(|(of, graph)| of == shape && graph.shuffled == *shuffled);
+                if alike.map(|(_, graph)| graph).any(is_too_long) {
+                    figures[at].failed = Some(Failed::TooLong);
+                }
+                // It would again.
+                if figures[at].failed.is_some() {
                     continue;
                 }
                 let mut command = match at.checked_sub(pythons.len()).map(|at| Contender::ALL[at]) {
@@ -97,18 +121,22 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
                     Some(contender) if !contender.has(*shape) => continue,
                     Some(contender) => child(contender, called, *objects, *shuffled)?,
                 };
-                if let Some(one) = measure_once(&mut command)? {
-                    figures[at].push(&one);
-                    if let Some(version) = one.version {
-                        contenders[at] = format!("CPython {version}");
+                match measure_once(&mut command, limit(arguments.limit, *objects))? {
+                    Ok(one) => {
+                        figures[at].push(&one);
+                        if let Some(version) = one.version {
+                            contenders[at] = format!("CPython {version}");
+                        }
                     }
+                    Err(failed) => figures[at].failed = Some(failed),
                 }
             }
         }
     }
     let measured = measured.into_iter().map(|(_, graph)| graph).collect();
     let command = measure::shown(&child(Contender::Ours, "linked", 1_000_000, false)?);
-    let results = Results { machine, rounds: arguments.rounds, command, contenders, measured };
+    let (rounds, limit) = (arguments.rounds, arguments.limit);
+    let results = Results { machine, rounds, limit, command, contenders, measured };
     crate::answer(&if arguments.json { report::json(&results) } else { report::text(&results) })
 }
 
@@ -132,16 +160,25 @@ fn child(contender: Contender, shape: &str, objects: usize, shuffled: bool) -> R
     Ok(command)
 }
 
-/// `None` if it ended by a signal, as it does when its stack overflows.
-fn measure_once(command: &mut Command) -> Result<Option<Measured>> {
-    let output = measure::on_one_processor(|| command.output().map_err(|error| error.to_string()))?;
+/// How much of a processor's time a measurement of so many objects may take.
+fn limit(seconds: u32, objects: usize) -> Duration {
+    #[expect(clippy::cast_precision_loss, reason = "a few digits matter")]
+    let millions = objects as f64 / 1e6;
+    Duration::from_secs(seconds.into()).mul_f64(1.0 + millions)
+}
+
+/// One measurement, or why there is none.
+fn measure_once(command: &mut Command, limit: Duration) -> Result<std::result::Result<Measured, Failed>> {
+    let Some(output) = measure::on_one_processor(|| measure::output_within(command, limit))? else {
+        return Ok(Err(Failed::TooLong));
+    };
     let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
     if output.status.signal().is_some() && said.contains("overflowed its stack") {
-        return Ok(None);
+        return Ok(Err(Failed::StackOverflow));
     }
     if !output.status.success() {
         return Err(format!("{} failed ({}): {said}", measure::shown(command), output.status));
     }
     let measured = serde_json::from_slice(&output.stdout);
-    measured.map(Some).map_err(|error| format!("a measurement cannot be read: {error}"))
+    measured.map(Ok).map_err(|error| format!("a measurement cannot be read: {error}"))
 }

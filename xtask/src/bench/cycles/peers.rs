@@ -211,11 +211,14 @@ pub(super) struct OurNode {
 
 impl ::rc::Trace for OurNode {
     const FINALIZES: bool = false;
+    const ORDERED: bool = false;
 
+    #[inline]
     fn traverse(&self, visitor: &mut ::rc::Visitor<'_>) {
         self.links.traverse(visitor);
     }
 
+    #[inline]
     fn clear_refs(&self) {
         self.links.clear_refs();
     }

@@ -2,13 +2,13 @@
 
 use std::fmt::Write;
 
-use super::parent::{Figures, Graph, Results};
+use super::parent::{Failed, Figures, Graph, Results};
 use crate::bench::statistics::Rounds;
 use crate::bench::table;
 
 pub(super) fn json(results: &Results) -> String {
     let mut document = serde_json::json!(results);
-    document["schema"] = 2.into();
+    document["schema"] = 3.into();
     document["benchmark"] = "cycles".into();
     format!("{document:#}\n")
 }
@@ -22,8 +22,9 @@ before it, a reference of each sixteenth object was changed, and one to it given
 nobody refers to any more, with the freeing; that nothing is left is checked. Shuffled: the objects refer to each other in
 another order than that in which they were made. Peak is what was resident at most during both, by what was before.
 
-What favours ours: it is compiled with the objects' types (thin link-time optimisation); it says that they have no
-finalizer, so that nobody looks again what finalizers may have brought back; it asks for huge pages.
+What favours ours: it is compiled with the objects' types (thin link-time optimisation); they say that they have no
+finalizer, so that nobody looks again what finalizers may have brought back, and that nobody can tell in which order they die,
+so that garbage dies together and not, as in CPython, one inside of the other; it asks for huge pages.
 What favours the others: rust-cc, bacon_rajan_cc and dumpster look at nothing but what is referred to, at whichever remove, by
 objects that a reference was given up to; where none was, they would do nothing. gc and gc-arena count nothing: who drops a
 reference pays nothing, and nothing dies before a collection.
@@ -37,7 +38,11 @@ pub(super) fn text(results: &Results) -> String {
         let _ = writeln!(text, "\n{}", rows(results, title, cell));
     };
     let times = |which: fn(&Figures) -> &Rounds| {
-        move |graph: &Graph, at: usize| which(&graph.figures[at]).shown(1).to_string()
+        move |graph: &Graph, at: usize| match graph.figures[at].failed {
+            Some(Failed::StackOverflow) => "stack overflow".to_owned(),
+            Some(Failed::TooLong) => "too long".to_owned(),
+            None => which(&graph.figures[at]).shown(1).to_string(),
+        }
     };
     let ratio = |which: fn(&Figures) -> &Rounds| {
         move |graph: &Graph, at: usize| {
@@ -65,7 +70,12 @@ pub(super) fn text(results: &Results) -> String {
         add("live: growth by object", &growth(|it| &it.live));
         add("dead: growth by object", &growth(|it| &it.dead));
     }
-    let _ = writeln!(text, "\n–: it has no such objects, or its stack overflowed.\n{NOTES}");
+    let limit = results.limit;
+    let _ = writeln!(
+        text,
+        "\ntoo long: with so many objects, or with fewer, it had not ended after {limit} seconds of the processor's time and as \
+         many for each million objects.\n–: there is no such number.\n{NOTES}"
+    );
     text
 }
 

@@ -146,9 +146,10 @@ fn processor_time_of(what: impl FnOnce()) -> i64 {
     processor_time() - start
 }
 
-/// Nanoseconds that this process has had a processor.
+/// Nanoseconds that this thread, the only one, has had a processor. (Of a process whose time is limited the kernel knows it from
+/// one tick of its clock to the next.)
 fn processor_time() -> i64 {
-    let time = clock_gettime(ClockId::ProcessCPUTime);
+    let time = clock_gettime(ClockId::ThreadCPUTime);
     time.tv_sec * 1_000_000_000 + time.tv_nsec
 }
 

@@ -2,6 +2,7 @@
 
 mod collected;
 mod foreign;
+mod together;
 
 use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
