@@ -6,7 +6,7 @@ use std::path::Path;
 
 use trace::{Answer, Beginning, Begins, Death, Domain, Ending, Fate, Step, Tier, TypeInfo, Writer};
 
-use crate::collections::{PROGRAM, is_blind_and_sharp, record, replayed};
+use crate::collections::{CLASSES, PROGRAM, died_reachable, is_blind_and_sharp, record, replayed};
 use crate::support::pythons::{Python, instrumented, tellers};
 use crate::support::{bundled, frames, replay, root, stdout, verify_json};
 
@@ -60,6 +60,17 @@ fn collections_are_predicted_beside_deaths() {
                 report["checks"].as_array().unwrap().iter().find(|check| check["name"] == "partition");
             assert_eq!(partition.unwrap()["given"]["saved"], 0, "{python:?} {report}");
         }
+    }
+}
+
+/// Where deaths are told, nobody dies unseen.
+#[test]
+fn who_is_garbage_is_seen_of_everybody_where_deaths_are_told() {
+    for (python, tier) in all("what dies with garbage, beside deaths") {
+        let (_folder, path) = record(&python, tier, CLASSES);
+        let (both, unverified) = died_reachable(&path);
+        assert!(both > 700, "{python:?} {both}");
+        assert_eq!(unverified, [0; 2], "{python:?}");
     }
 }
 

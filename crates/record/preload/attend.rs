@@ -16,6 +16,7 @@ use super::methods;
 use super::objects::put;
 use super::producer::Producer;
 use super::slot;
+use super::survivors;
 use super::types::is_described;
 
 /// The count of the youngest generation at the call before, how many bytes that asked for an object (none if for none), and the
@@ -111,7 +112,9 @@ fn look(producer: &Producer, object_size: usize, released: *mut c_void) {
     COUNT.store(count, Relaxed);
     SIZE_ASKED.store(object_size, Relaxed);
     // Who reports counts reports collections, too.
-    if (is_collecting || !is_waiting) && !producer.follows_counts() {
+    if producer.follows_counts() {
+        survivors::look(producer);
+    } else if is_collecting || !is_waiting {
         // What is released may have lowered the count already.
         let count = if released.is_null() { count } else { before + i32::from(size > 0 && count > before) };
         let size_within = is_collecting.then_some(object_size);
@@ -237,10 +240,6 @@ fn tell_settings(producer: &Producer, collector: Collector) {
     if collector::runs_inside() {
         let is_off = collector.enabled() == 0 || collector.threshold(0) == 0;
         ALARM.store(if is_off { i32::MAX } else { collector.threshold(0) }, Relaxed);
-    }
-    if collector.enabled() == 0 {
-        // Then the one with which an interpreter begins to end makes no string.
-        collections::expect_unseen();
     }
     let (last, before) = (collector.last_permanent(), LAST_PERMANENT.load(Relaxed));
     LAST_PERMANENT.store(last, Relaxed);

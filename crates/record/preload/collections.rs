@@ -27,6 +27,7 @@ use super::objects::{self, put};
 use super::producer::Producer;
 use super::slot;
 use super::stack_references;
+use super::survivors;
 use super::sys;
 use super::traverse;
 
@@ -61,8 +62,6 @@ static TOLD_AT: AtomicI64 = AtomicI64::new(0);
 static CALLS_AT_END: AtomicBool = AtomicBool::new(false);
 
 static PRODUCER: AtomicPtr<Producer> = AtomicPtr::new(null_mut());
-/// Whether collections may begin of which the interpreter does not say that.
-static HAS_UNSEEN: AtomicBool = AtomicBool::new(true);
 /// Whether the interpreter has begun to finalize.
 static IS_ENDING: AtomicBool = AtomicBool::new(false);
 
@@ -93,12 +92,11 @@ pub unsafe fn install(version: &[u8], producer: *mut Producer) -> bool {
         && stack_references::know(version);
     // SAFETY: the caller's promise.
     let is_told = unsafe { &*producer }.follows_counts();
-    HAS_UNSEEN.store(!is_told, Relaxed);
-    if is_known && collector::runs_inside() {
-        // Who reports counts says nothing of exceptions.
-        if is_told {
-            return false;
-        }
+    // Who reports counts says nothing of exceptions.
+    if is_known && is_told && collector::runs_inside() {
+        return false;
+    }
+    if is_known && !is_told {
         traverse::install();
     }
     is_known
@@ -176,6 +174,7 @@ pub fn has_begun(producer: &Producer, generation: usize) {
         finalizers::begin();
         let (counts, why) = (counts(collector), why(producer, false));
         begins(producer, collector, &Beginning { counts, oldest, is_together: false, why });
+        survivors::has_begun(oldest);
     }
 }
 
@@ -250,17 +249,10 @@ fn runs_inside(collector: Collector, count: i32) -> bool {
     is_due && collector::runs_inside() && asked::generation() == 0
 }
 
-/// Collections may begin of which nobody says that.
-pub fn expect_unseen() {
-    if HAS_UNSEEN.load(Relaxed) {
-        traverse::install();
-    }
-}
-
 /// Why a collection begins.
 fn why(producer: &Producer, is_inside: bool) -> usize {
-    if objects::ask_for_the_end(producer) && !IS_ENDING.swap(true, Relaxed) {
-        expect_unseen();
+    if objects::ask_for_the_end(producer) {
+        IS_ENDING.store(true, Relaxed);
     }
     match asked::generation() {
         0 if is_inside => slot::INSIDE,
@@ -289,6 +281,24 @@ pub fn may_begin(producer: &Producer, collector: Collector, counts: [i32; 3]) {
     }
 }
 
+/// The collector, if it is at work on a collection that was told of.
+#[inline(always)]
+pub fn at_work() -> Option<Collector> {
+    let is_told = PHASE.load(Relaxed) == BEGUN;
+    if is_told { Collector::get().filter(|collector| collector.is_collecting()) } else { None }
+}
+
+/// Who tells of collections.
+pub fn producer() -> Option<&'static Producer> {
+    // SAFETY: null, or the page that was mapped for good.
+    unsafe { PRODUCER.load(Relaxed).as_ref() }
+}
+
+/// So long nothing went on in the collection but that it was recorded.
+pub fn leave_out(nanoseconds: i64) {
+    TOLD_AT.fetch_add(nanoseconds, Relaxed);
+}
+
 /// Whether a collection that was foreseen has begun.
 #[cold]
 #[inline(never)]
@@ -298,6 +308,7 @@ fn settle(producer: &Producer, collector: Collector) {
         put(producer, slot::DOES_COLLECT, 0);
         set_seen();
     } else {
+        survivors::forget();
         put(producer, slot::DOES_NOT_COLLECT, 0);
         members::was_unsure();
         PHASE.store(NONE, Relaxed);
@@ -313,6 +324,7 @@ fn settle_look(producer: &Producer, collector: Collector, released: *mut c_void)
         put(producer, slot::DOES_COLLECT, 0);
         set_seen();
     } else if released.is_null() || called::is_text(released) || !attend::is_count_unchanged(collector) {
+        survivors::forget();
         put(producer, slot::DOES_NOT_COLLECT, 0);
         members::was_unsure();
         PHASE.store(CALLS, Relaxed);
@@ -365,7 +377,7 @@ pub fn go_on(producer: &Producer, collector: Collector, call: &Call) {
                 ends(producer, collector, generation, count, is_collecting);
                 PHASE.store(if is_collecting { OVER } else { NONE }, Relaxed);
             }
-            None if is_collecting => {}
+            None if is_collecting => survivors::look(producer),
             // It looked at more than was told; or it ended otherwise.
             _ => PHASE.store(UNSEEN, Relaxed),
         },
@@ -405,7 +417,6 @@ fn calls_now(producer: &Producer, collector: Collector) {
     if !finds_none_uncounted(producer, collector, &Beginning { counts, oldest, is_together: false, why }) {
         return PHASE.store(UNSEEN, Relaxed);
     }
-    traverse::install();
     remember_counts(collector);
     tell_numbers(producer, collector, counts, why);
     put(producer, slot::CALLS_BACK, oldest);
@@ -443,6 +454,7 @@ fn has_looked(collector: Collector) -> bool {
 
 /// A collection was not seen. What is known behind it is told, with the count of the youngest generation.
 fn is_lost(producer: &Producer, collector: Collector, count: i32) {
+    survivors::forget();
     if !are_births_lost(producer) {
         let counts = [count, collector.count(1), collector.count(2)];
         counts.into_iter().for_each(|count| tell_number(producer, count.into()));
@@ -542,6 +554,10 @@ fn tell_numbers(producer: &Producer, collector: Collector, counts: [i32; 3], why
 fn tell_lists(producer: &Producer, collector: Collector, oldest: usize, is_together: bool) {
     GENERATION.store(oldest, Relaxed);
     lists::tell(producer, collector, oldest, is_together);
+    survivors::expect(counts(collector), oldest);
+    if is_together {
+        survivors::has_begun(oldest);
+    }
     TOLD_AT.store(sys::nanoseconds(), Relaxed);
 }
 
@@ -560,6 +576,7 @@ fn ends(producer: &Producer, collector: Collector, generation: usize, count: i32
     tell_number(producer, attend::remember_calls_back(calls).into());
     put(producer, slot::HAS_COLLECTED, generation);
     remember(collector);
+    survivors::forget();
     lists::tell_left(producer, collector, generation);
     attend::remember_permanent(collector);
 }

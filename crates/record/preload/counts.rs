@@ -12,10 +12,12 @@ use core::sync::atomic::{AtomicPtr, AtomicU32, AtomicUsize, Ordering::Relaxed};
 use super::collections;
 use super::finalizers;
 use super::interpreter::find;
+use super::layout::Object;
 use super::nesting::{self, thread};
 use super::objects::{self, put};
 use super::producer::Producer;
 use super::slot;
+use super::survivors;
 
 /// What the interpreter calls.
 type Hook = unsafe extern "C" fn(u32, *mut c_void, isize);
@@ -100,6 +102,7 @@ unsafe extern "C" fn report(what: u32, object: *mut c_void, value: isize) {
         BORN => unsafe { objects::born(producer, object) },
         // SAFETY: as above; its dealloc has not begun.
         DEALLOC => unsafe {
+            survivors::dies(producer, Object(object));
             finalizers::dies(object);
             objects::begins_to_die(producer, object, slot::OBJECT_DIES);
         },

@@ -14,6 +14,7 @@ use super::members::tell_member;
 use super::objects::put;
 use super::producer::Producer;
 use super::slot;
+use super::survivors;
 
 /// Of how many of those that the collector has finalized last it is remembered that they live.
 const REMEMBERED: usize = 64;
@@ -57,6 +58,7 @@ pub fn dies(object: *mut c_void) {
 ///
 /// Called by the collector, on whose stack frame the list of its garbage begins.
 pub unsafe fn have_run(producer: &Producer, collector: Collector) {
+    survivors::look(producer);
     if !IS_GOING_ON.swap(false, Relaxed) {
         return;
     }

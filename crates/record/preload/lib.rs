@@ -40,6 +40,7 @@ mod ring;
 mod slot;
 mod stack_references;
 mod start;
+mod survivors;
 mod sys;
 mod text;
 mod traverse;

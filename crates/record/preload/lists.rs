@@ -82,10 +82,15 @@ pub fn tell(producer: &Producer, collector: Collector, oldest: usize, is_togethe
 
 /// Tells who is left behind a collection of this generation.
 pub fn tell_left(producer: &Producer, collector: Collector, generation: usize) {
+    tell_survivors(producer, collector, generation, MEMBERS.load(Relaxed));
+}
+
+/// Tells who has come to the list where survivors of a generation are; of the oldest one, who is on it, but no more than so many.
+pub fn tell_survivors(producer: &Producer, collector: Collector, generation: usize, most: usize) {
     let to = (generation + 1).min(2);
     let head = collector.head(to);
     let tail = TAILS[to].load(Relaxed);
-    // SAFETY: the lock is held, and the lists are whole again.
+    // SAFETY: the lock is held, and the list is whole.
     unsafe {
         let mut link = Collector::next(head);
         if generation < 2 && tail != head {
@@ -100,7 +105,7 @@ pub fn tell_left(producer: &Producer, collector: Collector, generation: usize) {
         // An interpreter that has ended takes the heads out of the lists, which then lead from their ends to their beginnings.
         let last = Collector::previous(head);
         let first = link;
-        let mut rest = if generation < 2 { usize::MAX } else { MEMBERS.load(Relaxed) };
+        let mut rest = if generation < 2 { usize::MAX } else { most };
         while link != head && rest > 0 {
             producer.put(slot::pack(slot::MEMBER, 0, link.byte_add(HEADER) as u64));
             rest -= 1;

@@ -129,7 +129,7 @@ unsafe fn tell_embedded(producer: &Producer, object: Object) {
 }
 
 /// The two words in front of a container.
-fn header_of(object: Object) -> *mut usize {
+pub fn header_of(object: Object) -> *mut usize {
     object.0.wrapping_byte_sub(HEADER).cast()
 }
 
@@ -160,7 +160,7 @@ fn tell_edge(producer: &Producer, referent: Object, is_counted: bool) {
 /// # Safety
 ///
 /// The object is alive.
-unsafe fn is_container(object: Object) -> bool {
+pub unsafe fn is_container(object: Object) -> bool {
     // SAFETY: the caller's promise; so is its type.
     unsafe {
         let of = object.of();

@@ -15,6 +15,7 @@ use super::nesting;
 use super::producer::Producer;
 use super::referents::{self, Telling};
 use super::slot;
+use super::survivors;
 use super::types::{self, forget, introduce};
 
 /// `PyRefTracer`.
@@ -158,6 +159,7 @@ unsafe fn dies(producer: &Producer, object: Object, stack: usize, frame: usize) 
     // SAFETY: the interpreter's frames are above; the caller's promise.
     unsafe {
         let of = object.of();
+        survivors::dies(producer, object);
         nesting::enter(producer, object, layout::offset(of), stack, frame);
         ask_for_the_end(producer);
         if is_type(of) {

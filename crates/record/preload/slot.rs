@@ -152,6 +152,11 @@ pub const LOOKS: u64 = 47;
 pub const MAY_LOOK: u64 = 49;
 /// The functions have returned that were called back when a collection was over.
 pub const HAS_CALLED_BACK: u64 = 48;
+/// A collection of the generation in the address has told its garbage from the others. What follows are these, up to
+/// [`GRAPH_ENDS`], and who has been taken for one of them since.
+pub const HAS_PARTED: u64 = 54;
+/// The object that dies next, in a collection, is a container on no list: so it is none of the garbage.
+pub const DIES_UNTRACKED: u64 = 55;
 /// What was allocated last made a collection due, which did not begin: an exception was on its way.
 pub const EXCEPTION: u64 = 42;
 /// As [`COLLECTS`], of a collection that may begin now; and whether it does.

@@ -6,6 +6,8 @@
 //! looks whether it is asked by a collector that nobody has seen yet, and passes the question on. By then the lists are put
 //! together, and the counts of generations are set back; but what is written in front of the objects is all that the collector
 //! has done to them: the links that lead forward are whole, and so are the counts of references.
+//!
+//! It asks again what it then takes for garbage: see [`survivors`](super::survivors).
 
 use core::ffi::{CStr, c_int, c_void};
 use core::ptr::null_mut;
@@ -15,6 +17,7 @@ use super::collections;
 use super::collector::{Collector, HEADER};
 use super::interpreter::find;
 use super::layout::{FLAGS, IS_GC, Object, TRAVERSE};
+use super::survivors;
 
 type Visit = unsafe extern "C" fn(*mut c_void, *mut c_void) -> c_int;
 type Traverse = unsafe extern "C" fn(*mut c_void, Visit, *mut c_void) -> c_int;
@@ -103,6 +106,8 @@ unsafe extern "C" fn traverse<const AT: usize>(
     if collections::may_look() {
         // SAFETY: the caller's promise.
         unsafe { notice(object) };
+    } else {
+        survivors::is_traversed();
     }
     // SAFETY: the caller's promise: what stood there takes these.
     unsafe {

@@ -121,6 +121,8 @@ fn decode_object(what: u64, address: u64) -> Option<ObjectEvent> {
         slot::COLLECTS => ObjectEvent::Collects(address),
         slot::HAS_COLLECTED => ObjectEvent::HasCollected(address),
         slot::FINALIZERS_RUN => ObjectEvent::FinalizersRun,
+        slot::HAS_PARTED => ObjectEvent::HasParted(address),
+        slot::DIES_UNTRACKED => ObjectEvent::DiesUntracked(address),
         slot::GRAPH_ENDS => ObjectEvent::GraphEnds,
         slot::MAY_COLLECT => ObjectEvent::MayCollect(address),
         slot::DOES_COLLECT => ObjectEvent::DoesCollect(true),

@@ -222,6 +222,11 @@ pub enum ObjectEvent {
     FinalizedBefore,
     /// The collector has run its finalizers. What follows are the members that were unreachable, and are alive.
     FinalizersRun,
+    /// A collection of this generation has told its garbage from the others. The list follows on which these are, and who was taken
+    /// for one of them before anybody looked.
+    HasParted(u64),
+    /// The object that dies next, in a collection, is a container on no list: so it is none of the garbage.
+    DiesUntracked(u64),
     /// There are no more members.
     GraphEnds,
     /// A collection is over, and it is not known what it did. The numbers are the counts of the generations and of the long-lived

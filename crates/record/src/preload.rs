@@ -98,6 +98,9 @@ mod stack_references;
 #[path = "../preload/start.rs"]
 pub(crate) mod start;
 #[cfg(test)]
+#[path = "../preload/survivors.rs"]
+mod survivors;
+#[cfg(test)]
 #[path = "../preload/sys.rs"]
 pub(crate) mod sys;
 #[cfg(test)]

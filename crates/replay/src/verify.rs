@@ -241,7 +241,8 @@ fn compare<R: Read>(
 ) -> (Outcome, bool) {
     let allocator = trace.header().allocator;
     let has_objects = trace.header().tier >= Tier::Objects;
-    let mut outcome = Outcome::default();
+    let collections = Collections::new(trace.header().tier);
+    let mut outcome = Outcome { collections, ..Outcome::default() };
     let mut digest = Xxh3Default::new();
     let mut resolver = Resolver::new(&allocator);
     let mut idle: Vec<Work> = std::iter::repeat_with(Work::default).take(FRAMES).collect();
@@ -423,7 +424,8 @@ impl Outcome {
                         ("recovered", recovered),
                     ]),
                     Check::Partition => {
-                        given.extend([("saved", saved), ("hidden", self.collections.hidden)]);
+                        let Collections { hidden, counted, .. } = self.collections;
+                        given.extend([("saved", saved), ("hidden", hidden), ("counted", counted)]);
                     }
                     Check::Survivors => given.extend([("gone", gone), ("came", came)]),
                     _ => {}

@@ -77,6 +77,8 @@ fn object(event: ObjectEvent) -> (u8, u64, u64) {
         ObjectEvent::HasCollected(generation) => (slot::HAS_COLLECTED, generation),
         ObjectEvent::List(generation) => (slot::LIST, generation),
         ObjectEvent::FinalizedBefore => (slot::FINALIZED_BEFORE, 0),
+        ObjectEvent::HasParted(generation) => (slot::HAS_PARTED, generation),
+        ObjectEvent::DiesUntracked(address) => (slot::DIES_UNTRACKED, address),
         ObjectEvent::GraphEnds => (slot::GRAPH_ENDS, 0),
         ObjectEvent::CollectionLost => (slot::COLLECTION_LOST, 0),
         ObjectEvent::CallsBack(generation) => (slot::CALLS_BACK, generation),

@@ -55,7 +55,7 @@ fn watch(events: &[Event], class: &str) -> Watched {
             ObjectEvent::Collects(_) | ObjectEvent::MayCollect(_) | ObjectEvent::HasCollected(_) => {
                 is_collectors = true;
             }
-            ObjectEvent::FinalizersRun => is_collectors = true,
+            ObjectEvent::FinalizersRun | ObjectEvent::HasParted(_) => is_collectors = true,
             ObjectEvent::GraphEnds => is_collectors = false,
             _ => {}
         }

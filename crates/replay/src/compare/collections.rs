@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 
 use hashbrown::HashSet;
-use trace::{Collection, Object};
+use trace::{Collection, Object, Tier};
 
 use super::Tally;
 use crate::engine::{
@@ -68,12 +68,72 @@ pub struct Collections {
     pub counts: CollectionCounts,
     /// Those that were not seen.
     pub unseen: u64,
-    /// Those that died though they could be reached: when the garbage died, by references that nobody tells of.
+    /// Those that could be reached, or not, without that showing: they had died before anybody looked at the list.
     pub hidden: u64,
+    /// Garbage of which only the number shows that it was: it stood where survivors do when somebody looked, and died then.
+    pub counted: u64,
+    tells_deaths: bool,
     /// Something was predicted to begin otherwise.
     is_wrong: bool,
     /// Nothing is predicted any more.
     is_lost: bool,
+}
+
+/// What was seen of those that a collection looked at.
+struct Seen {
+    /// Those that are predicted to be garbage, and to stay that.
+    garbage: HashSet<Object>,
+    /// Those that are predicted to be reachable, and were on no list any more when it was read: they died when the garbage did, by
+    /// references that nobody tells of.
+    gone: HashSet<Object>,
+    /// The same of those that are on no list, as was predicted.
+    off_lists: u64,
+    /// Garbage that was on the list, behind the others, and died then: the collector moves what outlives its own clearing there.
+    moved: HashSet<Object>,
+    /// Whether the collector's count says that they are: it is that of the garbage, and nobody else may be meant.
+    are_counted: bool,
+}
+
+impl Seen {
+    fn of(observed: &Collection, predicted: &PredictedCollection, tells_deaths: bool) -> Self {
+        let mut garbage: HashSet<Object> = predicted.unreachable.iter().copied().collect();
+        let (reachable, saved) =
+            predicted.survivors.split_at(predicted.survivors.len().saturating_sub(predicted.saved));
+        for object in saved.iter().chain(&predicted.revived) {
+            garbage.remove(object);
+        }
+        let dead: HashSet<Object> = observed.dead.iter().copied().collect();
+        let on_list: HashSet<Object> = observed.survivors.iter().copied().collect();
+        let survive: HashSet<Object> = reachable.iter().copied().collect();
+        let behind = observed.survivors.iter().rev().take_while(|object| !survive.contains(*object));
+        let moved =
+            behind.copied().filter(|object| garbage.contains(object) && dead.contains(object)).collect();
+        let expected = predicted.survivors.iter().chain(&predicted.called);
+        let may_be_gone = predicted.kept.iter().chain(expected.filter(|object| dead.contains(*object)));
+        let gone: HashSet<Object> = may_be_gone.copied().filter(|object| !on_list.contains(object)).collect();
+        let is_off = |object: &&Object| {
+            let is_among = |others: &HashSet<Object>| others.contains(*object);
+            ![&garbage, &survive, &on_list, &gone].into_iter().any(is_among)
+        };
+        let off_lists = observed.dead.iter().filter(is_off).count() as u64;
+        // Whoever was on the list before them, or is on none and lives, was not collected. So if nobody else has died, the objects
+        // that the collector has counted are among the garbage; and if they are as many, they are all of it. (Unless deaths are told,
+        // only full collections show all: they give kept memory back.)
+        let counts = [observed.collected, observed.uncollectable];
+        let is_certain = !predicted.runs_code && (tells_deaths || observed.generation == Some(2));
+        let are_counted = is_certain && gone.is_empty() && off_lists == 0 && predicted.numbers[..2] == counts;
+        Self { garbage, gone, off_lists, moved, are_counted }
+    }
+
+    /// How many of those that were moved are known by the collector's count only.
+    fn counted(&self) -> u64 {
+        if self.are_counted { self.moved.len() as u64 } else { 0 }
+    }
+
+    /// Of how many it did not show what they were.
+    fn hidden(&self) -> u64 {
+        self.gone.len() as u64 + self.off_lists + self.moved.len() as u64 - self.counted()
+    }
 }
 
 const SCHEDULE: usize = 0;
@@ -82,6 +142,12 @@ const SURVIVORS: usize = 2;
 const STATS: usize = 3;
 
 impl Collections {
+    /// Of a trace of this tier.
+    #[must_use]
+    pub fn new(tier: Tier) -> Self {
+        Self { tells_deaths: tier > Tier::Collections, ..Self::default() }
+    }
+
     /// Compares a frame.
     pub fn frame(&mut self, observed: &[Collection], predictions: &mut CollectionPredictions) {
         self.given.add(&predictions.given);
@@ -110,8 +176,9 @@ impl Collections {
             return;
         }
         self.tallies[SCHEDULE].agree(1);
-        self.partition(observed, &predicted, facts[PARTITION]);
-        self.survivors(observed, &predicted, facts[SURVIVORS]);
+        let seen = Seen::of(observed, &predicted, self.tells_deaths);
+        self.partition(observed, &predicted, facts[PARTITION], &seen);
+        self.survivors(observed, &predicted, facts[SURVIVORS], &seen);
         let [a, b, c] = observed.counts_before;
         let [d, e, f] = observed.counts;
         let [total, pending] = observed.long_lived;
@@ -168,53 +235,42 @@ impl Collections {
         self.is_lost
     }
 
-    fn partition(&mut self, observed: &Collection, predicted: &PredictedCollection, facts: u64) {
-        let mut garbage: HashSet<Object> = predicted.unreachable.iter().copied().collect();
-        for object in predicted.survivors.iter().rev().take(predicted.saved) {
-            garbage.remove(object);
+    fn partition(&mut self, observed: &Collection, predicted: &PredictedCollection, facts: u64, seen: &Seen) {
+        let lives = |object: &&Object| seen.garbage.contains(*object) && !seen.moved.contains(*object);
+        if let Some(object) = observed.survivors.iter().find(lives) {
+            return self.diverges(PARTITION, observed, facts, Difference::Lives(*object));
         }
+        self.hidden += seen.hidden();
+        self.counted += seen.counted();
         // Those that were saved are given, as far as it follows from that that they live.
-        for object in &predicted.revived {
-            garbage.remove(object);
-        }
-        let mut lives = observed.survivors.iter().copied().filter(|object| garbage.contains(object));
-        let mut given = predicted.revived.len() as u64;
-        let reachable = observed.dead.iter().filter(|object| !garbage.contains(*object)).count() as u64;
-        self.hidden += reachable;
-        given += reachable;
-        if let Some(object) = lives.next() {
-            return self.diverges(PARTITION, observed, facts, Difference::Lives(object));
-        }
-        let given = given.min(facts);
+        let given = (predicted.revived.len() as u64 + seen.hidden()).min(facts);
         self.tallies[PARTITION].agree(facts - given);
         self.tallies[PARTITION].leave(given);
     }
 
-    fn survivors(&mut self, observed: &Collection, predicted: &PredictedCollection, facts: u64) {
-        let mut seen = observed.survivors.clone();
-        let mut given = 0;
+    fn survivors(&mut self, observed: &Collection, predicted: &PredictedCollection, facts: u64, seen: &Seen) {
+        let mut list = observed.survivors.clone();
+        list.retain(|object| !seen.moved.contains(object));
+        let moved = (observed.survivors.len() - list.len()) as u64;
+        let counted = if seen.are_counted { moved } else { 0 };
+        let mut given = moved - counted;
         if predicted.runs_code {
             // What was saved stands behind the others, as it is told.
             let revived: HashSet<Object> = predicted.revived.iter().copied().collect();
-            let behind = seen.iter().rev().take_while(|object| revived.contains(*object)).count();
-            given = behind as u64;
-            seen.truncate(seen.len() - behind);
+            let behind = list.iter().rev().take_while(|object| revived.contains(*object)).count();
+            given += behind as u64;
+            list.truncate(list.len() - behind);
         }
-        let dead: HashSet<Object> = observed.dead.iter().copied().collect();
-        let on_list: HashSet<Object> = seen.iter().copied().collect();
-        let vanished: HashSet<Object> =
-            predicted.kept.iter().copied().filter(|object| !on_list.contains(object)).collect();
-        self.hidden += vanished.len() as u64;
         let mut expected = predicted.survivors.clone();
         expected.extend(&predicted.called);
-        expected.retain(|object| !dead.contains(object) && !vanished.contains(object));
-        let same = expected.iter().zip(&seen).take_while(|(predicted, seen)| predicted == seen).count();
-        if same == seen.len() && same == expected.len() {
-            self.tallies[SURVIVORS].agree(same as u64);
+        expected.retain(|object| !seen.gone.contains(object));
+        let same = expected.iter().zip(&list).take_while(|(predicted, seen)| predicted == seen).count();
+        if same == list.len() && same == expected.len() {
+            self.tallies[SURVIVORS].agree(same as u64 + counted);
             self.tallies[SURVIVORS].leave(given);
         } else {
             let what =
-                Difference::Survivor(same as u64, [expected.get(same).copied(), seen.get(same).copied()]);
+                Difference::Survivor(same as u64, [expected.get(same).copied(), list.get(same).copied()]);
             self.tallies[SURVIVORS].agree((same as u64).min(facts));
             self.tallies[SURVIVORS].leave(given.min(facts));
             self.diverges(SURVIVORS, observed, facts.saturating_sub(same as u64 + given), what);
@@ -314,5 +370,86 @@ mod tests {
         let (_, before) = seen(3);
         let (tally, first) = compared(vec![wrong, marked, next], &[before, lost, after]);
         assert_eq!((tally, first.unwrap().event), ([0, 1, 2], 3));
+    }
+
+    /// Of six objects 1, 2 and 3 are garbage, 5 leaves the lists, and 0 and 4 stay.
+    fn predicted() -> PredictedCollection {
+        PredictedCollection {
+            generation: Some(0),
+            unreachable: vec![1, 2, 3],
+            survivors: vec![0, 4],
+            numbers: [3, 0, 0, 0, 0, 0, 0, 0, 0, 0],
+            ..PredictedCollection::default()
+        }
+    }
+
+    /// What is said of the partition and of the survivors, how many were hidden, and how many counted.
+    fn parted(tier: Tier, survivors: &[Object], dead: &[Object], collected: u64) -> ([Tally; 2], u64, u64) {
+        let mut compared = Collections::new(tier);
+        let mut predictions =
+            CollectionPredictions { collections: vec![predicted()], ..CollectionPredictions::default() };
+        let (survivors, dead) = (survivors.to_vec(), dead.to_vec());
+        let observed = Collection {
+            generation: Some(0),
+            candidates: 6,
+            collected,
+            survivors,
+            dead,
+            ..Collection::default()
+        };
+        compared.frame(&[observed], &mut predictions);
+        let [_, (partition, _), (survivors, _), _] = compared.checks();
+        assert!(partition.is_conserved() && survivors.is_conserved());
+        ([partition, survivors], compared.hidden, compared.counted)
+    }
+
+    fn unverified(tallies: &[Tally; 2]) -> [u64; 2] {
+        assert_eq!(tallies.map(|tally| tally.diverged), [0, 0]);
+        tallies.map(|tally| tally.unverified)
+    }
+
+    #[test]
+    fn who_dies_with_the_garbage_is_hidden_only_if_nobody_saw_it_alive() {
+        for (survivors, dead, hidden) in [
+            (&[0, 4][..], &[1, 2, 3][..], 0),
+            (&[0, 4], &[1, 2, 3, 4], 0),
+            (&[0], &[1, 2, 3, 4], 1),
+            // That of which it was predicted that it leaves the lists.
+            (&[0, 4], &[1, 2, 3, 5], 1),
+        ] {
+            let (tallies, found, counted) = parted(Tier::Collections, survivors, dead, 3);
+            assert_eq!(
+                (unverified(&tallies), found, counted),
+                ([hidden, 0], hidden, 0),
+                "{survivors:?} {dead:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn garbage_behind_the_survivors_is_known_by_the_count_if_all_deaths_are() {
+        let lists = (&[0, 4, 1][..], &[1, 2, 3][..]);
+        let (tallies, hidden, counted) = parted(Tier::Collections, lists.0, lists.1, 3);
+        assert_eq!((unverified(&tallies), hidden, counted), ([1, 1], 1, 0));
+        let (tallies, hidden, counted) = parted(Tier::Objects, lists.0, lists.1, 3);
+        assert_eq!((unverified(&tallies), hidden, counted), ([0, 0], 0, 1));
+        // One less was counted: that may be the one which died then.
+        let (tallies, hidden, counted) = parted(Tier::Objects, lists.0, lists.1, 2);
+        assert_eq!((unverified(&tallies), hidden, counted), ([1, 1], 1, 0));
+        // Somebody else died of whom it is not known.
+        let (tallies, hidden, counted) = parted(Tier::Objects, lists.0, &[1, 2, 3, 5], 3);
+        assert_eq!((unverified(&tallies), hidden, counted), ([2, 1], 2, 0));
+    }
+
+    #[test]
+    fn garbage_among_the_survivors_and_garbage_that_lives_is_none() {
+        for (survivors, dead) in
+            [(&[1, 0, 4][..], &[1, 2, 3][..]), (&[0, 1, 4], &[1, 2, 3]), (&[0, 4, 1], &[2, 3])]
+        {
+            for tier in [Tier::Collections, Tier::Objects] {
+                let ([partition, _], ..) = parted(tier, survivors, dead, 3);
+                assert_eq!((partition.diverged, partition.unverified), (1, 5), "{survivors:?} {dead:?}");
+            }
+        }
     }
 }

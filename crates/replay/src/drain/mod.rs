@@ -299,6 +299,7 @@ impl<W: Write> Recording<W> {
 
     fn dies(&mut self, object: u64, is_last: bool) -> Result<(), DrainError> {
         self.settle_released(None);
+        self.objects.begins_to_die(object);
         if let Teller::Tracer(objects) = &mut self.objects.teller {
             objects.begins_to_die(object, is_last, &mut self.writer)?;
         }

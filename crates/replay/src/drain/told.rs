@@ -114,6 +114,14 @@ impl Told {
         }
     }
 
+    /// The deallocation of an object begins.
+    #[inline]
+    pub(super) fn begins_to_die(&mut self, address: u64) {
+        if let Some(collections) = &mut self.collector {
+            collections.begins_to_die(address);
+        }
+    }
+
     #[inline]
     pub(super) fn release<W: Write>(
         &mut self,
@@ -153,8 +161,10 @@ impl Told {
             if matches!(event, ObjectEvent::Type(_) | ObjectEvent::TypeFlags(_) | ObjectEvent::TypeName(_)) {
                 collections.push(event, addresses, writer)?;
             }
-            if let ObjectEvent::Born { object, .. } = event {
-                collections.is_born(object, writer);
+            match event {
+                ObjectEvent::Born { object, .. } => collections.is_born(object, writer),
+                ObjectEvent::BeginsToDie(object) => collections.begins_to_die(object),
+                _ => {}
             }
         }
         match &mut self.teller {

@@ -158,9 +158,11 @@ pub struct Collection {
     /// How long it took, in nanoseconds, if that was measured: without the time that it took to tell what it looks at.
     pub nanoseconds: Option<u64>,
     /// Those that came to the tail of a list, in its order: that of the next older generation, or of the oldest, in a full
-    /// collection.
+    /// collection. If they were seen there when the collection had just told garbage from them, some of them may have died since:
+    /// these are among the `dead`, too.
     pub survivors: Vec<Object>,
-    /// The others whose blocks were released before it was over, in that order.
+    /// Those whose blocks were released before it was over, or, where deaths are told, that died before, in that order; then those of
+    /// `survivors` that are not there any more though their blocks are.
     pub dead: Vec<Object>,
 }
 

@@ -26,6 +26,8 @@ pub(super) struct Known {
     pub(super) referents: Box<[Object]>,
     pub(super) uncounted: Box<[u32]>,
     pub(super) has_weak: bool,
+    /// Whether that collection goes on, and it was told that the object dies.
+    pub(super) is_dying: bool,
 }
 
 /// An object, and where what is known of it stands: nowhere any more if the object has gone.
@@ -94,7 +96,7 @@ impl Everybody {
         let place = self.places.remove(address)?;
         self.free.push(place);
         let known = self.at(place);
-        let gone = Gone { object: known.object, epoch: known.epoch };
+        let gone = Gone { object: known.object, epoch: known.epoch, is_dying: known.is_dying };
         *known = Known { object: NOBODY, ..Known::default() };
         Some(gone).filter(|gone| gone.object != NOBODY)
     }
@@ -123,6 +125,8 @@ pub(super) struct Gone {
     pub(super) object: Object,
     /// The collection that looked at it last.
     pub(super) epoch: u64,
+    /// Whether that goes on, and it was told that the object dies.
+    pub(super) is_dying: bool,
 }
 
 #[cfg(test)]

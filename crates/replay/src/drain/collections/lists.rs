@@ -179,51 +179,14 @@ impl Collections {
                 known.uncounted = uncounted.as_slice().into();
             }
             (known.list, known.epoch, known.count) = (member.list, self.epoch, Some(member.count));
-            (known.is_embedded, known.has_weak) = (member.is_embedded, has_weak);
+            (known.is_embedded, known.has_weak, known.is_dying) = (member.is_embedded, has_weak, false);
         }
-    }
-
-    /// What is left behind a collection was told.
-    pub(super) fn survivors<W: Write>(&mut self, writer: &mut Writer<W>) {
-        let Some(mut collection) = self.collection.take() else { return };
-        let Some(generation) = collection.generation else { return };
-        let to = (generation + 1).min(2);
-        let is_full = generation == 2;
-        collection.candidates = (0..=generation).map(|list| self.lists[usize::from(list)].len() as u64).sum();
-        let mut on_list = Vec::with_capacity(self.members.len());
-        for member in &self.members {
-            let Some(who) = self.everybody.who(member.address) else { continue };
-            let Some(known) = self.everybody.known(who) else { continue };
-            // The list is told from the beginning if what was its last one is gone.
-            if known.list != to || is_full {
-                collection.survivors.push(who.object);
-            }
-            known.list = FROZEN + 1;
-            on_list.push(who);
-        }
-        let is_whole = collection.survivors.len() < on_list.len();
-        for list in (0..=generation).chain(is_whole.then_some(to)).map(usize::from) {
-            for who in std::mem::take(&mut self.lists[list]) {
-                if self.everybody.leaves(who, list) {
-                    self.gone.push(who.object);
-                }
-            }
-        }
-        for who in &on_list {
-            if let Some(known) = self.everybody.known(*who) {
-                known.list = to;
-            }
-        }
-        self.lists[usize::from(to)].extend(on_list);
-        let survivors = (self.may_run_code && !self.is_told_again).then(|| collection.survivors.clone());
-        writer.collector(&CollectorAction::Over(survivors));
-        writer.collected(&collection);
     }
 
     /// A collection was not seen. Who is on which list then is not known, but for those that are never collected.
     pub(super) fn is_lost<W: Write>(&mut self, behind: Option<Behind>, writer: &mut Writer<W>) {
         let event = self.collection.take().map_or(writer.next_event(), |collection| collection.event);
-        self.foreseen = None;
+        (self.foreseen, self.parted) = (None, None);
         self.begin_telling(Telling::Nothing);
         self.lists[..usize::from(FROZEN)].iter_mut().for_each(Vec::clear);
         self.gone.clear();

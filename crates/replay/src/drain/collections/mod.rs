@@ -5,6 +5,7 @@
 
 mod known;
 mod lists;
+mod survivors;
 
 use std::io::Write;
 
@@ -61,6 +62,8 @@ enum Telling {
     Graph,
     /// What it looks at again when it has run finalizers.
     Again,
+    /// Who is left when it has told its garbage from the others.
+    Parted,
     /// What is left behind it.
     Survivors,
 }
@@ -96,6 +99,8 @@ pub(super) struct Collections {
     /// The collection that is going on.
     epoch: u64,
     collection: Option<Collection>,
+    /// The generation of which it has told the garbage from these, in order.
+    parted: Option<(u64, Vec<Object>)>,
     /// Whether it may run code of the program: finalizers, callbacks.
     may_run_code: bool,
     /// Whether what that has done to its garbage was told.
@@ -132,6 +137,7 @@ impl Collections {
             foreseen: None,
             epoch: 0,
             collection: None,
+            parted: None,
             may_run_code: false,
             is_told_again: false,
             containers: Pages::new(4),
@@ -151,15 +157,16 @@ impl Collections {
     /// Whether an event tells of the collector, where births and deaths are told, too.
     pub(super) fn is_its(&self, event: ObjectEvent) -> bool {
         use ObjectEvent::{
-            Born, CallsBack, CollectionLost, Collects, Container, ContainerIf, DoesCollect, Edge, Exception,
-            FinalizedBefore, FinalizersRun, GraphEnds, HasCalledBack, HasCollected, List, Looks, MayCollect,
-            MayLook, Number, OfType, Settings, Weak,
+            Born, CallsBack, CollectionLost, Collects, Container, ContainerIf, DiesUntracked, DoesCollect,
+            Edge, Exception, FinalizedBefore, FinalizersRun, GraphEnds, HasCalledBack, HasCollected,
+            HasParted, List, Looks, MayCollect, MayLook, Number, OfType, Settings, Weak,
         };
         match event {
             Born { .. } | OfType(_) | Edge { .. } | Weak(_) => self.is_telling(),
             Container | ContainerIf | Number(_) | Settings | Collects(_) | HasCollected(_) | List(_)
-            | FinalizedBefore | FinalizersRun | GraphEnds | CollectionLost | Exception | MayCollect(_)
-            | DoesCollect(_) | CallsBack(_) | Looks(_) | MayLook(_) | HasCalledBack => true,
+            | FinalizedBefore | FinalizersRun | HasParted(_) | DiesUntracked(_) | GraphEnds
+            | CollectionLost | Exception | MayCollect(_) | DoesCollect(_) | CallsBack(_) | Looks(_)
+            | MayLook(_) | HasCalledBack => true,
             _ => false,
         }
     }
@@ -219,6 +226,7 @@ impl Collections {
             self.census.types.remove(&at);
             if let Some(collection) = &mut self.collection
                 && gone.epoch == self.epoch
+                && !gone.is_dying
             {
                 collection.dead.push(gone.object);
             }
@@ -271,6 +279,11 @@ impl Collections {
             }
             ObjectEvent::HasCollected(generation) => self.is_over(generation, writer),
             ObjectEvent::FinalizersRun => self.begin_telling(Telling::Again),
+            ObjectEvent::DiesUntracked(address) => self.is_no_garbage(address),
+            ObjectEvent::HasParted(generation) => {
+                self.parted = Some((generation, Vec::new()));
+                self.begin_telling(Telling::Parted);
+            }
             ObjectEvent::List(list) => {
                 self.is_together = list >= TOGETHER;
                 self.list = u8::try_from(list % TOGETHER).unwrap_or(NOWHERE).min(FROZEN);
@@ -323,6 +336,7 @@ impl Collections {
             ObjectEvent::GraphEnds => match std::mem::replace(&mut self.telling, Telling::Nothing) {
                 Telling::Graph => self.graph(addresses, writer),
                 Telling::Again => self.look_again(writer),
+                Telling::Parted => self.has_parted(),
                 Telling::Survivors => self.survivors(writer),
                 Telling::Foreseen | Telling::Nothing => {}
             },
@@ -403,6 +417,7 @@ impl Collections {
             }
         }
         self.epoch += 1;
+        self.parted = None;
         (self.may_run_code, self.is_told_again) = (false, false);
         self.collection = Some(Collection {
             event: writer.next_event(),

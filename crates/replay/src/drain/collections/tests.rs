@@ -7,8 +7,8 @@ use super::*;
 /// Of a look: how many come, who of them to which older list, and who has gone.
 type Looked = (usize, Vec<(u8, Object)>, Vec<Object>);
 
-/// What is told of such collections: the steps, and of each look.
-fn told(events: impl IntoIterator<Item = ObjectEvent>) -> (Vec<CollectorAction>, Vec<Looked>) {
+/// What is written of such collections.
+fn written(events: impl IntoIterator<Item = ObjectEvent>) -> Vec<u8> {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../traces/life/life-3.13.5-counts.viv");
     let mut header = Reader::new(std::fs::File::open(path).unwrap()).unwrap().header().clone();
     header.tier = Tier::Collections;
@@ -27,9 +27,18 @@ fn told(events: impl IntoIterator<Item = ObjectEvent>) -> (Vec<CollectorAction>,
     });
     let (mut collections, mut addresses) = (Collections::new("3.15.2"), Addresses::new(16));
     for event in events {
-        collections.push(event, &mut addresses, &mut writer).unwrap();
+        match event {
+            ObjectEvent::BeginsToDie(address) => collections.begins_to_die(address),
+            event => collections.push(event, &mut addresses, &mut writer).unwrap(),
+        }
     }
     writer.finish(Ending::Exited(0), 0).unwrap();
+    file
+}
+
+/// What is told of such collections: the steps, and of each look.
+fn told(events: impl IntoIterator<Item = ObjectEvent>) -> (Vec<CollectorAction>, Vec<Looked>) {
+    let file = written(events);
     let (mut reader, mut frame) = (Reader::new(&file[..]).unwrap(), Frame::default());
     let (mut steps, mut graphs) = (Vec::new(), Vec::new());
     while reader.read(&mut frame).unwrap() {
@@ -155,4 +164,29 @@ fn who_is_called_back_comes_before_what_is_looked_at() {
     events.extend([ObjectEvent::GraphEnds, ObjectEvent::HasCalledBack]);
     let (steps, graphs) = told(events);
     assert_eq!((&steps[..], graphs), (&expected[..], vec![(1, vec![], vec![])]));
+}
+
+/// Who was seen behind the collector's decision comes first, dead or alive; what has come to the list since stands behind.
+#[test]
+fn who_can_be_reached_is_told_though_it_has_died_since() {
+    use ObjectEvent::{BeginsToDie, DiesUntracked, GraphEnds, HasParted};
+    let [lives, dies, garbage, off, vanishes] = [1, 2, 3, 4, 5].map(|at| 0x7f00_0000_0000 + at * 0x1000);
+    let collected = |parted_of: u64| {
+        let mut looks = on(0, &[lives, dies, garbage, off, vanishes]);
+        looks.extend([GraphEnds, HasParted(parted_of)]);
+        looks.extend(on(1, &[lives, dies, vanishes]));
+        // Two that seem to die, and are brought back to life; one that was on no list, and is no garbage.
+        looks.push(GraphEnds);
+        looks.extend([garbage, lives, dies, dies].map(BeginsToDie));
+        looks.extend([DiesUntracked(off), BeginsToDie(off)]);
+        let events = collection(0, looks, on(1, &[garbage, lives]));
+        let (file, mut frame) = (written(events), Frame::default());
+        let mut reader = Reader::new(&file[..]).unwrap();
+        assert!(reader.read(&mut frame).unwrap());
+        let [collection] = &mut frame.observations.collections[..] else { panic!() };
+        (std::mem::take(&mut collection.survivors), std::mem::take(&mut collection.dead))
+    };
+    assert_eq!(collected(0), (vec![0, 1, 4, 2], vec![1, 4]));
+    // What was seen is of another collection than this: it says nothing.
+    assert_eq!(collected(1), (vec![2, 0], vec![1]));
 }

@@ -361,6 +361,8 @@ impl Counts {
             | ObjectEvent::List(_)
             | ObjectEvent::FinalizedBefore
             | ObjectEvent::FinalizersRun
+            | ObjectEvent::HasParted(_)
+            | ObjectEvent::DiesUntracked(_)
             | ObjectEvent::GraphEnds
             | ObjectEvent::CollectionLost
             | ObjectEvent::CallsBack(_)
