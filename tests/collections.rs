@@ -102,6 +102,12 @@ class Last:
     def __del__(self): dir(self)
 last = Last(); del last
 gc.disable(); gc.set_threshold(*thresholds); gc.enable()",
+        // Who refers to what never dies: that is on a list still, but on none that is collected.
+        "import gc
+gc.collect()
+kept = [(int.__mro__,) for n in range(40)]
+for n in range(3000): kept.append([n])
+gc.collect()",
     ];
     for python in collectors("collections") {
         for program in programs {
