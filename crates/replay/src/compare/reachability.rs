@@ -110,7 +110,9 @@ impl Reachability {
             | CollectorAction::SafePoint
             | CollectorAction::CalledBack
             | CollectorAction::Finalized
-            | CollectorAction::Exception => {}
+            | CollectorAction::Exception
+            | CollectorAction::Elsewhere
+            | CollectorAction::Here => {}
         }
     }
 
