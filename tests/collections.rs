@@ -107,7 +107,7 @@ gc.disable(); gc.set_threshold(*thresholds); gc.enable()",
 gc.collect()
 kept = [(int.__mro__,) for n in range(40)]
 for n in range(3000): kept.append([n])
-gc.collect()",
+gc.collect(); gc.freeze(); gc.unfreeze(); gc.collect()",
         // Another interpreter releases what this one has made, and counts that for its own collector. (From 3.12 on each has a lock
         // of its own, too.)
         "import gc, sys
