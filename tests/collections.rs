@@ -102,6 +102,35 @@ class Last:
     def __del__(self): dir(self)
 last = Last(); del last
 gc.disable(); gc.set_threshold(*thresholds); gc.enable()",
+        // Who refers to what never dies: that is on a list still, but on none that is collected.
+        "import gc
+gc.collect()
+kept = [(int.__mro__,) for n in range(40)]
+for n in range(3000): kept.append([n])
+gc.collect(); gc.freeze(); gc.unfreeze(); gc.collect()",
+        // Another interpreter releases what this one has made, and counts that for its own collector. (From 3.12 on each has a lock
+        // of its own, too.)
+        "import gc, sys
+if sys.version_info < (3, 12):
+    import _xxsubinterpreters as interpreters
+    for n in range(3):
+        one = interpreters.create()
+        interpreters.run_string(one, 'kept = [[n] for n in range(1000)]')
+        interpreters.destroy(one)
+kept = [[n] for n in range(3000)]
+gc.collect()",
+        // This one releases what another one has made and given up to a free list, which they share to 3.9.
+        "import gc, sys
+if sys.version_info < (3, 12):
+    import _xxsubinterpreters as interpreters
+    one = interpreters.create()
+    for n in range(3):
+        interpreters.run_string(one, 'kept = [[] for n in range(200)]; del kept')
+        taken = [[] for n in range(80)]
+        more = [[] for n in range(200)]
+        del more, taken
+kept = [[n] for n in range(3000)]
+gc.collect()",
     ];
     for python in collectors("collections") {
         for program in programs {

@@ -35,6 +35,14 @@ static ENABLED: AtomicI32 = AtomicI32::new(-1);
 static CALLS_BACK: AtomicBool = AtomicBool::new(false);
 static LAST_PERMANENT: AtomicPtr<c_void> = AtomicPtr::new(null_mut());
 
+/// Whether there is an interpreter that may have a collector of its own; the collector of the one that ran at the call before, if it
+/// was another one, and the count of its youngest generation.
+static HAS_OTHERS: AtomicBool = AtomicBool::new(false);
+static OTHER: AtomicPtr<c_void> = AtomicPtr::new(null_mut());
+static OTHERS_COUNT: AtomicI32 = AtomicI32::new(0);
+/// Bytes of an object that no interpreter can begin without: its types have more.
+const LARGE: usize = 512;
+
 /// Where the interpreter has its own types, from and to; and `PyType_Type`.
 static DATA: [AtomicUsize; 2] = [const { AtomicUsize::new(0) }; 2];
 static METATYPE: AtomicPtr<c_void> = AtomicPtr::new(null_mut());
@@ -86,6 +94,7 @@ fn look(producer: &Producer, object_size: usize, released: *mut c_void) {
         return;
     }
     collections::look_for_foreseen(producer, collector, released);
+    let other = if object_size > LARGE || HAS_OTHERS.load(Relaxed) { who_runs(collector) } else { None };
     let count = collector.count(0);
     let size = SIZE_ASKED.load(Relaxed);
     let before = COUNT.load(Relaxed);
@@ -102,12 +111,18 @@ fn look(producer: &Producer, object_size: usize, released: *mut c_void) {
             tell_container(producer, size)
         } else {
             // The release of a container has lowered it already.
-            count == before && is_lowered && tell_container_if(producer, size, count, released)
+            count == before
+                && is_lowered
+                && other.is_none()
+                && tell_container_if(producer, size, count, released)
         };
         if tells && before >= ALARM.load(Relaxed) && is_waiting && !is_collecting {
             // More was allocated than the threshold says, and there is no collection.
             put(producer, slot::EXCEPTION, 0);
         }
+    }
+    if other.is_some() || !OTHER.load(Relaxed).is_null() {
+        tell_of_other(producer, other, size, released);
     }
     COUNT.store(count, Relaxed);
     SIZE_ASKED.store(object_size, Relaxed);
@@ -150,6 +165,36 @@ fn tell_container(producer: &Producer, size: usize) -> bool {
         put(producer, slot::CONTAINER, 0);
     }
     is_one
+}
+
+/// The collector of the interpreter that runs, if that is another one.
+#[cold]
+#[inline(never)]
+fn who_runs(collector: Collector) -> Option<Collector> {
+    let has_others = Collector::is_one_of_several();
+    HAS_OTHERS.store(has_others, Relaxed);
+    if has_others { collector.of_another() } else { None }
+}
+
+/// Tells of it if another interpreter runs now than at the call before; or, if it is the same, whether what it allocated last is a
+/// container.
+#[cold]
+#[inline(never)]
+fn tell_of_other(producer: &Producer, other: Option<Collector>, size: usize, released: *mut c_void) {
+    let address = other.map_or(null_mut(), Collector::address);
+    let count = other.map_or(0, |other| other.count(0));
+    let before = OTHERS_COUNT.swap(count, Relaxed);
+    let last = OTHER.swap(address, Relaxed);
+    if address != last {
+        put(producer, slot::ANOTHER_RUNS, usize::from(other.is_some()));
+    } else if size > 0 {
+        // A release of a container has lowered the count already, and a collection has set it back.
+        let may_be = count < before || !released.is_null();
+        // SAFETY: the block is as large, and not released yet.
+        if count > before || (may_be && unsafe { is_container(BLOCK.load(Relaxed), size) }) {
+            put(producer, slot::CONTAINER, 0);
+        }
+    }
 }
 
 /// Tells that what was allocated may be a container, or is, though the count is as before, with this block being released. False if

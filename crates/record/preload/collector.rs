@@ -143,6 +143,29 @@ impl Collector {
         !of.is_null() && interpreter::recorded().and_then(Interpreter::first) != Some(of)
     }
 
+    /// Whether there are interpreters beside the one that it belongs to, which may have collectors of their own: from CPython 3.9
+    /// on.
+    pub fn is_one_of_several() -> bool {
+        // SAFETY: the lock is held where the collector's state is looked at.
+        !OWNER.load(Relaxed).is_null()
+            && interpreter::recorded().is_some_and(|it| unsafe { it.is_one_of_several() })
+    }
+
+    /// The collector of another interpreter, if that runs: what it allocates and releases counts for that. It lies where this one
+    /// lies in its own.
+    pub fn of_another(self) -> Option<Self> {
+        // SAFETY: as above.
+        let running = interpreter::recorded().and_then(|it| unsafe { it.running() })?;
+        let owner = OWNER.load(Relaxed);
+        let state = running.wrapping_byte_add(self.state.addr() - owner.addr()).cast();
+        (running != owner).then_some(Self { state, ..self })
+    }
+
+    /// What tells it from those of other interpreters.
+    pub fn address(self) -> *mut c_void {
+        self.state.cast()
+    }
+
     #[cold]
     #[inline(never)]
     fn look_for() -> Option<Self> {

@@ -7,6 +7,7 @@ use super::hooks::Once;
 use super::sys;
 
 type Ask = unsafe extern "C" fn() -> c_int;
+type Of = unsafe extern "C" fn(*mut c_void) -> *mut c_void;
 
 /// Documented functions, found by their names.
 #[derive(Clone, Copy)]
@@ -19,7 +20,11 @@ pub struct Interpreter {
     /// `PyInterpreterState_Head`: the first interpreter.
     first: Option<unsafe extern "C" fn() -> *mut c_void>,
     /// `PyInterpreterState_Next`: the one after it.
-    next: Option<unsafe extern "C" fn(*mut c_void) -> *mut c_void>,
+    next: Option<Of>,
+    /// `PyThreadState_GetUnchecked`: the state of the thread that runs.
+    thread: Option<unsafe extern "C" fn() -> *mut c_void>,
+    /// `PyThreadState_GetInterpreter`: the interpreter that a thread's state is of.
+    of_thread: Option<Of>,
 }
 
 static INTERPRETER: Once<Interpreter> = Once::new();
@@ -47,6 +52,9 @@ impl Interpreter {
         let holds_lock = find(c"PyGILState_Check");
         let first = find(c"PyInterpreterState_Head");
         let next = find(c"PyInterpreterState_Next");
+        let [thread, before_3_13] = [c"PyThreadState_GetUnchecked", c"_PyThreadState_UncheckedGet"].map(find);
+        let thread = if thread.is_null() { before_3_13 } else { thread };
+        let of_thread = find(c"PyThreadState_GetInterpreter");
         // SAFETY: the first is not null, and the functions of these names have these types in every version. A null
         // pointer is `None` where the type is an option.
         unsafe {
@@ -59,10 +67,11 @@ impl Interpreter {
                 first: core::mem::transmute::<*mut c_void, Option<unsafe extern "C" fn() -> *mut c_void>>(
                     first,
                 ),
-                next: core::mem::transmute::<
-                    *mut c_void,
-                    Option<unsafe extern "C" fn(*mut c_void) -> *mut c_void>,
-                >(next),
+                next: core::mem::transmute::<*mut c_void, Option<Of>>(next),
+                thread: core::mem::transmute::<*mut c_void, Option<unsafe extern "C" fn() -> *mut c_void>>(
+                    thread,
+                ),
+                of_thread: core::mem::transmute::<*mut c_void, Option<Of>>(of_thread),
             })
         }
     }
@@ -117,6 +126,20 @@ impl Interpreter {
         unsafe {
             let one = first();
             !one.is_null() && !next(one).is_null()
+        }
+    }
+
+    /// The one that runs; none where that cannot be asked, and before CPython 3.9.
+    ///
+    /// # Safety
+    ///
+    /// The interpreter's lock is held.
+    pub unsafe fn running(&self) -> Option<*mut c_void> {
+        let (thread, of_thread) = (self.thread?, self.of_thread?);
+        // SAFETY: the first function only reads which thread runs, the second of which interpreter that is.
+        unsafe {
+            let thread = thread();
+            (!thread.is_null()).then(|| of_thread(thread))
         }
     }
 }

@@ -163,6 +163,9 @@ pub const EXCEPTION: u64 = 42;
 pub const MAY_COLLECT: u64 = 43;
 pub const DOES_COLLECT: u64 = 44;
 pub const DOES_NOT_COLLECT: u64 = 45;
+/// From here on another interpreter runs, which has a collector of its own, if the address is 1; if it is 0, the one whose collector
+/// is recorded.
+pub const ANOTHER_RUNS: u64 = 51;
 /// Why a collection begins: the interpreter is at a safe point, or ends; the program asks for a generation, of which this is 1
 /// more; or an allocation has made it due, and it runs inside of that.
 pub const AT_SAFE_POINT: usize = 0;

@@ -133,6 +133,7 @@ fn decode_object(what: u64, address: u64) -> Option<ObjectEvent> {
         slot::LOOKS => ObjectEvent::Looks(address),
         slot::MAY_LOOK => ObjectEvent::MayLook(address),
         slot::HAS_CALLED_BACK => ObjectEvent::HasCalledBack,
+        slot::ANOTHER_RUNS => ObjectEvent::AnotherRuns(address != 0),
         _ => return None,
     })
 }

@@ -243,6 +243,8 @@ pub enum ObjectEvent {
     HasCalledBack,
     /// The last allocation made a collection due, which did not begin: an exception was on its way through the thread.
     Exception,
+    /// From here on another interpreter runs, whose containers count for a collector of its own; or that one which is recorded.
+    AnotherRuns(bool),
     /// As [`Collects`](Self::Collects), of a collection that may begin now: what follows says whether it does.
     MayCollect(u64),
     /// The collection begins that may, or does not.

@@ -86,6 +86,7 @@ fn object(event: ObjectEvent) -> (u8, u64, u64) {
         ObjectEvent::MayLook(generation) => (slot::MAY_LOOK, generation),
         ObjectEvent::HasCalledBack => (slot::HAS_CALLED_BACK, 0),
         ObjectEvent::Exception => (slot::EXCEPTION, 0),
+        ObjectEvent::AnotherRuns(is_another) => (slot::ANOTHER_RUNS, u64::from(is_another)),
         ObjectEvent::MayCollect(generation) => (slot::MAY_COLLECT, generation),
         ObjectEvent::DoesCollect(true) => (slot::DOES_COLLECT, 0),
         ObjectEvent::DoesCollect(false) => (slot::DOES_NOT_COLLECT, 0),

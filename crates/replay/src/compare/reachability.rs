@@ -110,7 +110,9 @@ impl Reachability {
             | CollectorAction::SafePoint
             | CollectorAction::CalledBack
             | CollectorAction::Finalized
-            | CollectorAction::Exception => {}
+            | CollectorAction::Exception
+            | CollectorAction::Elsewhere
+            | CollectorAction::Here => {}
         }
     }
 
@@ -253,7 +255,7 @@ impl Reachability {
         Some(differs.or(missed.map(|node| Difference::Unreached(graph[node]))))
     }
 
-    /// Those that survive are on the next list, as it was observed; the others are on none.
+    /// Those that survive are on the next list, as it was observed; the others are on none, or never collected.
     fn is_over(&mut self, observed: &Collection) {
         let Some(Going { candidates, differs }) = self.going.take().filter(|_| observed.generation.is_some())
         else {
@@ -263,8 +265,11 @@ impl Reachability {
         let list = observed.generation.map_or(2, |generation| usize::from(generation + 1).min(2));
         observed.survivors.iter().for_each(|object| self.put(*object, list));
         for object in &candidates {
-            if self.members.get(object).is_some_and(|member| member.list == usize::MAX) {
-                self.forget(*object);
+            match self.members.get(object).filter(|member| member.list == usize::MAX) {
+                // Who never dies is put aside.
+                Some(Member { count: IMMORTAL, .. }) => self.put(*object, FROZEN),
+                Some(_) => self.forget(*object),
+                None => {}
             }
         }
         self.tidy();

@@ -3,9 +3,9 @@
 use std::ops::RangeInclusive;
 
 use crate::collections::encode::{
-    ASKS, CALLED_BACK, CALLS_BACK, ELSEWHERE, EMBEDDED, ENABLED, EXCEPTION, FINALIZED, HAS_COUNT,
-    HAS_FINALIZED, HAS_REFERENTS, HAS_WEAK, LOST, LOST_AND_FOUND, OFFSET, OVER, OVER_AFTER_CODE,
-    PERMANENT_SHIFT, PLACES, SAFE_POINT, SETTINGS,
+    ASKS, CALLED_BACK, CALLS_BACK, COUNTS_ELSEWHERE, COUNTS_HERE, ELSEWHERE, EMBEDDED, ENABLED, EXCEPTION,
+    FINALIZED, HAS_COUNT, HAS_FINALIZED, HAS_REFERENTS, HAS_WEAK, LOST, LOST_AND_FOUND, OFFSET, OVER,
+    OVER_AFTER_CODE, PERMANENT_SHIFT, PLACES, SAFE_POINT, SETTINGS,
 };
 use crate::collections::{
     Arrival, Behind, Collection, CollectionFrame, CollectorAction, CollectorSettings, CollectorStep, Graph,
@@ -137,6 +137,8 @@ fn action(steps: &mut Numbers<'_>, objects: u64) -> Result<CollectorAction, Malf
             CollectorAction::Lost(Some(Behind { counts, long_lived, graphs: steps.number()? }))
         }
         EXCEPTION => CollectorAction::Exception,
+        COUNTS_ELSEWHERE => CollectorAction::Elsewhere,
+        COUNTS_HERE => CollectorAction::Here,
         OVER => CollectorAction::Over(None),
         OVER_AFTER_CODE => {
             let (mut survivors, mut last) = (Vec::new(), 0);

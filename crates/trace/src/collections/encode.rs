@@ -19,6 +19,8 @@ pub(super) const EXCEPTION: u8 = 6;
 pub(super) const CALLED_BACK: u8 = 7;
 pub(super) const HAS_FINALIZED: u8 = 8;
 pub(super) const LOST_AND_FOUND: u8 = 9;
+pub(super) const COUNTS_ELSEWHERE: u8 = 10;
+pub(super) const COUNTS_HERE: u8 = 11;
 
 /// Bits of settings, beside what became of the objects that are never collected.
 pub(super) const ENABLED: u8 = 1;
@@ -184,6 +186,8 @@ impl Encoder {
                 numbers.for_each(|number| varint::write(&mut self.steps, number));
             }
             CollectorAction::Exception => self.steps.push(EXCEPTION),
+            CollectorAction::Elsewhere => self.steps.push(COUNTS_ELSEWHERE),
+            CollectorAction::Here => self.steps.push(COUNTS_HERE),
             CollectorAction::Over(None) => self.steps.push(OVER),
             CollectorAction::Over(Some(survivors)) => {
                 self.steps.push(OVER_AFTER_CODE);

@@ -48,6 +48,11 @@ pub enum CollectorAction {
     CalledBack,
     /// The last allocation made a collection due, which does not begin: an exception is on its way through the thread.
     Exception,
+    /// What is released next is released by another interpreter, and counts for the collector of that.
+    Elsewhere,
+    /// What is released next is a container that another interpreter has allocated, and counts for this collector, though it did not
+    /// when it was allocated.
+    Here,
 }
 
 /// How things are behind a collection that was not seen. What is on the lists is to be told anew: nobody is known to be on one

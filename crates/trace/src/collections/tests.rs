@@ -35,6 +35,8 @@ fn action() -> impl Strategy<Value = CollectorAction> {
         prop::option::of(behind).prop_map(CollectorAction::Lost),
         Just(CollectorAction::Finalized),
         Just(CollectorAction::Exception),
+        Just(CollectorAction::Elsewhere),
+        Just(CollectorAction::Here),
         prop::option::of(prop::collection::vec(object(), 0..9)).prop_map(CollectorAction::Over),
     ]
 }

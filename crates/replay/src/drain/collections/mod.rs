@@ -107,6 +107,8 @@ pub(super) struct Collections {
     is_told_again: bool,
     /// The blocks of containers.
     containers: Pages<()>,
+    /// Those of other interpreters.
+    others: Pages<()>,
     /// The block that was allocated last for an object, how many bytes it has (none if it is known whether it is a container),
     /// and whether it is one if the next one is that is released.
     last_block: u64,
@@ -114,6 +116,8 @@ pub(super) struct Collections {
     is_if: bool,
     /// Whether an exception is on its way if it is.
     has_exception_if: bool,
+    /// Whether another interpreter runs, which has a collector of its own.
+    is_anothers: bool,
 }
 
 impl Collections {
@@ -141,10 +145,12 @@ impl Collections {
             may_run_code: false,
             is_told_again: false,
             containers: Pages::new(4),
+            others: Pages::new(4),
             last_block: 0,
             last_size: 0,
             is_if: false,
             has_exception_if: false,
+            is_anothers: false,
         }
     }
 
@@ -157,16 +163,16 @@ impl Collections {
     /// Whether an event tells of the collector, where births and deaths are told, too.
     pub(super) fn is_its(&self, event: ObjectEvent) -> bool {
         use ObjectEvent::{
-            Born, CallsBack, CollectionLost, Collects, Container, ContainerIf, DiesUntracked, DoesCollect,
-            Edge, Exception, FinalizedBefore, FinalizersRun, GraphEnds, HasCalledBack, HasCollected,
-            HasParted, List, Looks, MayCollect, MayLook, Number, OfType, Settings, Weak,
+            AnotherRuns, Born, CallsBack, CollectionLost, Collects, Container, ContainerIf, DiesUntracked,
+            DoesCollect, Edge, Exception, FinalizedBefore, FinalizersRun, GraphEnds, HasCalledBack,
+            HasCollected, HasParted, List, Looks, MayCollect, MayLook, Number, OfType, Settings, Weak,
         };
         match event {
             Born { .. } | OfType(_) | Edge { .. } | Weak(_) => self.is_telling(),
             Container | ContainerIf | Number(_) | Settings | Collects(_) | HasCollected(_) | List(_)
             | FinalizedBefore | FinalizersRun | HasParted(_) | DiesUntracked(_) | GraphEnds
             | CollectionLost | Exception | MayCollect(_) | DoesCollect(_) | CallsBack(_) | Looks(_)
-            | MayLook(_) | HasCalledBack => true,
+            | MayLook(_) | HasCalledBack | AnotherRuns(_) => true,
             _ => false,
         }
     }
@@ -179,7 +185,13 @@ impl Collections {
 
     /// A block was resized, and may have moved.
     pub(super) fn resized(&mut self, old: u64, new: u64) {
-        if old == new || self.containers.remove(old).is_none() {
+        if old == new {
+            return;
+        }
+        if self.others.remove(old).is_some() {
+            self.others.insert(new, ());
+        }
+        if self.containers.remove(old).is_none() {
             return;
         }
         self.containers.insert(new, ());
@@ -192,7 +204,7 @@ impl Collections {
     #[inline]
     pub(super) fn is_born<W: Write>(&mut self, address: u64, writer: &mut Writer<W>) {
         let offset = address.wrapping_sub(self.last_block);
-        if offset < self.last_size && OFFSETS.contains(&offset) {
+        if !self.is_anothers && offset < self.last_size && OFFSETS.contains(&offset) {
             self.is_container(writer);
             self.last_size = 0;
         }
@@ -217,7 +229,13 @@ impl Collections {
             self.last_size = 0;
         }
         if !was_container {
+            if self.others.remove(address).is_some() && !self.is_anothers {
+                writer.collector(&CollectorAction::Here);
+            }
             return;
+        }
+        if self.is_anothers {
+            writer.collector(&CollectorAction::Elsewhere);
         }
         for offset in OFFSETS {
             let at = address.wrapping_add(offset);
@@ -241,12 +259,16 @@ impl Collections {
         writer: &mut Writer<W>,
     ) -> Result<(), trace::Error> {
         match event {
+            ObjectEvent::Container if self.is_anothers => {
+                self.others.insert(self.last_block, ());
+            }
             ObjectEvent::Container => self.is_container(writer),
             ObjectEvent::ContainerIf => self.is_if = true,
             ObjectEvent::Number(number) => {
                 self.numbers.push(number);
                 return Ok(());
             }
+            ObjectEvent::AnotherRuns(is_another) => self.is_anothers = is_another,
             ObjectEvent::Settings => self.settings(writer),
             ObjectEvent::Collects(oldest) => {
                 self.begins(oldest, writer);

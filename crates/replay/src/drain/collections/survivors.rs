@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use hashbrown::HashSet;
-use trace::{Collection, CollectorAction, Object, Writer};
+use trace::{Collection, CollectorAction, IMMORTAL, Object, Writer};
 
 use super::known::Known;
 use super::{Collections, FROZEN};
@@ -71,10 +71,19 @@ impl Collections {
         }
         collection.dead.retain(|object| !revived.contains(object));
         let is_whole = collection.survivors.len() < on_list.len();
-        for list in (0..=generation).chain(is_whole.then_some(to)).map(usize::from) {
+        let looked_at = std::iter::once(generation).chain(0..generation);
+        for list in looked_at.chain(is_whole.then_some(to)).map(usize::from) {
             for who in std::mem::take(&mut self.lists[list]) {
-                if self.everybody.leaves(who, list) {
-                    self.gone.push(who.object);
+                if !self.everybody.leaves(who, list) {
+                    continue;
+                }
+                // Who collects has put those aside that never die, and so does who replays.
+                match self.everybody.known(who).filter(|known| known.count == Some(IMMORTAL)) {
+                    Some(known) => {
+                        known.list = FROZEN;
+                        self.lists[usize::from(FROZEN)].push(who);
+                    }
+                    None => self.gone.push(who.object),
                 }
             }
         }

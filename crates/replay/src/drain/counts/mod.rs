@@ -370,6 +370,7 @@ impl Counts {
             | ObjectEvent::MayLook(_)
             | ObjectEvent::HasCalledBack
             | ObjectEvent::Exception
+            | ObjectEvent::AnotherRuns(_)
             | ObjectEvent::MayCollect(_)
             | ObjectEvent::DoesCollect(_)
             | ObjectEvent::Moves(_)

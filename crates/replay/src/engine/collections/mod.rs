@@ -128,6 +128,8 @@ pub struct CollectionEngine<P = Generational> {
     steps: usize,
     /// Whether one is armed, and not due any more.
     has_fallen: bool,
+    /// Whether what is released next counts otherwise than as it did when it was allocated: for another collector, or for this one.
+    is_moved: bool,
     /// Nothing is known any more: a collection was not seen, or not told of whole.
     is_lost: bool,
 }
@@ -168,6 +170,7 @@ impl<P: Comparable> CollectionEngine<P> {
             exits: 0,
             steps: 0,
             has_fallen: false,
+            is_moved: false,
             is_lost: false,
         }
     }
@@ -224,9 +227,13 @@ impl<P: Comparable> CollectionEngine<P> {
             }
             watch.input(event, input, false);
             if input.is_release() {
-                if self.blocks.remove(input.block()) == Some(true) {
-                    self.generations.freed();
+                let is_moved = std::mem::take(&mut self.is_moved);
+                let is_container = self.blocks.remove(input.block()) == Some(true);
+                if is_container {
                     self.members.released(input.block());
+                }
+                if is_container != is_moved {
+                    self.generations.freed();
                     if self.generations.is_armed(THREAD) {
                         self.fallen(out);
                     }
@@ -306,6 +313,7 @@ impl<P: Comparable> CollectionEngine<P> {
                 }
             }
             CollectorAction::Lost(behind) => self.lose(event, behind.as_ref(), out, watch),
+            CollectorAction::Elsewhere | CollectorAction::Here => self.is_moved = true,
             // Where nothing is due it changes nothing.
             CollectorAction::Exception => {}
         }
