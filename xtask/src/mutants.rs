@@ -88,7 +88,7 @@ const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "what is counted while finalizers run is never given up",
-        file: "crates/replay/src/engine/collections/mod.rs",
+        file: "crates/replay/src/engine/collections/going.rs",
         patches: &[(
             "counting.decrement(self.members.count(id))",
             "counting.increment(self.members.count(id))",

@@ -185,19 +185,19 @@ impl Collections {
         let numbers = [a, b, c, d, e, f].map(u64::from);
         let numbers =
             [&[observed.collected, observed.uncollectable], &numbers[..], &[total, pending]].concat();
-        match numbers.iter().zip(predicted.numbers).position(|(observed, predicted)| *observed != predicted) {
-            None => self.tallies[STATS].agree(facts[STATS]),
-            // How many weak references died with their callbacks is not seen.
-            Some(0)
-                if predicted.runs_code && !predicted.is_exact && numbers[1..] == predicted.numbers[1..] =>
-            {
-                self.tallies[STATS].agree(facts[STATS] - 1);
-                self.tallies[STATS].leave(1);
-            }
-            Some(at) => {
+        let differs: Vec<_> =
+            (0..numbers.len()).filter(|at| numbers[*at] != predicted.numbers[*at]).collect();
+        // How many weak references died with their callbacks is not seen.
+        let is_unseen = differs.first() == Some(&0) && predicted.runs_code && !predicted.is_exact;
+        let unseen = u64::from(is_unseen);
+        self.tallies[STATS].leave(unseen);
+        match differs.get(usize::from(is_unseen)) {
+            None => self.tallies[STATS].agree(facts[STATS] - unseen),
+            Some(&at) => {
                 let what = Difference::Number(at, [predicted.numbers[at], numbers[at]]);
-                self.tallies[STATS].agree(at as u64);
-                self.diverges(STATS, observed, facts[STATS] - at as u64, what);
+                let before = at as u64 - unseen;
+                self.tallies[STATS].agree(before);
+                self.diverges(STATS, observed, facts[STATS] - unseen - before, what);
             }
         }
         self.compared += 1;
