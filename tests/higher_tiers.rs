@@ -144,13 +144,8 @@ fn a_program_without_collections_is_verified_all_the_same() {
         .described(&TypeInfo {
             name: "float".to_owned(),
             flags: 0,
-            finalizes: false,
-            weakly_referable: false,
-            class: false,
-            foreign: false,
-            finalizes_late: false,
             family: "float".to_owned(),
-            object: None,
+            ..TypeInfo::default()
         })
         .unwrap();
     let object = writer.born(of, Begins::InBlock(live.block(), 0)).unwrap();

@@ -24,7 +24,7 @@ pub const STRANGER: Object = 1 << 63;
 pub type TypeNumber = u32;
 
 /// What a trace says of a type.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TypeInfo {
     /// Its name, as `tp_name` has it. What is not UTF-8 is replaced.
     pub name: String,

@@ -17,13 +17,8 @@ fn written(events: impl IntoIterator<Item = ObjectEvent>) -> Vec<u8> {
     writer.collection_type(&TypeInfo {
         name: "tuple".to_owned(),
         flags: 1 << 14,
-        finalizes: false,
-        weakly_referable: false,
-        class: false,
-        foreign: false,
-        finalizes_late: false,
         family: "tuple".to_owned(),
-        object: None,
+        ..TypeInfo::default()
     });
     let (mut collections, mut addresses) = (Collections::new("3.15.2"), Addresses::new(16));
     for event in events {

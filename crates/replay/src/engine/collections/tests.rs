@@ -19,13 +19,8 @@ impl<'a> Program<'a> {
         writer.collection_type(&TypeInfo {
             name: "list".to_owned(),
             flags: 1 << 14,
-            finalizes: false,
-            weakly_referable: false,
-            class: false,
-            foreign: false,
-            finalizes_late: false,
             family: "list".to_owned(),
-            object: None,
+            ..TypeInfo::default()
         });
         Self { writer, young: Vec::new(), objects: 0 }
     }

@@ -26,13 +26,8 @@ fn a_frame_may_end_within_what_is_told_of_a_death_that_is_put_off() {
     let info = TypeInfo {
         name: "list".to_owned(),
         flags: 1 << 14,
-        finalizes: false,
-        weakly_referable: false,
-        class: false,
-        foreign: false,
-        finalizes_late: false,
         family: "list".to_owned(),
-        object: None,
+        ..TypeInfo::default()
     };
     let list = writer.described(&info).unwrap();
     let [(inner, _), (outer, block)] = [0, 1].map(|_| {
