@@ -105,6 +105,29 @@ fn who_is_saved_follows_from_counts_behind_the_finalizers() {
     }
 }
 
+/// A finalizer takes garbage away whose memory is kept for others: it holds nothing any more when the collector looks again.
+#[test]
+fn what_died_in_finalizers_saves_nobody() {
+    const PROGRAM: &str = r"
+import gc
+gc.disable()
+class Holder:
+    def __del__(self): self.held = None
+class Part: pass
+for n in range(5):
+    holder = Holder(); holder.itself = holder
+    part = Part(); part.itself = part
+    holder.held = [part, (part, holder)]
+    del holder, part
+    assert gc.collect() == 2
+";
+    for (python, tier) in all("what died in finalizers") {
+        let (_folder, path) = record(&python, tier, PROGRAM);
+        let checks = checks(&path, &python);
+        assert!(checks["stats"][1] >= 50, "{python:?} {checks:?}");
+    }
+}
+
 /// A container is what is born behind a collector's header: what the collector itself counts says the same.
 #[test]
 fn births_say_what_the_collector_counts() {

@@ -2,11 +2,12 @@
 
 use std::io::Write;
 
+use hashbrown::HashSet;
 use trace::{
     Arrival, Begins, Behind, Block, Collection, CollectorAction, Graph, Object, Told, UNTRACKED, Writer,
 };
 
-use super::known::{Known, Who};
+use super::known::{Known, NOWHERE, Who};
 use super::{Collections, FROZEN, Member, Telling};
 use crate::drain::addresses::Addresses;
 use crate::drain::census::Census;
@@ -97,11 +98,29 @@ impl Collections {
         if !self.may_run_code {
             return;
         }
-        let mut graph = Graph { oldest: self.oldest, ..Graph::default() };
+        let mut graph = Graph { oldest: self.oldest, gone: self.garbage_that_died(&all), ..Graph::default() };
         self.set_known(&members, &all, &mut graph);
         writer.graph(&graph);
         writer.collector(&CollectorAction::Finalized);
         self.is_told_again = true;
+    }
+
+    /// Which of the garbage has died while finalizers ran, and is on no list any more, though its memory may be kept: these are
+    /// left of it.
+    fn garbage_that_died(&mut self, left: &[Who]) -> Vec<Object> {
+        let Some((_, parted)) = &self.parted else { return Vec::new() };
+        let alive: HashSet<Object> =
+            left.iter().map(|who| who.object).chain(parted.iter().copied()).collect();
+        let (everybody, epoch) = (&mut self.everybody, self.epoch);
+        let looked_at = self.lists[..=usize::from(self.oldest.min(2))].iter().flatten();
+        let has_died = |who: &&Who| match everybody.known(**who) {
+            Some(known) if known.epoch == epoch && known.is_dying && !alive.contains(&who.object) => {
+                known.list = NOWHERE;
+                true
+            }
+            _ => false,
+        };
+        looked_at.filter(has_died).map(|who| who.object).collect()
     }
 
     /// Says on which list each was before the lists were put together: that of the oldest generation first, then that of the youngest,
