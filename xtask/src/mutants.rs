@@ -2,6 +2,7 @@
 //!
 //! What is wrong in data (other rules, other policies) is in `tests/mutants.rs`; these are the others.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -135,7 +136,12 @@ fn copy_sources(to: &Path) -> Result<()> {
     if !listed.status.success() {
         return Err("git does not know the workspace's files".to_owned());
     }
-    for name in String::from_utf8_lossy(&listed.stdout).split_terminator('\0') {
+    let listed = String::from_utf8_lossy(&listed.stdout);
+    let names: HashSet<&str> = listed.split_terminator('\0').collect();
+    for folder in ["crates", "tests", "xtask"] {
+        remove_others(to, Path::new(folder), &names)?;
+    }
+    for name in names {
         let (from, to) = (workspace::root().join(name), to.join(name));
         let bytes = std::fs::read(&from).map_err(|error| format!("{}: {error}", from.display()))?;
         // What is the same stays as old as it is, and is not built again.
@@ -146,6 +152,25 @@ fn copy_sources(to: &Path) -> Result<()> {
         std::fs::create_dir_all(folder)
             .and_then(|()| std::fs::write(&to, bytes))
             .map_err(|error| format!("{}: {error}", to.display()))?;
+    }
+    Ok(())
+}
+
+/// Removes what is in a folder of the copy under none of these names: what has been moved since would be there twice.
+fn remove_others(copy: &Path, folder: &Path, names: &HashSet<&str>) -> Result<()> {
+    let path = copy.join(folder);
+    let failed = |error: std::io::Error| format!("{}: {error}", path.display());
+    if !path.exists() {
+        return Ok(());
+    }
+    for entry in std::fs::read_dir(&path).map_err(failed)? {
+        let entry = entry.map_err(failed)?;
+        let inner = folder.join(entry.file_name());
+        if entry.file_type().map_err(failed)?.is_dir() {
+            remove_others(copy, &inner, names)?;
+        } else if inner.to_str().is_none_or(|name| !names.contains(name)) {
+            std::fs::remove_file(entry.path()).map_err(failed)?;
+        }
     }
     Ok(())
 }
@@ -226,6 +251,21 @@ fn write(path: &Path, text: &str) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_has_moved_is_not_there_twice() {
+        let copy = tempfile::tempdir().expect("a folder");
+        let folder = copy.path().join("crates/rc/src/deaths");
+        std::fs::create_dir_all(&folder).expect("a folder");
+        let [kept, moved] = [folder.join("mod.rs"), copy.path().join("crates/rc/src/deaths.rs")];
+        for path in [&kept, &moved] {
+            std::fs::write(path, "").expect("a file");
+        }
+        let names = HashSet::from(["crates/rc/src/deaths/mod.rs"]);
+        remove_others(copy.path(), Path::new("crates"), &names).expect("removed");
+        assert!(kept.exists() && !moved.exists());
+        assert_eq!(remove_others(copy.path(), Path::new("tests"), &names), Ok(()));
+    }
 
     #[test]
     fn every_patch_applies() {
