@@ -30,21 +30,7 @@ pub(crate) fn decode_narrow(word: u64, sink: &mut impl Sink) -> bool {
     match op {
         2..=5 => sink.take(allocate(op, address, size)),
         8 | 9 if size == 0 => sink.take(Event::Release { domain: domain(op), address }),
-        // (Memory that was never written to holds no births.)
-        slot::BORN if address != 0 => {
-            // (The size field has ten bits.)
-            let of = u16::try_from(size).unwrap_or(u16::MAX);
-            sink.take(Event::Object(ObjectEvent::Born { object: address, of }));
-        }
-        slot::DIES if size == 0 => {
-            let (object, is_last) = even(address);
-            sink.take(Event::Object(ObjectEvent::Dies { object, is_last }));
-        }
-        slot::EDGE if size != slot::COUNT_IMMORTAL => {
-            let (referent, is_last) = even(address);
-            let count = ReferentCount::new(u16::try_from(size).unwrap_or(u16::MAX));
-            sink.take(Event::Object(ObjectEvent::Edge { referent, count, is_last }));
-        }
+        slot::BORN | slot::DIES | slot::EDGE => return take_common(op, address, size, sink),
         _ => match decode_rare(op, address, size) {
             Some(event) => sink.take(event),
             None => return false,
@@ -53,28 +39,40 @@ pub(crate) fn decode_narrow(word: u64, sink: &mut impl Sink) -> bool {
     true
 }
 
-/// An address of what is told of dying objects, and whether that was all.
+/// Takes what is told of objects most often; false if it is none of that.
 #[inline(always)]
-fn even(address: u64) -> (u64, bool) {
-    (address & !slot::LAST, address & slot::LAST != 0)
+fn take_common(op: u8, address: u64, size: u64, sink: &mut impl Sink) -> bool {
+    let is_last = address & slot::LAST != 0;
+    let even = address & !slot::LAST;
+    let Ok(size) = u16::try_from(size) else { return false };
+    match op {
+        // (Memory that was never written to holds no births.)
+        slot::BORN if address != 0 => {
+            sink.take(Event::Object(ObjectEvent::Born { object: address, of: size }));
+        }
+        slot::DIES if size == 0 => sink.take(Event::Object(ObjectEvent::Dies { object: even, is_last })),
+        slot::EDGE if u64::from(size) == slot::COUNT_IMMORTAL => match u32::try_from(even >> 1) {
+            Ok(times @ 1..=slot::MOST_IMMORTALS) => {
+                sink.take(Event::Object(ObjectEvent::Immortals { times, is_last }));
+            }
+            _ => return false,
+        },
+        slot::EDGE => {
+            let count = ReferentCount::new(size);
+            sink.take(Event::Object(ObjectEvent::Edge { referent: even, count, is_last }));
+        }
+        _ => return false,
+    }
+    true
 }
 
-/// What is told of objects most often.
-fn decode_common(op: u8, address: u64, size: u64) -> Option<ObjectEvent> {
-    let (even, is_last) = even(address);
-    let size = u16::try_from(size).ok()?;
-    Some(match op {
-        slot::BORN if address == 0 => return None,
-        slot::BORN => ObjectEvent::Born { object: address, of: size },
-        slot::DIES if size == 0 => ObjectEvent::Dies { object: even, is_last },
-        slot::DIES => return None,
-        _ if u64::from(size) == slot::COUNT_IMMORTAL => {
-            let times =
-                u32::try_from(even >> 1).ok().filter(|times| (1..=slot::MOST_IMMORTALS).contains(times))?;
-            ObjectEvent::Immortals { times, is_last }
-        }
-        _ => ObjectEvent::Edge { referent: even, count: ReferentCount::new(size), is_last },
-    })
+/// Keeps the event that it takes.
+struct Taken(Option<Event>);
+
+impl Sink for Taken {
+    fn take(&mut self, event: Event) {
+        self.0 = Some(event);
+    }
 }
 
 fn decode_object(what: u64, address: u64) -> Option<ObjectEvent> {
@@ -145,7 +143,8 @@ fn decode_rare(op: u8, address: u64, size: u64) -> Option<Event> {
         slot::ARENA_RELEASED => Some(Event::ArenaReleased { base: address, size }),
         slot::OBJECT => decode_object(size, address).map(Event::Object),
         slot::BORN | slot::DIES | slot::EDGE => {
-            (size < slot::SIZE_FOLLOWS).then(|| decode_common(op, address, size))?.map(Event::Object)
+            let mut taken = Taken(None);
+            (size < slot::SIZE_FOLLOWS && take_common(op, address, size, &mut taken)).then_some(taken.0)?
         }
         slot::FORK if size == 0 => Some(Event::Forked { fork: address }),
         // The size field has ten bits.

@@ -434,9 +434,7 @@ impl Collections {
             // The allocation says it.
             RUNS_INSIDE => {}
             0 => writer.collector(&CollectorAction::SafePoint),
-            asked => {
-                writer.collector(&CollectorAction::Asks(u8::try_from(asked - 1).unwrap_or(2).min(2)));
-            }
+            asked => writer.collector(&CollectorAction::Asks(generation(asked - 1))),
         }
         self.epoch += 1;
         self.parted = None;
