@@ -34,6 +34,12 @@ fn sums(row: &[String]) -> Vec<u64> {
     row[1..6].iter().map(|cell| cell.parse().unwrap_or_else(|_| panic!("{cell} in {row:?}"))).collect()
 }
 
+/// The names of those programs of the list.
+fn names(list: &Value, wanted: impl Fn(&Value) -> bool) -> BTreeSet<&str> {
+    let programs = list["programs"].as_array().expect("programs").iter().filter(|program| wanted(program));
+    programs.map(|program| program["name"].as_str().expect("a name")).collect()
+}
+
 #[test]
 fn the_soak_adds_up() {
     let page = page("SOAK.md");
@@ -44,8 +50,7 @@ fn the_soak_adds_up() {
     assert_eq!(total[0], "total");
 
     let list = list("programs.json");
-    let known = list["programs"].as_array().expect("programs");
-    let known: BTreeSet<_> = known.iter().map(|program| program["name"].as_str().expect("a name")).collect();
+    let known = names(&list, |program| program.get("tier").is_none());
     let shown: BTreeSet<_> = programs.iter().map(|row| row[0].as_str()).collect();
     assert_eq!(shown, known);
     assert_eq!(shown.len(), programs.len(), "a program has two rows");
@@ -68,6 +73,40 @@ fn the_soak_adds_up() {
     let sentence =
         format!("{allocations} allocations by {} programs on {} interpreters", shown.len(), total.len() - 6);
     assert!(predicted.contains(&sentence), "{sentence}");
+}
+
+/// The pages of the tiers at which there is more to check than where blocks lie: each is there once its soak has run.
+#[test]
+fn the_soaks_by_check_add_up() {
+    let list = list("programs.json");
+    for tier in ["COLLECTIONS", "OBJECTS", "COUNTS"] {
+        let name = format!("SOAK-{tier}.md");
+        if !root().join("crates/record").join(&name).exists() {
+            eprintln!("skipped: there is no {name}");
+            continue;
+        }
+        let page = page(&name);
+        assert!(!page.contains("**failed**") && !page.contains("**diverged**"), "{name}");
+        let number = |cell: &String| cell.parse::<u64>().unwrap_or_else(|_| panic!("{name}: {cell}"));
+        let predicted = section(&page, "What was predicted\n").expect("the table");
+        let checks = rows(predicted);
+        let [facts, diverged, unverified] =
+            [1, 2, 3].map(|column| checks.iter().map(|row| number(&row[column])).sum::<u64>());
+        let sentence =
+            format!("{facts} facts, of which {diverged} diverged and {unverified} could not be compared");
+        assert!(predicted.contains(&sentence), "{name}: {sentence}");
+        assert_eq!(diverged, 0, "{name}");
+        assert!(unverified * 1000 <= facts, "{name}: {unverified} of {facts}");
+
+        let programs = rows(section(&page, "By program\n").expect("the table"));
+        let shown: BTreeSet<_> = programs.iter().map(|row| row[0].as_str()).collect();
+        assert_eq!(shown, names(&list, |_| true), "{name}");
+        let runs: usize = programs
+            .iter()
+            .map(|row| row[1..].iter().filter(|cell| !matches!(cell.as_str(), "–" | "")).count())
+            .sum();
+        assert!(predicted.contains(&format!("{runs} runs, {runs} of them identical")), "{name}: {runs}");
+    }
 }
 
 /// What recording costs is measured separately: the table is there once it was.

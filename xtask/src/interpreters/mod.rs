@@ -31,7 +31,9 @@ pub(crate) struct Arguments {
 }
 
 /// How much is recorded, as the command line of `replay record` has it; each tells of all that those before it do.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum, Serialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum, Serialize, Deserialize,
+)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Tier {
     #[default]

@@ -38,6 +38,9 @@ pub(crate) struct Facts {
     /// The three above by check, and what was given.
     #[serde(default)]
     pub(crate) checks: BTreeMap<String, Checked>,
+    /// What collections did, by what they can do; if the trace tells of them.
+    #[serde(default)]
+    pub(crate) collections: BTreeMap<String, u64>,
 }
 
 /// What came of a check.
@@ -73,6 +76,16 @@ impl Checked {
             *self.given.entry(kind.clone()).or_default() += count;
         }
     }
+}
+
+/// What the report says that collections did; those of all generations together.
+fn collections(report: &serde_json::Value) -> BTreeMap<String, u64> {
+    let counted = report["collections"].as_object().into_iter().flatten();
+    let number = |value: &serde_json::Value| match value.as_array() {
+        Some(generations) => generations.iter().map(serde_json::Value::as_u64).sum(),
+        None => value.as_u64(),
+    };
+    counted.filter_map(|(what, value)| Some((what.clone(), number(value)?))).collect()
 }
 
 /// How a process ended, as shells say it.
@@ -193,7 +206,8 @@ impl Place {
         }
         let totals = traces::summary(&trace)?.totals;
         let (events, allocations, objects) = (totals.events, totals.blocks, totals.objects);
-        Ok(Facts { status, events, allocations, facts, diverged, unverified, objects, checks })
+        let collections = collections(report);
+        Ok(Facts { status, events, allocations, facts, diverged, unverified, objects, checks, collections })
     }
 }
 

@@ -75,7 +75,7 @@ pub(super) fn page(soak: &Soak, pythons: &[Interpreter]) -> String {
         .map(|program| (program, pythons.iter().map(|python| known(program, python)).collect()))
         .collect();
     if soak.tier != Tier::Blocks {
-        return page_by_check(soak.tier, &rows, pythons);
+        return page_by_check(soak, &rows, pythons);
     }
     let mut text = HEAD.to_owned();
     let mut all = Sums::default();
@@ -119,14 +119,16 @@ pub(super) fn page(soak: &Soak, pythons: &[Interpreter]) -> String {
 }
 
 /// The page of a tier at which there is more to check than where blocks lie.
-fn page_by_check(tier: Tier, rows: &[(&Program, Vec<Known>)], pythons: &[Interpreter]) -> String {
-    let name = tier.name();
+fn page_by_check(soak: &Soak, rows: &[(&Program, Vec<Known>)], pythons: &[Interpreter]) -> String {
+    let (name, build) = (soak.tier.name(), &soak.build);
     let mut text = format!(
         "\
 # The soak at tier `{name}`
 
 Programs of all kinds, recorded at tier `{name}`, and every recorded fact compared with what the replay predicts. Made by
-`cargo xtask soak --tier {name}`. What had to be told, because it cannot be predicted, stands beside what was.
+`cargo xtask soak --tier {name}`, which runs each program alone and recorded (the exit status has to be the same) and
+verifies; `tests/soak.rs` checks this page against the list of programs, `xtask/soak/programs.json`. What had to be told,
+because it cannot be predicted, stands beside what was. The digest of the sources that recorded and verified: `{build}`.
 "
     );
     let facts_of = |at: usize| rows.iter().filter_map(move |(_, row)| row[at].facts());
@@ -145,6 +147,12 @@ Programs of all kinds, recorded at tier `{name}`, and every recorded fact compar
     for (name, Checked { facts, diverged, unverified, given }) in &all.checks {
         let given: Vec<_> = given.iter().map(|(kind, count)| format!("{kind} {count}")).collect();
         let _ = writeln!(text, "| {name} | {facts} | {diverged} | {unverified} | {} |", given.join(", "));
+    }
+    if !all.collections.is_empty() {
+        let _ = write!(text, "\n## What collections did\n\n| | |\n|---|--:|\n");
+        for (what, count) in &all.collections {
+            let _ = writeln!(text, "| {} | {count} |", what.replace('_', " "));
+        }
     }
     let head: String =
         pythons.iter().fold(String::new(), |head, python| head + &format!(" {} |", python.label()));
@@ -183,6 +191,7 @@ struct Column {
     identical: u64,
     objects: u64,
     checks: BTreeMap<String, Checked>,
+    collections: BTreeMap<String, u64>,
 }
 
 impl Column {
@@ -194,6 +203,9 @@ impl Column {
             column.objects += facts.objects;
             for (name, check) in &facts.checks {
                 column.checks.entry(name.clone()).or_default().add(check);
+            }
+            for (what, count) in &facts.collections {
+                *column.collections.entry(what.clone()).or_default() += count;
             }
         }
         column

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
-use crate::interpreters::Interpreter;
+use crate::interpreters::{Interpreter, Tier};
 use crate::{Result, workspace};
 
 /// The list.
@@ -32,6 +32,9 @@ pub(crate) struct Program {
     /// A module without which it cannot run: where the interpreter comes without it, the program is left out.
     #[serde(default)]
     pub(crate) imports: Option<String>,
+    /// How much has to be recorded for it to be worth while: it is run at this tier and higher ones.
+    #[serde(default)]
+    pub(crate) tier: Tier,
     /// The oldest version that it runs on.
     pub(crate) from: Version,
     /// The newest.

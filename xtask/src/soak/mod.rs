@@ -59,8 +59,9 @@ fn recordable(tier: Tier) -> Vec<Interpreter> {
     found.into_iter().filter(|one| one.tier().is_ok_and(|most| most >= tier)).collect()
 }
 
-/// The programs, with as much to do as is right where so much is recorded.
-fn made_right(tier: Tier, programs: Vec<Program>) -> Vec<Program> {
+/// The programs that are run where so much is recorded, with as much to do as is right there.
+fn made_right(tier: Tier, mut programs: Vec<Program>) -> Vec<Program> {
+    programs.retain(|program| program.tier <= tier);
     if tier == Tier::Blocks { programs } else { programs.iter().map(Program::made_small).collect() }
 }
 
@@ -97,6 +98,8 @@ struct Timing {
 /// What runs need.
 struct Soak {
     tier: Tier,
+    /// What it is run with: see [`build`].
+    build: String,
     replay: PathBuf,
     cache: PathBuf,
     list: List,
@@ -124,7 +127,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let build = build()?;
     let results = Results::open(&cache, &file(tier, "results"), &build);
     let timings = Results::open(&cache, &file(tier, "timings"), &build);
-    let mut soak = Soak { tier, replay, cache, list, chosen: programs.clone(), results, timings };
+    let mut soak = Soak { tier, replay, cache, list, chosen: programs.clone(), results, timings, build };
     let end = arguments.minutes.map(|minutes| Instant::now() + Duration::from_secs(minutes * 60));
     let mut failed = Vec::new();
     // On the diagonal, so that a soak that is ended early has seen each program and each interpreter.
