@@ -6,7 +6,7 @@
 
 use core::ffi::c_void;
 use core::ptr::null_mut;
-use core::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicUsize, Ordering::Relaxed};
+use core::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicU32, AtomicUsize, Ordering::Relaxed};
 
 use super::collections::{self, Call};
 use super::collector::{self, Collector, HEADER};
@@ -35,9 +35,14 @@ static ENABLED: AtomicI32 = AtomicI32::new(-1);
 static CALLS_BACK: AtomicBool = AtomicBool::new(false);
 static LAST_PERMANENT: AtomicPtr<c_void> = AtomicPtr::new(null_mut());
 
-/// Whether there is an interpreter that may have a collector of its own; the collector of the one that ran at the call before, if it
-/// was another one, and the count of its youngest generation.
-static HAS_OTHERS: AtomicBool = AtomicBool::new(false);
+/// Why each call has to be looked at closely; 0 if there is no reason. There is an interpreter that may have a collector of its own.
+static REASONS: AtomicU32 = AtomicU32::new(0);
+const HAS_OTHERS: u32 = 1;
+/// The interpreter has begun to finalize.
+const IS_ENDING: u32 = 2;
+/// Counts are recorded, so collections say themselves what they do.
+const HAS_COUNTS: u32 = 4;
+/// The collector of the interpreter that ran at the call before, if it was another one, and the count of its youngest generation.
 static OTHER: AtomicPtr<c_void> = AtomicPtr::new(null_mut());
 static OTHERS_COUNT: AtomicI32 = AtomicI32::new(0);
 /// Bytes of an object that no interpreter can begin without: its types have more.
@@ -46,12 +51,15 @@ const LARGE: usize = 512;
 /// Where the interpreter has its own types, from and to; and `PyType_Type`.
 static DATA: [AtomicUsize; 2] = [const { AtomicUsize::new(0) }; 2];
 static METATYPE: AtomicPtr<c_void> = AtomicPtr::new(null_mut());
-/// Gets to know where an interpreter has its types.
-pub fn know() {
+/// Gets to know where an interpreter has its types, and whether its counts are recorded.
+pub fn know(has_counts: bool) {
     METATYPE.store(find(c"PyType_Type"), Relaxed);
     if let Some((from, to)) = methods::data_around(find(c"PyType_Type")) {
         DATA[0].store(from, Relaxed);
         DATA[1].store(to, Relaxed);
+    }
+    if has_counts {
+        REASONS.fetch_or(HAS_COUNTS, Relaxed);
     }
 }
 
@@ -88,41 +96,71 @@ fn foresee(producer: &Producer) {
     }
 }
 
+/// The interpreter has begun to finalize.
+pub fn is_ending() -> bool {
+    REASONS.load(Relaxed) & IS_ENDING != 0
+}
+
+/// It does so now.
+pub fn set_ending() {
+    REASONS.fetch_or(IS_ENDING, Relaxed);
+}
+
+/// Looks. Most calls find no more than that another block was allocated, or released, since the call before: what it takes to find
+/// that is all that is done here.
 fn look(producer: &Producer, object_size: usize, released: *mut c_void) {
+    let Some(collector) = Collector::known() else { return look_closely(producer, object_size, released) };
+    let is_plain = REASONS.load(Relaxed) == 0
+        && object_size <= LARGE
+        && collections::is_waiting()
+        && !collector.is_collecting();
+    if !is_plain {
+        return look_closely(producer, object_size, released);
+    }
+    let last = Last { size: SIZE_ASKED.load(Relaxed), count: COUNT.load(Relaxed) };
+    let count = collector.count(0);
+    COUNT.store(count, Relaxed);
+    SIZE_ASKED.store(object_size, Relaxed);
+    // With as many containers as before and nothing released, it was none.
+    if last.size > 0 && (count != last.count || !released.is_null()) {
+        look_at_last(producer, last, count, released);
+    } else if released.is_null() && are_settings_others(collector, count) {
+        tell_settings(producer);
+    }
+}
+
+/// The same where what was allocated last may be a container.
+#[inline(never)]
+fn look_at_last(producer: &Producer, last: Last, count: i32, released: *mut c_void) {
+    if producer.has_no_births() {
+        tell_what_was_allocated(producer, last, count, released, true);
+    }
+    if released.is_null() && Collector::known().is_some_and(|collector| are_settings_others(collector, count))
+    {
+        tell_settings(producer);
+    }
+}
+
+/// Looks where there is, or may be, more: a collection that is at work or about to be, or another interpreter.
+#[cold]
+#[inline(never)]
+fn look_closely(producer: &Producer, object_size: usize, released: *mut c_void) {
     let Some(collector) = Collector::get() else { return };
     if collections::is_ended(collector) {
         return;
     }
     collections::look_for_foreseen(producer, collector, released);
-    let other = if object_size > LARGE || HAS_OTHERS.load(Relaxed) { who_runs(collector) } else { None };
+    let other = if has_others(object_size) { who_runs(collector) } else { None };
     let count = collector.count(0);
-    let size = SIZE_ASKED.load(Relaxed);
-    let before = COUNT.load(Relaxed);
+    let last = Last { size: SIZE_ASKED.load(Relaxed), count: COUNT.load(Relaxed) };
     let is_collecting = collector.is_collecting();
     let is_waiting = collections::is_waiting();
-    // What is born says itself that it is a container.
-    if size > 0 && producer.has_no_births() {
-        let is_lowered = !released.is_null();
-        let tells = if count > before {
-            put(producer, slot::CONTAINER, 0);
-            true
-        } else if count + i32::from(is_lowered) < before {
-            // A collection that nobody noticed has set it back.
-            tell_container(producer, size)
-        } else {
-            // The release of a container has lowered it already.
-            count == before
-                && is_lowered
-                && other.is_none()
-                && tell_container_if(producer, size, count, released)
-        };
-        if tells && before >= ALARM.load(Relaxed) && is_waiting && !is_collecting {
-            // More was allocated than the threshold says, and there is no collection.
-            put(producer, slot::EXCEPTION, 0);
-        }
+    // Who allocates for another one is another's.
+    if last.size > 0 && producer.has_no_births() && (other.is_none() || count != last.count) {
+        tell_what_was_allocated(producer, last, count, released, is_waiting && !is_collecting);
     }
     if other.is_some() || !OTHER.load(Relaxed).is_null() {
-        tell_of_other(producer, other, size, released);
+        tell_of_other(producer, other, last.size, released);
     }
     COUNT.store(count, Relaxed);
     SIZE_ASKED.store(object_size, Relaxed);
@@ -131,30 +169,77 @@ fn look(producer: &Producer, object_size: usize, released: *mut c_void) {
         survivors::look(producer);
     } else if is_collecting || !is_waiting {
         // What is released may have lowered the count already.
-        let count = if released.is_null() { count } else { before + i32::from(size > 0 && count > before) };
+        let is_counted = last.size > 0 && count > last.count;
+        let count = if released.is_null() { count } else { last.count + i32::from(is_counted) };
         let size_within = is_collecting.then_some(object_size);
-        let last = (BLOCK.load(Relaxed), size);
+        let last = (BLOCK.load(Relaxed), last.size);
         collections::go_on(producer, collector, &Call { size_within, count, released, last });
     }
-    if (!is_collecting || collections::is_calling_back())
-        && (THRESHOLDS[0].load(Relaxed) != collector.threshold(0)
-            || ENABLED.load(Relaxed) != collector.enabled()
-            || LAST_PERMANENT.load(Relaxed) != collector.last_permanent()
-            || CALLS_BACK.load(Relaxed) != collections::calls_back(producer, collector)
-            || (count >= ALARM.load(Relaxed) && has_changed(collector)))
-    {
-        tell_settings(producer, collector);
+    if !is_collecting || collections::is_calling_back() {
+        tell_settings_if_others(producer, collector, count);
     }
 }
 
-/// Whether those settings have changed that matter only where a collection begins. (Where that is at a safe point, they are told
-/// then.)
+/// Whether there may be interpreters with collectors of their own; where such a one begins, something large is allocated.
+#[inline(always)]
+fn has_others(object_size: usize) -> bool {
+    object_size > LARGE || REASONS.load(Relaxed) & HAS_OTHERS != 0
+}
+
+/// What the call before was asked for an object, in bytes, and the count of the youngest generation then.
+#[derive(Clone, Copy)]
+struct Last {
+    size: usize,
+    count: i32,
+}
+
+/// Tells whether what the call before has allocated for an object is a container, by the count of the youngest generation, which
+/// may be lowered already by what is released; and, where no collection is at work or about to be, that there should be one. (What
+/// is born says itself that it is a container.)
+#[inline(always)]
+fn tell_what_was_allocated(
+    producer: &Producer,
+    last: Last,
+    count: i32,
+    released: *mut c_void,
+    is_idle: bool,
+) {
+    let Last { size, count: before } = last;
+    let is_lowered = !released.is_null();
+    let tells = if count > before {
+        put(producer, slot::CONTAINER, 0);
+        true
+    } else if count + i32::from(is_lowered) < before {
+        // A collection that nobody noticed has set it back.
+        tell_container(producer, size)
+    } else {
+        // The release of a container has lowered it already.
+        count == before && is_lowered && tell_container_if(producer, size, count, released)
+    };
+    if tells && before >= ALARM.load(Relaxed) && is_idle {
+        // More was allocated than the threshold says, and there is no collection.
+        put(producer, slot::EXCEPTION, 0);
+    }
+}
+
+/// Tells how the collector is set if that is otherwise than was told.
 #[cold]
 #[inline(never)]
-fn has_changed(collector: Collector) -> bool {
-    let mut thresholds = THRESHOLDS.iter().zip(0..);
-    DEBUG.load(Relaxed) != collector.debug()
-        || thresholds.any(|(told, generation)| told.load(Relaxed) != collector.threshold(generation))
+pub fn tell_settings_if_others(producer: &Producer, collector: Collector, count: i32) {
+    if are_settings_others(collector, count) {
+        tell_settings(producer);
+    }
+}
+
+/// Whether the collector may be set otherwise than was told.
+#[inline(always)]
+fn are_settings_others(collector: Collector, count: i32) -> bool {
+    THRESHOLDS[0].load(Relaxed) != collector.threshold(0)
+        || ENABLED.load(Relaxed) != collector.enabled()
+        || LAST_PERMANENT.load(Relaxed) != collector.last_permanent()
+        || CALLS_BACK.load(Relaxed)
+        || collector.may_have_callbacks()
+        || count >= ALARM.load(Relaxed)
 }
 
 /// Tells that what was allocated, which is not released yet, is a container, if it is one by what it holds.
@@ -172,7 +257,11 @@ fn tell_container(producer: &Producer, size: usize) -> bool {
 #[inline(never)]
 fn who_runs(collector: Collector) -> Option<Collector> {
     let has_others = Collector::is_one_of_several();
-    HAS_OTHERS.store(has_others, Relaxed);
+    if has_others {
+        REASONS.fetch_or(HAS_OTHERS, Relaxed);
+    } else {
+        REASONS.fetch_and(!HAS_OTHERS, Relaxed);
+    }
     if has_others { collector.of_another() } else { None }
 }
 
@@ -274,9 +363,25 @@ pub fn remember_calls_back(calls_back: bool) -> bool {
     calls_back
 }
 
+/// Tells how the collector is set, if that is otherwise than was told. (What matters only where a collection begins is told behind
+/// what makes one due; where collections begin at safe points, it is told then.)
 #[cold]
 #[inline(never)]
-fn tell_settings(producer: &Producer, collector: Collector) {
+fn tell_settings(producer: &Producer) {
+    let Some(collector) = Collector::known() else { return };
+    let mut thresholds = THRESHOLDS.iter().zip(0..);
+    let is_due = COUNT.load(Relaxed) >= ALARM.load(Relaxed);
+    let has_changed = THRESHOLDS[0].load(Relaxed) != collector.threshold(0)
+        || ENABLED.load(Relaxed) != collector.enabled()
+        || LAST_PERMANENT.load(Relaxed) != collector.last_permanent()
+        || CALLS_BACK.load(Relaxed) != collections::calls_back(producer, collector)
+        || (is_due
+            && (DEBUG.load(Relaxed) != collector.debug()
+                || thresholds
+                    .any(|(told, generation)| told.load(Relaxed) != collector.threshold(generation))));
+    if !has_changed {
+        return;
+    }
     for (told, generation) in THRESHOLDS.iter().zip(0..) {
         told.store(collector.threshold(generation), Relaxed);
     }

@@ -62,8 +62,6 @@ static TOLD_AT: AtomicI64 = AtomicI64::new(0);
 static CALLS_AT_END: AtomicBool = AtomicBool::new(false);
 
 static PRODUCER: AtomicPtr<Producer> = AtomicPtr::new(null_mut());
-/// Whether the interpreter has begun to finalize.
-static IS_ENDING: AtomicBool = AtomicBool::new(false);
 
 /// Why a collection begins, and what it looks at.
 struct Beginning {
@@ -85,13 +83,13 @@ struct Beginning {
 pub unsafe fn install(version: &[u8], producer: *mut Producer) -> bool {
     PRODUCER.store(producer, Relaxed);
     members::know(version);
-    attend::know();
     let is_known = collector::know(version)
         && collector::is_there()
         && objects::know(version)
         && stack_references::know(version);
     // SAFETY: the caller's promise.
     let is_told = unsafe { &*producer }.follows_counts();
+    attend::know(is_told);
     // Who reports counts says nothing of exceptions.
     if is_known && is_told && collector::runs_inside() {
         return false;
@@ -164,7 +162,7 @@ pub fn look_for_foreseen(producer: &Producer, collector: Collector, released: *m
 /// Has the interpreter ended?
 #[inline(always)]
 pub fn is_ended(collector: Collector) -> bool {
-    IS_ENDING.load(Relaxed) && collector.is_gone()
+    attend::is_ending() && collector.is_gone()
 }
 
 /// The collector says that a collection of this generation begins, before it has done anything.
@@ -252,12 +250,12 @@ fn runs_inside(collector: Collector, count: i32) -> bool {
 /// Why a collection begins.
 fn why(producer: &Producer, is_inside: bool) -> usize {
     if objects::ask_for_the_end(producer) {
-        IS_ENDING.store(true, Relaxed);
+        attend::set_ending();
     }
     match asked::generation() {
         0 if is_inside => slot::INSIDE,
         // Who asks for it goes by another way than the program.
-        0 if collector::runs_inside() && !IS_ENDING.load(Relaxed) => 3,
+        0 if collector::runs_inside() && !attend::is_ending() => 3,
         asked => asked,
     }
 }
@@ -404,6 +402,7 @@ fn are_births_lost(producer: &Producer) -> bool {
 /// A collection begins, and has done nothing yet.
 fn begins_now(producer: &Producer, collector: Collector) {
     let counts = counts(collector);
+    attend::tell_settings_if_others(producer, collector, counts[0]);
     let why = why(producer, runs_inside(collector, counts[0]));
     let oldest = oldest(collector, counts);
     begins(producer, collector, &Beginning { counts, oldest, is_together: false, why });
@@ -412,6 +411,7 @@ fn begins_now(producer: &Producer, collector: Collector) {
 /// A collection begins, which calls functions of the program back before it does anything else.
 fn calls_now(producer: &Producer, collector: Collector) {
     let counts = counts(collector);
+    attend::tell_settings_if_others(producer, collector, counts[0]);
     let why = why(producer, runs_inside(collector, counts[0]));
     let oldest = oldest(collector, counts);
     if !finds_none_uncounted(producer, collector, &Beginning { counts, oldest, is_together: false, why }) {
@@ -494,7 +494,7 @@ fn oldest(collector: Collector, counts: [i32; 3]) -> usize {
         return asked - 1;
     }
     // An interpreter that ends collects all, whatever is due.
-    if IS_ENDING.load(Relaxed) {
+    if attend::is_ending() {
         return 2;
     }
     let is_due = |generation: &usize| counts[*generation] > collector.threshold(*generation);

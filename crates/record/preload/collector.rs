@@ -5,8 +5,8 @@
 //! thresholds that they have by default.
 
 use core::ffi::c_void;
-use core::ptr::null_mut;
-use core::sync::atomic::{AtomicPtr, AtomicU32, AtomicUsize, Ordering::Relaxed};
+use core::ptr::{self, null_mut};
+use core::sync::atomic::{AtomicPtr, AtomicU32, Ordering::Relaxed};
 
 use super::interpreter::{self, Interpreter, find};
 use super::layout::{FLAGS, IS_LIST, Object, SIZE, minor, number};
@@ -95,9 +95,9 @@ const PLACES: [Place; 9] = [
 /// The list of functions that are called back, once it is known to be one.
 static CALLBACKS: AtomicPtr<c_void> = AtomicPtr::new(null_mut());
 
-/// The interpreter's minor version; and which of the places it is, once that is known.
+/// The interpreter's minor version; and how its state is laid out, once that is known.
 static MINOR: AtomicU32 = AtomicU32::new(0);
-static PLACE: AtomicUsize = AtomicUsize::new(0);
+static LAYOUT: AtomicPtr<Layout> = AtomicPtr::new(null_mut());
 static STATE: AtomicPtr<u8> = AtomicPtr::new(null_mut());
 /// The interpreter that it is part of; null if of none.
 static OWNER: AtomicPtr<c_void> = AtomicPtr::new(null_mut());
@@ -130,11 +130,15 @@ impl Collector {
     /// The one that is recorded, once it is there.
     #[inline(always)]
     pub fn get() -> Option<Self> {
-        let state = STATE.load(Relaxed);
-        if state.is_null() {
-            return Self::look_for();
-        }
-        Some(Self { state, layout: PLACES.get(PLACE.load(Relaxed))?.layout })
+        Self::known().or_else(Self::look_for)
+    }
+
+    /// The same, if it is known where it is.
+    #[inline(always)]
+    pub fn known() -> Option<Self> {
+        // SAFETY: null, or that of one of the places.
+        let layout = unsafe { LAYOUT.load(Relaxed).as_ref() }?;
+        Some(Self { state: STATE.load(Relaxed), layout })
     }
 
     /// Whether the interpreter that it belongs to is there no more, which may be after it has begun to finalize.
@@ -171,8 +175,8 @@ impl Collector {
     fn look_for() -> Option<Self> {
         let minor = MINOR.load(Relaxed);
         let threshold = if minor < 13 { 700 } else { 2000 };
-        let places = PLACES.iter().enumerate().filter(|(_, place)| place.minor == minor);
-        for (number, &Place { is_common, about, around, layout, .. }) in places {
+        let places = PLACES.iter().filter(|place| place.minor == minor);
+        for &Place { is_common, about, around, layout, .. } in places {
             let interpreter = if is_common { null_mut() } else { interpreter::recorded()?.first()? };
             let base = if is_common { find(c"_PyRuntime") } else { interpreter };
             if base.is_null() {
@@ -182,9 +186,9 @@ impl Collector {
                 let this = Self { state: base.cast::<u8>().wrapping_add(at), layout };
                 // SAFETY: an interpreter's state is longer than that; so is what all have in common.
                 if unsafe { this.is_plausible(threshold) } {
-                    PLACE.store(number, Relaxed);
                     STATE.store(this.state, Relaxed);
                     OWNER.store(interpreter, Relaxed);
+                    LAYOUT.store(ptr::from_ref(layout).cast_mut(), Relaxed);
                     return Some(this);
                 }
             }
@@ -255,11 +259,24 @@ impl Collector {
         self.int(self.layout.collecting) != 0
     }
 
-    /// Whether functions are called back when a collection begins, and when it is over.
+    /// The list of functions that are called back, or null.
     #[inline(always)]
-    pub fn has_callbacks(self) -> bool {
+    fn callbacks(self) -> *mut c_void {
         // SAFETY: by the layout, a pointer to an object lies there, or null.
-        let list = unsafe { self.state.add(self.layout.callbacks).cast::<*mut c_void>().read_unaligned() };
+        unsafe { self.state.add(self.layout.callbacks).cast::<*mut c_void>().read_unaligned() }
+    }
+
+    /// Whether there may be functions that are called back. False only if there are none.
+    #[inline(always)]
+    pub fn may_have_callbacks(self) -> bool {
+        let list = self.callbacks();
+        // SAFETY: if it is one that is known to be a list, it has a number of items.
+        !list.is_null() && (list != CALLBACKS.load(Relaxed) || unsafe { Object(list).word(SIZE) != 0 })
+    }
+
+    /// Whether functions are called back when a collection begins, and when it is over.
+    pub fn has_callbacks(self) -> bool {
+        let list = self.callbacks();
         if list.is_null() || (list != CALLBACKS.load(Relaxed) && !is_list(list)) {
             return false;
         }
