@@ -102,6 +102,19 @@ class Last:
     def __del__(self): dir(self)
 last = Last(); del last
 gc.disable(); gc.set_threshold(*thresholds); gc.enable()",
+        // It ends when something is armed that is due: before anything is torn down, and behind that.
+        "kept = [*map(list, [()] * 3000)]",
+        "class Last:
+    def __del__(self): self.kept = [*map(list, [()] * 3000)]
+last = Last()",
+        // The last of those dies that are never collected, and nothing else was frozen.
+        "import gc
+class Node: pass
+gc.freeze(); kept = [Node() for n in range(50)]; gc.freeze()
+more = [[] for n in range(300)]
+while kept: kept.pop()
+more += [[] for n in range(2500)]
+gc.collect(0); gc.unfreeze(); gc.collect()",
         // Who refers to what never dies: that is on a list still, but on none that is collected.
         "import gc
 gc.collect()

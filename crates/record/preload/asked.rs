@@ -1,4 +1,5 @@
-//! `gc.collect`: which generation the program asks for, and that the collection is over when it returns.
+//! What the program asks the collector for by name: `gc.collect`, which generation it asks for, and that the collection is over
+//! when it returns; `gc.freeze` and `gc.unfreeze`, of which nothing that the collector holds says for certain that they were called.
 
 use core::ffi::c_void;
 use core::ptr::null_mut;
@@ -18,13 +19,43 @@ pub fn generation() -> usize {
 
 type Collect = unsafe extern "C" fn(*mut c_void, *const *mut c_void, isize, *mut c_void) -> *mut c_void;
 
-/// `gc.collect` itself.
+type Freeze = unsafe extern "C" fn(*mut c_void, *mut c_void) -> *mut c_void;
+
+/// The functions themselves.
 static COLLECT: AtomicPtr<c_void> = AtomicPtr::new(null_mut());
+static FREEZE: AtomicPtr<c_void> = AtomicPtr::new(null_mut());
+static UNFREEZE: AtomicPtr<c_void> = AtomicPtr::new(null_mut());
 
 /// Takes the place of `gc.collect`, of which this is the entry. Returns what that is to call.
-pub fn wrap(original: usize) -> usize {
+pub fn wrap_collect(original: usize) -> usize {
     COLLECT.store(original as *mut c_void, Relaxed);
     collect as *const () as usize
+}
+
+/// The same of `gc.freeze`.
+pub fn wrap_freeze(original: usize) -> usize {
+    FREEZE.store(original as *mut c_void, Relaxed);
+    freeze as *const () as usize
+}
+
+/// The same of `gc.unfreeze`.
+pub fn wrap_unfreeze(original: usize) -> usize {
+    UNFREEZE.store(original as *mut c_void, Relaxed);
+    unfreeze as *const () as usize
+}
+
+unsafe extern "C" fn freeze(module: *mut c_void, nothing: *mut c_void) -> *mut c_void {
+    // SAFETY: the arguments that the interpreter gave, to its own function.
+    let doing =
+        || unsafe { core::mem::transmute::<*mut c_void, Freeze>(FREEZE.load(Relaxed))(module, nothing) };
+    collections::freeze(true, doing)
+}
+
+unsafe extern "C" fn unfreeze(module: *mut c_void, nothing: *mut c_void) -> *mut c_void {
+    // SAFETY: as above.
+    let doing =
+        || unsafe { core::mem::transmute::<*mut c_void, Freeze>(UNFREEZE.load(Relaxed))(module, nothing) };
+    collections::freeze(false, doing)
 }
 
 unsafe extern "C" fn collect(

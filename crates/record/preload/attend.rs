@@ -33,7 +33,6 @@ static THRESHOLDS: [AtomicI32; 3] = [const { AtomicI32::new(-1) }; 3];
 static DEBUG: AtomicI32 = AtomicI32::new(0);
 static ENABLED: AtomicI32 = AtomicI32::new(-1);
 static CALLS_BACK: AtomicBool = AtomicBool::new(false);
-static LAST_PERMANENT: AtomicPtr<c_void> = AtomicPtr::new(null_mut());
 
 /// Why each call has to be looked at closely; 0 if there is no reason. There is an interpreter that may have a collector of its own.
 static REASONS: AtomicU32 = AtomicU32::new(0);
@@ -236,7 +235,6 @@ pub fn tell_settings_if_others(producer: &Producer, collector: Collector, count:
 fn are_settings_others(collector: Collector, count: i32) -> bool {
     THRESHOLDS[0].load(Relaxed) != collector.threshold(0)
         || ENABLED.load(Relaxed) != collector.enabled()
-        || LAST_PERMANENT.load(Relaxed) != collector.last_permanent()
         || CALLS_BACK.load(Relaxed)
         || collector.may_have_callbacks()
         || count >= ALARM.load(Relaxed)
@@ -352,11 +350,6 @@ pub fn is_count_unchanged(collector: Collector) -> bool {
     COUNT.load(Relaxed) == collector.count(0)
 }
 
-/// Notes which objects are never collected.
-pub fn remember_permanent(collector: Collector) {
-    LAST_PERMANENT.store(collector.last_permanent(), Relaxed);
-}
-
 /// Notes whether functions are called back, which is told. Returns that.
 pub fn remember_calls_back(calls_back: bool) -> bool {
     CALLS_BACK.store(calls_back, Relaxed);
@@ -373,15 +366,28 @@ fn tell_settings(producer: &Producer) {
     let is_due = COUNT.load(Relaxed) >= ALARM.load(Relaxed);
     let has_changed = THRESHOLDS[0].load(Relaxed) != collector.threshold(0)
         || ENABLED.load(Relaxed) != collector.enabled()
-        || LAST_PERMANENT.load(Relaxed) != collector.last_permanent()
         || CALLS_BACK.load(Relaxed) != collections::calls_back(producer, collector)
         || (is_due
             && (DEBUG.load(Relaxed) != collector.debug()
                 || thresholds
                     .any(|(told, generation)| told.load(Relaxed) != collector.threshold(generation))));
-    if !has_changed {
-        return;
+    if has_changed {
+        tell(producer, collector, UNCHANGED);
     }
+}
+
+/// What became of those that are never collected, as it is told.
+const UNCHANGED: i64 = 0;
+const HAS_FROZEN: i64 = 1;
+const HAS_UNFROZEN: i64 = 2;
+
+/// All objects are never collected from here on; or all of those are again that were not.
+pub fn has_frozen(producer: &Producer, collector: Collector, freezes: bool) {
+    COUNT.store(collector.count(0), Relaxed);
+    tell(producer, collector, if freezes { HAS_FROZEN } else { HAS_UNFROZEN });
+}
+
+fn tell(producer: &Producer, collector: Collector, permanent: i64) {
     for (told, generation) in THRESHOLDS.iter().zip(0..) {
         told.store(collector.threshold(generation), Relaxed);
     }
@@ -391,21 +397,11 @@ fn tell_settings(producer: &Producer) {
         let is_off = collector.enabled() == 0 || collector.threshold(0) == 0;
         ALARM.store(if is_off { i32::MAX } else { collector.threshold(0) }, Relaxed);
     }
-    let (last, before) = (collector.last_permanent(), LAST_PERMANENT.load(Relaxed));
-    LAST_PERMANENT.store(last, Relaxed);
-    // 1: there are more that are never collected; 2: there are none any more.
-    let frozen = if before.is_null() || before == last {
-        0
-    } else if last == collector.permanent() {
-        2
-    } else {
-        1
-    };
     collections::remember_counts(collector);
     (0..3).for_each(|generation| collections::tell_number(producer, collector.threshold(generation).into()));
     collections::tell_number(producer, collector.enabled().into());
     collections::tell_number(producer, collector.debug().into());
-    collections::tell_number(producer, frozen);
+    collections::tell_number(producer, permanent);
     let calls_back = remember_calls_back(collections::calls_back(producer, collector));
     collections::tell_number(producer, calls_back.into());
     put(producer, slot::SETTINGS, 0);

@@ -125,6 +125,21 @@ pub fn is_asked() {
     }
 }
 
+/// The program has all objects that there are never collected from here on (or those again that are not), by this.
+pub fn freeze(freezes: bool, doing: impl FnOnce() -> *mut c_void) -> *mut c_void {
+    attend_now();
+    let result = doing();
+    if let Some(producer) = producer()
+        && producer.records_collections()
+        && let Some(collector) = Collector::known()
+        // Another interpreter has objects of its own.
+        && !(Collector::is_one_of_several() && collector.of_another().is_some())
+    {
+        attend::has_frozen(producer, collector, freezes);
+    }
+    result
+}
+
 /// Is a collection waited for, which may begin unseen?
 #[inline(always)]
 pub fn is_waiting() -> bool {
@@ -170,7 +185,7 @@ pub fn has_begun(producer: &Producer, generation: usize) {
     if let Some(collector) = Collector::get().filter(|_| producer.records_collections()) {
         let oldest = generation.min(2);
         finalizers::begin();
-        let (counts, why) = (counts(collector), why(producer, false));
+        let (counts, why) = (counts(collector), why(producer, Begins::Noticed));
         begins(producer, collector, &Beginning { counts, oldest, is_together: false, why });
         survivors::has_begun(oldest);
     }
@@ -224,7 +239,7 @@ pub fn begins_to_look(collector: Collector) {
     // The collector has set the counts back.
     let (count, is_inside) = attend::settle(producer, collector, |count| runs_inside(collector, count));
     let counts = [count, OLDER[0].load(Relaxed), OLDER[1].load(Relaxed)];
-    let why = why(producer, is_inside);
+    let why = why(producer, if is_inside { Begins::Inside } else { Begins::Unnoticed });
     begins(producer, collector, &Beginning { counts, oldest, is_together: true, why });
 }
 
@@ -247,15 +262,35 @@ fn runs_inside(collector: Collector, count: i32) -> bool {
     is_due && collector::runs_inside() && asked::generation() == 0
 }
 
+/// How a collection begins, as far as that is seen.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Begins {
+    /// Inside of an allocation that has made it due.
+    Inside,
+    /// In the way that it does elsewhere.
+    Noticed,
+    /// Without anything that would be seen before it looks at its objects.
+    Unnoticed,
+}
+
+impl Begins {
+    /// Inside of an allocation that has made the count of the youngest generation this one, or otherwise.
+    fn inside_or(otherwise: Self, collector: Collector, count: i32) -> Self {
+        if runs_inside(collector, count) { Self::Inside } else { otherwise }
+    }
+}
+
 /// Why a collection begins.
-fn why(producer: &Producer, is_inside: bool) -> usize {
+fn why(producer: &Producer, begins: Begins) -> usize {
     if objects::ask_for_the_end(producer) {
         attend::set_ending();
     }
     match asked::generation() {
-        0 if is_inside => slot::INSIDE,
+        0 if begins == Begins::Inside => slot::INSIDE,
+        // Nobody is called back, as it would be at a safe point; where there are none, nothing else is left.
+        0 if attend::is_ending() && (begins == Begins::Unnoticed || collector::runs_inside()) => slot::AT_END,
         // Who asks for it goes by another way than the program.
-        0 if collector::runs_inside() && !attend::is_ending() => 3,
+        0 if collector::runs_inside() => 3,
         asked => asked,
     }
 }
@@ -273,7 +308,7 @@ pub fn may_begin(producer: &Producer, collector: Collector, counts: [i32; 3]) {
     let oldest = oldest(collector, counts);
     // SAFETY: no collection is at work.
     if !unsafe { lists::is_noticed(collector, oldest) } {
-        let why = why(producer, runs_inside(collector, counts[0]));
+        let why = why(producer, Begins::inside_or(Begins::Noticed, collector, counts[0]));
         tell(producer, collector, slot::MAY_COLLECT, &Beginning { counts, oldest, is_together: false, why });
         PHASE.store(FORESEEN, Relaxed);
     }
@@ -403,7 +438,7 @@ fn are_births_lost(producer: &Producer) -> bool {
 fn begins_now(producer: &Producer, collector: Collector) {
     let counts = counts(collector);
     attend::tell_settings_if_others(producer, collector, counts[0]);
-    let why = why(producer, runs_inside(collector, counts[0]));
+    let why = why(producer, Begins::inside_or(Begins::Noticed, collector, counts[0]));
     let oldest = oldest(collector, counts);
     begins(producer, collector, &Beginning { counts, oldest, is_together: false, why });
 }
@@ -412,7 +447,7 @@ fn begins_now(producer: &Producer, collector: Collector) {
 fn calls_now(producer: &Producer, collector: Collector) {
     let counts = counts(collector);
     attend::tell_settings_if_others(producer, collector, counts[0]);
-    let why = why(producer, runs_inside(collector, counts[0]));
+    let why = why(producer, Begins::inside_or(Begins::Noticed, collector, counts[0]));
     let oldest = oldest(collector, counts);
     if !finds_none_uncounted(producer, collector, &Beginning { counts, oldest, is_together: false, why }) {
         return PHASE.store(UNSEEN, Relaxed);
@@ -464,7 +499,6 @@ fn is_lost(producer: &Producer, collector: Collector, count: i32) {
     CALLS_AT_END.store(false, Relaxed);
     members::was_unsure();
     remember(collector);
-    attend::remember_permanent(collector);
 }
 
 /// Notes how things are between two collections.
@@ -578,5 +612,4 @@ fn ends(producer: &Producer, collector: Collector, generation: usize, count: i32
     remember(collector);
     survivors::forget();
     lists::tell_left(producer, collector, generation);
-    attend::remember_permanent(collector);
 }

@@ -16,7 +16,6 @@ struct Layout {
     enabled: usize,
     debug: usize,
     generations: usize,
-    permanent: usize,
     stats: usize,
     collecting: usize,
     callbacks: usize,
@@ -42,7 +41,6 @@ const TO_3_13: Layout = Layout {
     enabled: 12,
     debug: 16,
     generations: 24,
-    permanent: 104,
     stats: 128,
     collecting: 200,
     callbacks: 216,
@@ -51,13 +49,11 @@ const TO_3_13: Layout = Layout {
 };
 /// As Debian builds 3.13: there the generations need no alignment to words.
 const PACKED_3_13: Layout = Layout { generations: 20, ..TO_3_13 };
-const IN_3_14: Layout =
-    Layout { permanent: 96, stats: 120, collecting: 192, callbacks: 208, total: 240, ..TO_3_13 };
+const IN_3_14: Layout = Layout { stats: 120, collecting: 192, callbacks: 208, total: 240, ..TO_3_13 };
 const IN_3_15: Layout = Layout {
     enabled: 0,
     debug: 4,
     generations: 8,
-    permanent: 80,
     stats: 104,
     collecting: 112,
     callbacks: 136,
@@ -312,19 +308,6 @@ impl Collector {
     /// The head of a generation's list.
     pub fn head(self, generation: usize) -> *mut c_void {
         self.state.wrapping_add(self.layout.generations + generation * GENERATION).cast()
-    }
-
-    /// The last one of those that are never collected; the head if there are none.
-    #[inline(always)]
-    pub fn last_permanent(self) -> *mut c_void {
-        // SAFETY: by the layout, the head of a list lies there.
-        unsafe { Self::previous(self.permanent()) }
-    }
-
-    /// The head of their list.
-    #[inline(always)]
-    pub fn permanent(self) -> *mut c_void {
-        self.state.wrapping_add(self.layout.permanent).cast()
     }
 
     /// What follows on a list.

@@ -62,18 +62,25 @@ pub unsafe fn wrap_debug_malloc_stats(symbol: *const c_void, producer: *mut Prod
     true
 }
 
-/// Wraps `gc.collect` of the interpreter that contains `symbol`.
+/// Wraps what a program asks the collector for by name, in the interpreter that contains `symbol`: see [`asked`].
 ///
 /// # Safety
 ///
 /// As for [`hooks::install`].
-pub unsafe fn wrap_collect(symbol: *const c_void) {
+pub unsafe fn wrap_requests(symbol: *const c_void) {
     const METH_FASTCALL_KEYWORDS: c_int = 0x82;
-    // SAFETY: as in `wrap_debug_malloc_stats`; functions with these flags take what ours does.
-    unsafe {
-        if let Some(method) = find(symbol, b"collect\0", METH_FASTCALL_KEYWORDS) {
-            let ours = asked::wrap((*method).function);
-            (&raw mut (*method).function).write(ours);
+    let requests: [(&[u8], c_int, fn(usize) -> usize); 3] = [
+        (b"collect\0", METH_FASTCALL_KEYWORDS, asked::wrap_collect),
+        (b"freeze\0", METH_NOARGS, asked::wrap_freeze),
+        (b"unfreeze\0", METH_NOARGS, asked::wrap_unfreeze),
+    ];
+    for (name, flags, wrap) in requests {
+        // SAFETY: as in `wrap_debug_malloc_stats`; functions with these flags take what ours do.
+        unsafe {
+            if let Some(method) = find(symbol, name, flags) {
+                let ours = wrap((*method).function);
+                (&raw mut (*method).function).write(ours);
+            }
         }
     }
 }

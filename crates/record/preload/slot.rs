@@ -166,10 +166,11 @@ pub const DOES_NOT_COLLECT: u64 = 45;
 /// From here on another interpreter runs, which has a collector of its own, if the address is 1; if it is 0, the one whose collector
 /// is recorded.
 pub const ANOTHER_RUNS: u64 = 51;
-/// Why a collection begins: the interpreter is at a safe point, or ends; the program asks for a generation, of which this is 1
-/// more; or an allocation has made it due, and it runs inside of that.
+/// Why a collection begins: the interpreter is at a safe point; the program asks for a generation, of which this is 1
+/// more; an allocation has made it due, and it runs inside of that; or the interpreter ends.
 pub const AT_SAFE_POINT: usize = 0;
 pub const INSIDE: usize = 4;
+pub const AT_END: usize = 5;
 /// Bytes of a piece, and the most pieces that a name has.
 pub const NAME_BYTES: usize = 6;
 pub const NAME_PIECES: usize = 24;

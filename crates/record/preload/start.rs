@@ -187,7 +187,7 @@ unsafe fn start(board: &'static Board, ring: &Ring, symbols: &Symbols) {
                 && collections::install(version, page)
             {
                 (*page).record_collections();
-                methods::wrap_collect(module);
+                methods::wrap_requests(module);
             }
             if methods::wrap_debug_malloc_stats(module, page) {
                 (*page).raise(header::FLAG_STATISTICS);

@@ -201,12 +201,12 @@ pub enum ObjectEvent {
     /// A number that belongs to the next event that is none.
     Number(u64),
     /// The collector's settings: the numbers are the thresholds of its generations, whether it collects by itself, its flags,
-    /// and 1 if there are more objects that are never collected, 2 if there are none any more.
+    /// and 1 if no object that there is is ever collected from here on, 2 if all of those are again that were not.
     Settings,
     /// A collection begins. Its lists follow, up to that of this generation. The numbers are the counts of the generations, their
     /// thresholds, how many objects survived the last full collection and how many have come to the oldest generation
     /// since, the flags, the generation that the program asks for, plus 1 (0 if it asks for none, [`RUNS_INSIDE`] if the last
-    /// allocation has made the collection due, and it runs inside of that), and 1 if functions are called back.
+    /// allocation has made the collection due, and it runs inside of that, [`AT_END`] if the interpreter ends), and 1 if functions are called back.
     Collects(u64),
     /// A collection of this generation is over; the list follows on which its survivors are. The numbers are how many objects were
     /// collected, how many could not be, the counts of the generations, and of the long-lived, as above, how many nanoseconds it took,
@@ -253,6 +253,8 @@ pub enum ObjectEvent {
 
 /// In [`ObjectEvent::Collects`]: the collection runs inside of the allocation that made it due.
 pub const RUNS_INSIDE: u64 = slot::INSIDE as u64;
+/// There: the interpreter ends, and collects whatever is due.
+pub const AT_END: u64 = slot::AT_END as u64;
 /// In [`ObjectEvent::List`]: the lists of the younger generations are behind that of this one.
 pub const TOGETHER: u64 = slot::TOGETHER as u64;
 

@@ -78,7 +78,8 @@ mod tests;
 
 pub use error::Error;
 pub use event::{
-    COUNT_IMMORTAL, COUNT_MANY, Domain, Event, ObjectEvent, RUNS_INSIDE, ReferentCount, Sink, TOGETHER,
+    AT_END, COUNT_IMMORTAL, COUNT_MANY, Domain, Event, ObjectEvent, RUNS_INSIDE, ReferentCount, Sink,
+    TOGETHER,
 };
 pub use options::{
     Claim, Drained, End, LibraryPlace, Objects, Origin, Refusal, SessionOptions, State, Status,

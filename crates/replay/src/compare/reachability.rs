@@ -108,6 +108,7 @@ impl Reachability {
             }
             CollectorAction::Asks(_)
             | CollectorAction::SafePoint
+            | CollectorAction::Ends
             | CollectorAction::CalledBack
             | CollectorAction::Finalized
             | CollectorAction::Exception

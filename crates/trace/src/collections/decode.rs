@@ -3,9 +3,9 @@
 use std::ops::RangeInclusive;
 
 use crate::collections::encode::{
-    ASKS, CALLED_BACK, CALLS_BACK, COUNTS_ELSEWHERE, COUNTS_HERE, ELSEWHERE, EMBEDDED, ENABLED, EXCEPTION,
-    FINALIZED, HAS_COUNT, HAS_FINALIZED, HAS_REFERENTS, HAS_WEAK, LOST, LOST_AND_FOUND, OFFSET, OVER,
-    OVER_AFTER_CODE, PERMANENT_SHIFT, PLACES, SAFE_POINT, SETTINGS,
+    ASKS, CALLED_BACK, CALLS_BACK, COUNTS_ELSEWHERE, COUNTS_HERE, ELSEWHERE, EMBEDDED, ENABLED, ENDS,
+    EXCEPTION, FINALIZED, HAS_COUNT, HAS_FINALIZED, HAS_REFERENTS, HAS_WEAK, LOST, LOST_AND_FOUND, OFFSET,
+    OVER, OVER_AFTER_CODE, PERMANENT_SHIFT, PLACES, SAFE_POINT, SETTINGS,
 };
 use crate::collections::{
     Arrival, Behind, Collection, CollectionFrame, CollectorAction, CollectorSettings, CollectorStep, Graph,
@@ -128,6 +128,7 @@ fn action(steps: &mut Numbers<'_>, objects: u64) -> Result<CollectorAction, Malf
         }
         ASKS => CollectorAction::Asks(generation(steps)?),
         SAFE_POINT => CollectorAction::SafePoint,
+        ENDS => CollectorAction::Ends,
         HAS_FINALIZED => CollectorAction::Finalized,
         CALLED_BACK => CollectorAction::CalledBack,
         LOST => CollectorAction::Lost(None),

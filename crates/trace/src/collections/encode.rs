@@ -21,6 +21,7 @@ pub(super) const HAS_FINALIZED: u8 = 8;
 pub(super) const LOST_AND_FOUND: u8 = 9;
 pub(super) const COUNTS_ELSEWHERE: u8 = 10;
 pub(super) const COUNTS_HERE: u8 = 11;
+pub(super) const ENDS: u8 = 12;
 
 /// Bits of settings, beside what became of the objects that are never collected.
 pub(super) const ENABLED: u8 = 1;
@@ -177,6 +178,7 @@ impl Encoder {
             }
             CollectorAction::Asks(generation) => self.steps.extend([ASKS, *generation]),
             CollectorAction::SafePoint => self.steps.push(SAFE_POINT),
+            CollectorAction::Ends => self.steps.push(ENDS),
             CollectorAction::Finalized => self.steps.push(HAS_FINALIZED),
             CollectorAction::CalledBack => self.steps.push(CALLED_BACK),
             CollectorAction::Lost(None) => self.steps.push(LOST),

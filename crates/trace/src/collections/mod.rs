@@ -34,8 +34,11 @@ pub enum CollectorAction {
     Settings(CollectorSettings),
     /// The program asks for the collection of this generation, and all younger ones.
     Asks(u8),
-    /// The interpreter is at a safe point, at which it looks whether a collection is due; or it ends, and collects.
+    /// The interpreter is at a safe point, at which it looks whether a collection is due; or it ends, and collects, where that cannot
+    /// be told from it.
     SafePoint,
+    /// The interpreter ends, and collects, whatever is due.
+    Ends,
     /// The collector has run all its finalizers, and looks again: what it then looks at is to be fetched, as far as it has changed.
     Finalized,
     /// The collection is over: what ran in it has returned. Of one in which code of the program may have run, these are the

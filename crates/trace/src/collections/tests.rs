@@ -31,6 +31,7 @@ fn action() -> impl Strategy<Value = CollectorAction> {
         }),
         (0..3_u8).prop_map(CollectorAction::Asks),
         Just(CollectorAction::SafePoint),
+        Just(CollectorAction::Ends),
         Just(CollectorAction::CalledBack),
         prop::option::of(behind).prop_map(CollectorAction::Lost),
         Just(CollectorAction::Finalized),

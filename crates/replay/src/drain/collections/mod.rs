@@ -10,7 +10,7 @@ mod survivors;
 use std::io::Write;
 
 use hashbrown::HashMap;
-use record::{COUNT_IMMORTAL, COUNT_MANY, ObjectEvent, RUNS_INSIDE, TOGETHER};
+use record::{AT_END, COUNT_IMMORTAL, COUNT_MANY, ObjectEvent, RUNS_INSIDE, TOGETHER};
 use trace::{
     Behind, Collection, CollectorAction, CollectorSettings, IMMORTAL, Object, Permanent, TypeNumber, Writer,
 };
@@ -433,6 +433,7 @@ impl Collections {
         match self.number::<u64>(9) {
             // The allocation says it.
             RUNS_INSIDE => {}
+            AT_END => writer.collector(&CollectorAction::Ends),
             0 => writer.collector(&CollectorAction::SafePoint),
             asked => writer.collector(&CollectorAction::Asks(generation(asked - 1))),
         }

@@ -293,14 +293,22 @@ impl<P: Comparable> CollectionEngine<P> {
             }
             CollectorAction::SafePoint => {
                 out.given.moments += 1;
-                let answer = match self.generations.service(THREAD) {
-                    // Also if something was armed that is not due any more.
-                    Answer::Nothing(_) if self.is_finalizing => {
-                        let request = self.request_at_exit();
-                        self.generations.request(request)
+                // The first thing that an interpreter does that ends is to collect, whatever is armed.
+                let ends = self.is_finalizing && self.exits == 0 && self.generations.is_enabled();
+                let answer = if ends {
+                    self.collect_at_exit()
+                } else {
+                    match self.generations.service(THREAD) {
+                        // Also if something was armed that is not due any more.
+                        Answer::Nothing(_) if self.is_finalizing => self.collect_at_exit(),
+                        answer => answer,
                     }
-                    answer => answer,
                 };
+                self.begin_if(event, answer, out, watch);
+            }
+            CollectorAction::Ends => {
+                out.given.moments += 1;
+                let answer = self.collect_at_exit();
                 self.begin_if(event, answer, out, watch);
             }
             CollectorAction::Finalized => self.look_again(event, out),
@@ -319,15 +327,15 @@ impl<P: Comparable> CollectionEngine<P> {
         }
     }
 
-    /// What an interpreter asks for next that ends.
-    fn request_at_exit(&mut self) -> Request {
+    /// Asks for what an interpreter asks for next that ends.
+    fn collect_at_exit(&mut self) -> Answer {
         let mut rest = self.generations.rules().at_exit.iter().skip(self.exits);
         let is_possible = |request: &&Request| **request != Request::Exit || self.generations.is_enabled();
         let before = rest.len();
         let request = rest.find(is_possible).copied();
         self.exits += before - rest.len();
         // It asks for no more than these.
-        request.unwrap_or(Request::Exit)
+        self.generations.request(request.unwrap_or(Request::Exit))
     }
 
     fn set(&mut self, settings: &CollectorSettings) {
