@@ -115,6 +115,13 @@ more = [[] for n in range(300)]
 while kept: kept.pop()
 more += [[] for n in range(2500)]
 gc.collect(0); gc.unfreeze(); gc.collect()",
+        // The first object of its type is allocated right behind a collection, and then a container is released.
+        "import gc
+class Old: __slots__ = 'own',
+class Fresh: __slots__ = 'own',
+old = [Old()]
+gc.collect(); fresh = Fresh(); old.pop(); more = [[n] for n in range(9)]; del fresh
+gc.collect()",
         // Who refers to what never dies: that is on a list still, but on none that is collected.
         "import gc
 gc.collect()

@@ -243,7 +243,7 @@ fn are_settings_others(collector: Collector, count: i32) -> bool {
 /// Tells that what was allocated, which is not released yet, is a container, if it is one by what it holds.
 fn tell_container(producer: &Producer, size: usize) -> bool {
     // SAFETY: the block is as large.
-    let is_one = unsafe { is_container(BLOCK.load(Relaxed), size) };
+    let is_one = unsafe { is_container(BLOCK.load(Relaxed), size, None) };
     if is_one {
         put(producer, slot::CONTAINER, 0);
     }
@@ -278,7 +278,7 @@ fn tell_of_other(producer: &Producer, other: Option<Collector>, size: usize, rel
         // A release of a container has lowered the count already, and a collection has set it back.
         let may_be = count < before || !released.is_null();
         // SAFETY: the block is as large, and not released yet.
-        if count > before || (may_be && unsafe { is_container(BLOCK.load(Relaxed), size) }) {
+        if count > before || (may_be && unsafe { is_container(BLOCK.load(Relaxed), size, other) }) {
             put(producer, slot::CONTAINER, 0);
         }
     }
@@ -290,19 +290,26 @@ fn tell_container_if(producer: &Producer, size: usize, count: i32, released: *mu
     let block = BLOCK.load(Relaxed);
     // (Below zero the count is not lowered.) What it holds says whether the block itself was one.
     // SAFETY: the block is as large, and not released yet.
-    let may_be = (block != released && count > 0) || unsafe { is_container(block, size) };
+    let may_be = (block != released && count > 0) || unsafe { is_container(block, size, None) };
     if may_be {
         put(producer, if block == released { slot::CONTAINER } else { slot::CONTAINER_IF }, 0);
     }
     may_be
 }
 
-/// Whether a block of this size, with what is in it, holds a container: where a container has its type, one is found.
+/// Whether a block of this size, with what is in it, holds a container that counts for this collector, or for the one that is
+/// recorded: it is the last one on the list, or where a container has its type, one is found.
 ///
 /// # Safety
 ///
 /// The block is as large, and not released yet.
-unsafe fn is_container(block: *mut c_void, size: usize) -> bool {
+unsafe fn is_container(block: *mut c_void, size: usize, collector: Option<Collector>) -> bool {
+    let youngest = collector.or_else(Collector::known).map(|collector| collector.head(0));
+    // SAFETY: the head of a list. (While that is collected, it is another list's or its own.)
+    let last = youngest.map_or(null_mut(), |head| unsafe { Collector::previous(head) });
+    if last.addr().wrapping_sub(block.addr()) < size {
+        return true;
+    }
     // Some have as much in front of that again.
     let size = if block.is_null() { 0 } else { size };
     [HEADER, 2 * HEADER].into_iter().filter(|header| header + LEAST <= size).any(|header| {
