@@ -62,6 +62,9 @@ pub unsafe fn wrap_debug_malloc_stats(symbol: *const c_void, producer: *mut Prod
     true
 }
 
+/// Takes the place of a function. Returns what does.
+type Wrap = fn(usize) -> usize;
+
 /// Wraps what a program asks the collector for by name, in the interpreter that contains `symbol`: see [`asked`].
 ///
 /// # Safety
@@ -69,7 +72,7 @@ pub unsafe fn wrap_debug_malloc_stats(symbol: *const c_void, producer: *mut Prod
 /// As for [`hooks::install`].
 pub unsafe fn wrap_requests(symbol: *const c_void) {
     const METH_FASTCALL_KEYWORDS: c_int = 0x82;
-    let requests: [(&[u8], c_int, fn(usize) -> usize); 3] = [
+    let requests: [(&[u8], c_int, Wrap); 3] = [
         (b"collect\0", METH_FASTCALL_KEYWORDS, asked::wrap_collect),
         (b"freeze\0", METH_NOARGS, asked::wrap_freeze),
         (b"unfreeze\0", METH_NOARGS, asked::wrap_unfreeze),
