@@ -132,7 +132,7 @@ impl Interpreter {
             (2, 7, _) if !self.shared => Err("none: it calls its allocators directly"),
             _ if self.instrumented => Ok(Tier::Counts),
             (3, 13, 3..) | (3, 14, 5..) | (3, 15, _) => Ok(Tier::Objects),
-            (3, 12..=13, _) => Ok(Tier::Collections),
+            (3, 8..=13, _) => Ok(Tier::Collections),
             (2, 7, _) | (3, 6..=15, _) => Ok(Tier::Blocks),
             _ => Err("none: this version is not known yet"),
         }
@@ -264,6 +264,21 @@ mod tests {
             shared: true,
             free_threaded: false,
             instrumented: false,
+        }
+    }
+
+    #[test]
+    fn how_much_is_recorded_goes_by_the_version() {
+        let versions = [
+            ((3, 7, 16), Tier::Blocks),
+            ((3, 8, 18), Tier::Collections),
+            ((3, 13, 2), Tier::Collections),
+            ((3, 13, 3), Tier::Objects),
+            ((3, 14, 4), Tier::Blocks),
+            ((3, 14, 5), Tier::Objects),
+        ];
+        for (version, most) in versions {
+            assert_eq!(interpreter(version, "/a").tier(), Ok(most), "{version:?}");
         }
     }
 
