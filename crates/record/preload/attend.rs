@@ -13,6 +13,7 @@ use super::collector::{self, Collector, HEADER};
 use super::interpreter::find;
 use super::layout::{FLAGS, IS_GC, Object, TYPE_OF};
 use super::methods;
+use super::numbers;
 use super::objects::put;
 use super::producer::Producer;
 use super::slot;
@@ -89,7 +90,7 @@ fn foresee(producer: &Producer) {
     if let Some(collector) = Collector::get()
         && SIZE_ASKED.load(Relaxed) >= HEADER + LEAST
     {
-        let [_, older @ ..] = collections::counts(collector);
+        let [_, older @ ..] = numbers::counts(collector);
         let count = COUNT.load(Relaxed) + 1;
         collections::may_begin(producer, collector, [count, older[0], older[1]]);
     }
@@ -404,12 +405,12 @@ fn tell(producer: &Producer, collector: Collector, permanent: i64) {
         let is_off = collector.enabled() == 0 || collector.threshold(0) == 0;
         ALARM.store(if is_off { i32::MAX } else { collector.threshold(0) }, Relaxed);
     }
-    collections::remember_counts(collector);
-    (0..3).for_each(|generation| collections::tell_number(producer, collector.threshold(generation).into()));
-    collections::tell_number(producer, collector.enabled().into());
-    collections::tell_number(producer, collector.debug().into());
-    collections::tell_number(producer, permanent);
+    numbers::remember_counts(collector);
+    (0..3).for_each(|generation| numbers::tell_number(producer, collector.threshold(generation).into()));
+    numbers::tell_number(producer, collector.enabled().into());
+    numbers::tell_number(producer, collector.debug().into());
+    numbers::tell_number(producer, permanent);
     let calls_back = remember_calls_back(collections::calls_back(producer, collector));
-    collections::tell_number(producer, calls_back.into());
+    numbers::tell_number(producer, calls_back.into());
     put(producer, slot::SETTINGS, 0);
 }

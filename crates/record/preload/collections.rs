@@ -12,19 +12,18 @@
 
 use core::ffi::c_void;
 use core::ptr::null_mut;
-use core::sync::atomic::{
-    AtomicBool, AtomicI32, AtomicI64, AtomicPtr, AtomicU32, AtomicUsize, Ordering::Relaxed,
-};
+use core::sync::atomic::{AtomicBool, AtomicI64, AtomicPtr, AtomicU32, AtomicUsize, Ordering::Relaxed};
 
-use super::asked;
 use super::attend;
 use super::called;
 use super::collector::{self, Collector};
 use super::finalizers;
 use super::lists;
 use super::members;
+use super::numbers::{self, counts, is_counted, tell_number};
 use super::objects::{self, put};
 use super::producer::Producer;
+use super::reasons::{Beginning, Begins, oldest, runs_inside, why};
 use super::slot;
 use super::stack_references;
 use super::survivors;
@@ -48,10 +47,6 @@ const LOOK_FORESEEN: u32 = 6;
 /// Bytes of the string "start".
 const START: usize = 46;
 
-/// How often each generation had been collected when the last collection was over, and what had been.
-static STATS: [[AtomicI64; 3]; 3] = [const { [const { AtomicI64::new(0) }; 3] }; 3];
-/// The counts of the older generations, between collections.
-static OLDER: [AtomicI32; 2] = [const { AtomicI32::new(0) }; 2];
 /// Of the collection that is going on: up to which generation it looks, as it was told.
 static GENERATION: AtomicUsize = AtomicUsize::new(0);
 
@@ -62,18 +57,6 @@ static TOLD_AT: AtomicI64 = AtomicI64::new(0);
 static CALLS_AT_END: AtomicBool = AtomicBool::new(false);
 
 static PRODUCER: AtomicPtr<Producer> = AtomicPtr::new(null_mut());
-
-/// Why a collection begins, and what it looks at.
-struct Beginning {
-    /// The counts of the generations before it.
-    counts: [i32; 3],
-    /// Up to which generation it looks.
-    oldest: usize,
-    /// Whether the lists of the younger ones are behind that of the oldest one already.
-    is_together: bool,
-    /// See [`slot::AT_SAFE_POINT`].
-    why: usize,
-}
 
 /// Begins to record collections. False if this is an interpreter whose collector is not known.
 ///
@@ -238,7 +221,7 @@ pub fn begins_to_look(collector: Collector) {
     }
     // The collector has set the counts back.
     let (count, is_inside) = attend::settle(producer, collector, |count| runs_inside(collector, count));
-    let counts = [count, OLDER[0].load(Relaxed), OLDER[1].load(Relaxed)];
+    let counts = numbers::with_older(count);
     let why = why(producer, if is_inside { Begins::Inside } else { Begins::Unnoticed });
     begins(producer, collector, &Beginning { counts, oldest, is_together: true, why });
 }
@@ -253,46 +236,6 @@ fn have_returned(producer: &Producer, collector: Collector, oldest: usize) {
     put(producer, slot::LOOKS, oldest);
     tell_lists(producer, collector, oldest, true);
     set_seen();
-}
-
-/// Whether an allocation that has made the count of the youngest generation this one has a collection run inside of it.
-fn runs_inside(collector: Collector, count: i32) -> bool {
-    let threshold = collector.threshold(0);
-    let is_due = collector.enabled() != 0 && threshold != 0 && count > threshold;
-    is_due && collector::runs_inside() && asked::generation() == 0
-}
-
-/// How a collection begins, as far as that is seen.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Begins {
-    /// Inside of an allocation that has made it due.
-    Inside,
-    /// In the way that it does elsewhere.
-    Noticed,
-    /// Without anything that would be seen before it looks at its objects.
-    Unnoticed,
-}
-
-impl Begins {
-    /// Inside of an allocation that has made the count of the youngest generation this one, or otherwise.
-    fn inside_or(otherwise: Self, collector: Collector, count: i32) -> Self {
-        if runs_inside(collector, count) { Self::Inside } else { otherwise }
-    }
-}
-
-/// Why a collection begins.
-fn why(producer: &Producer, begins: Begins) -> usize {
-    if objects::ask_for_the_end(producer) {
-        attend::set_ending();
-    }
-    match asked::generation() {
-        0 if begins == Begins::Inside => slot::INSIDE,
-        // Nobody is called back, as it would be at a safe point; where there are none, nothing else is left.
-        0 if attend::is_ending() && (begins == Begins::Unnoticed || collector::runs_inside()) => slot::AT_END,
-        // Who asks for it goes by another way than the program.
-        0 if collector::runs_inside() => 3,
-        asked => asked,
-    }
 }
 
 /// Tells of a collection that may begin now, if nobody would notice it otherwise: if none of its objects is of a type that is asked
@@ -362,16 +305,6 @@ fn settle_look(producer: &Producer, collector: Collector, released: *mut c_void)
         members::was_unsure();
         PHASE.store(CALLS, Relaxed);
     }
-}
-
-/// The generation of which a collection is over that was not when things were noted last. (From 3.15 on there are no numbers any more
-/// behind the last one of an interpreter.)
-fn is_counted(collector: Collector) -> Option<usize> {
-    (0..3).find(|&generation| collector.stats(generation)[0] > STATS[generation][0].load(Relaxed))
-}
-
-pub fn counts(collector: Collector) -> [i32; 3] {
-    [0, 1, 2].map(|generation| collector.count(generation))
 }
 
 /// A call of an allocator while a collection is at work, or was at the call before.
@@ -452,7 +385,7 @@ fn calls_now(producer: &Producer, collector: Collector) {
     if !finds_none_uncounted(producer, collector, &Beginning { counts, oldest, is_together: false, why }) {
         return PHASE.store(UNSEEN, Relaxed);
     }
-    remember_counts(collector);
+    numbers::remember_counts(collector);
     tell_numbers(producer, collector, counts, why);
     put(producer, slot::CALLS_BACK, oldest);
     GENERATION.store(oldest, Relaxed);
@@ -482,60 +415,20 @@ fn calls_still(
 
 /// Whether the collector has looked while nobody noticed, since it called back.
 fn has_looked(collector: Collector) -> bool {
-    let before = OLDER.get(GENERATION.load(Relaxed)).map(|before| before.load(Relaxed));
-    let is_reset = |before: i32| collector.count(GENERATION.load(Relaxed) + 1) == before + 1;
-    before.is_some_and(is_reset) || is_counted(collector).is_some()
+    numbers::is_reset(collector, GENERATION.load(Relaxed)) || is_counted(collector).is_some()
 }
 
 /// A collection was not seen. What is known behind it is told, with the count of the youngest generation.
 fn is_lost(producer: &Producer, collector: Collector, count: i32) {
     survivors::forget();
     if !are_births_lost(producer) {
-        let counts = [count, collector.count(1), collector.count(2)];
-        counts.into_iter().for_each(|count| tell_number(producer, count.into()));
-        collector.long_lived().into_iter().for_each(|number| tell_number(producer, number));
+        numbers::tell_counts(producer, collector, [count, collector.count(1), collector.count(2)]);
     }
     put(producer, slot::COLLECTION_LOST, 0);
     CALLS_AT_END.store(false, Relaxed);
     members::was_unsure();
-    remember(collector);
-}
-
-/// Notes how things are between two collections.
-fn remember(collector: Collector) {
-    for (generation, before) in STATS.iter().enumerate() {
-        let stats = collector.stats(generation);
-        before.iter().zip(stats).for_each(|(place, number)| place.store(number, Relaxed));
-    }
+    numbers::remember(collector);
     lists::remember(collector);
-    remember_counts(collector);
-}
-
-pub fn remember_counts(collector: Collector) {
-    OLDER.iter().zip(1..).for_each(|(place, generation)| place.store(collector.count(generation), Relaxed));
-}
-
-pub fn tell_number(producer: &Producer, number: i64) {
-    // What is negative here means nothing.
-    put(producer, slot::NUMBER, usize::try_from(number).unwrap_or(0));
-}
-
-/// Which generations are looked at, by what the collector says: up to this one. (If it turns out to be another, that is
-/// known when the collection is over.)
-fn oldest(collector: Collector, counts: [i32; 3]) -> usize {
-    let asked = asked::generation();
-    if asked > 0 {
-        return asked - 1;
-    }
-    // An interpreter that ends collects all, whatever is due.
-    if attend::is_ending() {
-        return 2;
-    }
-    let is_due = |generation: &usize| counts[*generation] > collector.threshold(*generation);
-    let [total, pending] = collector.long_lived();
-    let is_held_back = |generation: usize| generation == 2 && pending < total / 4;
-    // Who collects though none is due collects all.
-    (0..3).rev().filter(is_due).find(|generation| !is_held_back(*generation)).unwrap_or(2)
 }
 
 fn begins(producer: &Producer, collector: Collector, beginning: &Beginning) {
@@ -597,19 +490,16 @@ fn tell_lists(producer: &Producer, collector: Collector, oldest: usize, is_toget
 
 fn ends(producer: &Producer, collector: Collector, generation: usize, count: i32, is_collecting: bool) {
     let lasted = sys::nanoseconds() - TOLD_AT.load(Relaxed);
-    let [_, collected, uncollectable] = collector.stats(generation);
-    tell_number(producer, collected - STATS[generation][1].load(Relaxed));
-    tell_number(producer, uncollectable - STATS[generation][2].load(Relaxed));
-    let counts = [count, collector.count(1), collector.count(2)];
-    counts.into_iter().for_each(|count| tell_number(producer, count.into()));
-    collector.long_lived().into_iter().for_each(|number| tell_number(producer, number));
+    numbers::tell_outcome(producer, collector, generation);
+    numbers::tell_counts(producer, collector, [count, collector.count(1), collector.count(2)]);
     tell_number(producer, lasted);
     // (Where it is not at work any more, it has called nobody.)
     let calls = is_collecting && calls_back(producer, collector);
     CALLS_AT_END.store(calls, Relaxed);
     tell_number(producer, attend::remember_calls_back(calls).into());
     put(producer, slot::HAS_COLLECTED, generation);
-    remember(collector);
+    numbers::remember(collector);
+    lists::remember(collector);
     survivors::forget();
     lists::tell_left(producer, collector, generation);
 }

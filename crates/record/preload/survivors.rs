@@ -10,11 +10,12 @@
 
 use core::sync::atomic::{AtomicBool, AtomicI32, AtomicUsize, Ordering::Relaxed};
 
-use super::collections::{at_work, counts, leave_out, producer};
+use super::collections::{at_work, leave_out, producer};
 use super::collector::Collector;
 use super::layout::Object;
 use super::lists;
 use super::members::{header_of, is_container};
+use super::numbers::counts;
 use super::objects::put;
 use super::producer::Producer;
 use super::slot;

@@ -71,6 +71,9 @@ pub(crate) mod methods;
 #[path = "../preload/nesting.rs"]
 mod nesting;
 #[cfg(test)]
+#[path = "../preload/numbers.rs"]
+mod numbers;
+#[cfg(test)]
 #[path = "../preload/objects.rs"]
 mod objects;
 #[cfg(test)]
@@ -79,6 +82,9 @@ pub(crate) mod producer;
 #[cfg(test)]
 #[path = "../preload/reader.rs"]
 mod reader;
+#[cfg(test)]
+#[path = "../preload/reasons.rs"]
+mod reasons;
 #[cfg(test)]
 #[path = "../preload/referents.rs"]
 mod referents;
