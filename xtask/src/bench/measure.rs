@@ -14,6 +14,8 @@ use rustix::io::Errno;
 #[cfg(feature = "peers")]
 use rustix::process::{Pid, Resource, Rlimit, prlimit};
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
+#[cfg(feature = "peers")]
+use rustix::time::{ClockId, clock_gettime};
 
 use crate::Result;
 
@@ -76,6 +78,14 @@ pub(crate) fn run(command: &mut Command) -> Result<(Took, ExitStatus)> {
     };
     let took = Took { wall, cpu: seconds(usage.ru_utime) + seconds(usage.ru_stime) };
     Ok((took, ExitStatus::from_raw(status)))
+}
+
+/// Nanoseconds that this thread has had a processor, so that what else runs on the machine counts little. (Of a process whose time is
+/// limited the kernel knows it from one tick of its clock to the next.)
+#[cfg(feature = "peers")]
+pub(crate) fn processor_time() -> i64 {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    time.tv_sec * 1_000_000_000 + time.tv_nsec
 }
 
 /// Runs a command to its end and gives back what it said; `None` if it was ended because it had taken so much of a processor's

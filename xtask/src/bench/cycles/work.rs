@@ -1,9 +1,7 @@
 //! The graphs, and what is measured of them: the same for all.
 
-use rustix::time::{ClockId, clock_gettime};
-
 use crate::Result;
-use crate::bench::measure::{high_water_mark, memory};
+use crate::bench::measure::{high_water_mark, memory, processor_time};
 
 /// What the objects are, and how they refer to each other. From the first all can be reached. (`work.py` says the same.)
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum, serde::Serialize)]
@@ -144,13 +142,6 @@ fn processor_time_of(what: impl FnOnce()) -> i64 {
     let start = processor_time();
     what();
     processor_time() - start
-}
-
-/// Nanoseconds that this thread, the only one, has had a processor. (Of a process whose time is limited the kernel knows it from
-/// one tick of its clock to the next.)
-fn processor_time() -> i64 {
-    let time = clock_gettime(ClockId::ThreadCPUTime);
-    time.tv_sec * 1_000_000_000 + time.tv_nsec
 }
 
 /// How many bytes the C library's allocator has handed out.

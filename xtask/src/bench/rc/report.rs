@@ -16,8 +16,8 @@ pub(super) fn json(results: &Results) -> String {
 }
 
 const NOTES: &str = "\
-Each number is of a process of its own, bound to one processor, in rounds that go through all pointers in turn: the
-median of the passes after the first, which has the page faults and is shown apart. A node is a number and two optional
+Each number is of a process of its own, bound to one processor, in rounds that go through all pointers in turn: what time
+it had on that processor, the median of the passes after the first, which has the page faults and is shown apart. A node is a number and two optional
 pointers, 40 bytes with its counts (ours and std's Rc), of which the first and the last are written when it is made. In
 each pass the time includes a collection by those that put work off, at its end.
 walk: per step through a graph of 8,192 nodes, each of which clones a pointer and drops one. pair: a node allocated and

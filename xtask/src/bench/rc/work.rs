@@ -1,10 +1,10 @@
 //! What is measured: the same for all pointers.
 
 use std::hint::black_box;
-use std::time::Instant;
 
 use super::peers::Peer;
 use crate::Result;
+use crate::bench::measure::processor_time;
 
 /// How often a work is done in one process. The first pass has the page faults.
 pub(super) const PASSES: usize = 5;
@@ -67,9 +67,9 @@ impl Work {
 #[expect(clippy::cast_precision_loss, reason = "a few digits are shown")]
 fn passes(operations: u64, mut pass: impl FnMut()) -> [f64; PASSES] {
     std::array::from_fn(|_| {
-        let start = Instant::now();
+        let start = processor_time();
         pass();
-        start.elapsed().as_secs_f64() * 1e9 / operations as f64
+        (processor_time() - start) as f64 / operations as f64
     })
 }
 
