@@ -10,12 +10,10 @@ use crate::collections::{CLASSES, PROGRAM, died_reachable, is_blind_and_sharp, r
 use crate::support::pythons::{Python, instrumented, tellers};
 use crate::support::{bundled, frames, replay, root, stdout, verify_json};
 
-/// The interpreters that tell of objects, and of their counts, with the tier that they are recorded at. Of the latter those whose
-/// collector is known.
+/// The interpreters that tell of objects, and of their counts, with the tier that they are recorded at.
 fn all(test: &str) -> Vec<(Python, &'static str)> {
-    let counting = instrumented().into_iter().filter(|python| python.version >= (3, 12, 0));
     let tellers = tellers(test).into_iter().map(|python| (python, "objects"));
-    tellers.chain(counting.map(|python| (python, "counts"))).collect()
+    tellers.chain(instrumented().into_iter().map(|python| (python, "counts"))).collect()
 }
 
 /// Of each check: facts, verified, and unverified.

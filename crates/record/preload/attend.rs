@@ -132,7 +132,7 @@ fn look(producer: &Producer, object_size: usize, released: *mut c_void) {
 /// The same where what was allocated last may be a container.
 #[inline(never)]
 fn look_at_last(producer: &Producer, last: Last, count: i32, released: *mut c_void) {
-    if producer.has_no_births() {
+    if has_to_be_told(producer, last) {
         tell_what_was_allocated(producer, last, count, released, true);
     }
     if released.is_null() && Collector::known().is_some_and(|collector| are_settings_others(collector, count))
@@ -156,7 +156,7 @@ fn look_closely(producer: &Producer, object_size: usize, released: *mut c_void) 
     let is_collecting = collector.is_collecting();
     let is_waiting = collections::is_waiting();
     // Who allocates for another one is another's.
-    if last.size > 0 && producer.has_no_births() && (other.is_none() || count != last.count) {
+    if last.size > 0 && has_to_be_told(producer, last) && (other.is_none() || count != last.count) {
         tell_what_was_allocated(producer, last, count, released, is_waiting && !is_collecting);
     }
     if other.is_some() || !OTHER.load(Relaxed).is_null() {
@@ -186,6 +186,12 @@ fn has_others(object_size: usize) -> bool {
     object_size > LARGE || REASONS.load(Relaxed) & HAS_OTHERS != 0
 }
 
+/// Whether something has to be told of what was allocated last: of what is born only that there is no collection where one is due.
+#[inline(always)]
+fn has_to_be_told(producer: &Producer, last: Last) -> bool {
+    producer.has_no_births() || last.count >= ALARM.load(Relaxed)
+}
+
 /// What the call before was asked for an object, in bytes, and the count of the youngest generation then.
 #[derive(Clone, Copy)]
 struct Last {
@@ -194,8 +200,7 @@ struct Last {
 }
 
 /// Tells whether what the call before has allocated for an object is a container, by the count of the youngest generation, which
-/// may be lowered already by what is released; and, where no collection is at work or about to be, that there should be one. (What
-/// is born says itself that it is a container.)
+/// may be lowered already by what is released; and, where no collection is at work or about to be, that there should be one.
 #[inline(always)]
 fn tell_what_was_allocated(
     producer: &Producer,
@@ -207,7 +212,7 @@ fn tell_what_was_allocated(
     let Last { size, count: before } = last;
     let is_lowered = !released.is_null();
     let tells = if count > before {
-        put(producer, slot::CONTAINER, 0);
+        tell_kind(producer, slot::CONTAINER);
         true
     } else if count + i32::from(is_lowered) < before {
         // A collection that nobody noticed has set it back.
@@ -241,12 +246,20 @@ fn are_settings_others(collector: Collector, count: i32) -> bool {
         || count >= ALARM.load(Relaxed)
 }
 
+/// Tells that what was allocated is a container, in one of two ways; unless what is born says that itself.
+#[inline(always)]
+fn tell_kind(producer: &Producer, what: u64) {
+    if producer.has_no_births() {
+        put(producer, what, 0);
+    }
+}
+
 /// Tells that what was allocated, which is not released yet, is a container, if it is one by what it holds.
 fn tell_container(producer: &Producer, size: usize) -> bool {
     // SAFETY: the block is as large.
     let is_one = unsafe { is_container(BLOCK.load(Relaxed), size, None) };
     if is_one {
-        put(producer, slot::CONTAINER, 0);
+        tell_kind(producer, slot::CONTAINER);
     }
     is_one
 }
@@ -293,7 +306,7 @@ fn tell_container_if(producer: &Producer, size: usize, count: i32, released: *mu
     // SAFETY: the block is as large, and not released yet.
     let may_be = (block != released && count > 0) || unsafe { is_container(block, size, None) };
     if may_be {
-        put(producer, if block == released { slot::CONTAINER } else { slot::CONTAINER_IF }, 0);
+        tell_kind(producer, if block == released { slot::CONTAINER } else { slot::CONTAINER_IF });
     }
     may_be
 }

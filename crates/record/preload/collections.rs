@@ -73,10 +73,6 @@ pub unsafe fn install(version: &[u8], producer: *mut Producer) -> bool {
     // SAFETY: the caller's promise.
     let is_told = unsafe { &*producer }.follows_counts();
     attend::know(is_told);
-    // Who reports counts says nothing of exceptions.
-    if is_known && is_told && collector::runs_inside() {
-        return false;
-    }
     if is_known && !is_told {
         traverse::install();
     }
@@ -168,7 +164,12 @@ pub fn has_begun(producer: &Producer, generation: usize) {
     if let Some(collector) = Collector::get().filter(|_| producer.records_collections()) {
         let oldest = generation.min(2);
         finalizers::begin();
-        let (counts, why) = (counts(collector), why(producer, Begins::Noticed));
+        let counts = counts(collector);
+        let why = why(producer, Begins::inside_or(Begins::Noticed, collector, counts[0]));
+        if why == slot::INSIDE {
+            // What was allocated is born only when the collection is over.
+            put(producer, slot::CONTAINER, 0);
+        }
         begins(producer, collector, &Beginning { counts, oldest, is_together: false, why });
         survivors::has_begun(oldest);
     }
@@ -241,8 +242,12 @@ fn have_returned(producer: &Producer, collector: Collector, oldest: usize) {
 /// Tells of a collection that may begin now, if nobody would notice it otherwise: if none of its objects is of a type that is asked
 /// by way of us.
 pub fn may_begin(producer: &Producer, collector: Collector, counts: [i32; 3]) {
-    // (Who is called back is noticed.)
-    if !is_waiting() || collector.is_collecting() || calls_back(producer, collector) {
+    // (Who is called back is noticed, and who reports counts reports collections, too.)
+    if producer.follows_counts()
+        || !is_waiting()
+        || collector.is_collecting()
+        || calls_back(producer, collector)
+    {
         return;
     }
     if is_counted(collector).is_some() {
