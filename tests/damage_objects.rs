@@ -290,7 +290,7 @@ fn steps_that_make_no_sense_are_refused_or_replayed() {
                     let frame = &mut frames[frame].objects;
                     let (one, other) = (next(frame.steps.len()), next(frame.steps.len()));
                     let object = [STRANGER | 3, 5, 20_000, u64::MAX >> 1][next(4)];
-                    frame.steps[one] = match next(11) {
+                    frame.steps[one] = match next(12) {
                         0 => Step::Up(object),
                         1 => Step::Down(object),
                         2 => Step::Set(object, [0, 1, u64::MAX][next(3)]),
@@ -301,6 +301,7 @@ fn steps_that_make_no_sense_are_refused_or_replayed() {
                         7 => Step::Retyped(object, u32::MAX),
                         8 => Step::Collected(1),
                         9 => Step::Collection(2),
+                        10 => Step::Interpreter([0, 1, u64::MAX][next(3)]),
                         _ => frame.steps[other],
                     };
                 }

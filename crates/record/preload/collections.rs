@@ -159,9 +159,16 @@ pub fn is_ended(collector: Collector) -> bool {
     attend::is_ending() && collector.is_gone()
 }
 
+/// The collector that is recorded, if it is the one that reports something: each interpreter reports what its own does.
+fn reporter(producer: &Producer) -> Option<Collector> {
+    let is_anothers =
+        |collector: &Collector| Collector::is_one_of_several() && collector.of_another().is_some();
+    Collector::get().filter(|collector| producer.records_collections() && !is_anothers(collector))
+}
+
 /// The collector says that a collection of this generation begins, before it has done anything.
 pub fn has_begun(producer: &Producer, generation: usize) {
-    if let Some(collector) = Collector::get().filter(|_| producer.records_collections()) {
+    if let Some(collector) = reporter(producer) {
         let oldest = generation.min(2);
         finalizers::begin();
         let counts = counts(collector);
@@ -175,13 +182,20 @@ pub fn has_begun(producer: &Producer, generation: usize) {
     }
 }
 
+/// It says that it has finalized this object.
+pub fn has_finalized(producer: &Producer, object: *mut c_void) {
+    if reporter(producer).is_some() {
+        finalizers::finalized(object);
+    }
+}
+
 /// It says that all its finalizers have run.
 ///
 /// # Safety
 ///
 /// Called by the collector.
 pub unsafe fn have_finalizers_run(producer: &Producer) {
-    if let Some(collector) = Collector::get().filter(|_| producer.records_collections()) {
+    if let Some(collector) = reporter(producer) {
         // SAFETY: the caller's promise.
         unsafe { finalizers::have_run(producer, collector) };
     }
@@ -189,7 +203,7 @@ pub unsafe fn have_finalizers_run(producer: &Producer) {
 
 /// It says that this is over.
 pub fn has_ended(producer: &Producer) {
-    if let Some(collector) = Collector::get().filter(|_| producer.records_collections()) {
+    if let Some(collector) = reporter(producer) {
         if PHASE.swap(NONE, Relaxed) == UNSEEN {
             is_lost(producer, collector, collector.count(0));
         } else {

@@ -3,15 +3,16 @@
 //! Such an interpreter has a variable that holds nothing, or the function that it then calls: with what happened, to
 //! which object, and a number. What the reports are is said where those interpreters are built; here they become events of
 //! the ring. Beside them it is told which thread they come from, whenever that changes: deaths of one thread may be
-//! going on while another has others.
+//! going on while another has others. So is which interpreter runs, if there are several: each keeps memory of dead objects for
+//! its own. That is told in front of what it matters for, births, deaths and calls of an allocator.
 
 use core::ffi::c_void;
 use core::ptr::null_mut;
-use core::sync::atomic::{AtomicPtr, AtomicU32, AtomicUsize, Ordering::Relaxed};
+use core::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed};
 
 use super::collections;
 use super::finalizers;
-use super::interpreter::find;
+use super::interpreter::{self, Interpreter, find};
 use super::layout::Object;
 use super::nesting::{self, thread};
 use super::objects::{self, put};
@@ -25,6 +26,8 @@ type Hook = unsafe extern "C" fn(u32, *mut c_void, isize);
 /// The version of the reports that is known here.
 const VERSION: u32 = 1;
 
+/// The last of the reports that are of nothing but a count.
+const SET: u32 = 3;
 const BORN: u32 = 4;
 const DEALLOC: u32 = 5;
 const FINALIZED: u32 = 10;
@@ -59,6 +62,9 @@ const EVENTS: [u64; 20] = [
 static PRODUCER: AtomicPtr<Producer> = AtomicPtr::new(null_mut());
 /// Whose the last event was.
 static THREAD: AtomicUsize = AtomicUsize::new(0);
+/// The interpreter that was there first, once there is one; and the number of the one that ran at the last event.
+static FIRST: AtomicPtr<c_void> = AtomicPtr::new(null_mut());
+static RUNNING: AtomicU64 = AtomicU64::new(0);
 
 /// Whether this interpreter reports changes of counts, in the way that is known here.
 pub fn is_told() -> bool {
@@ -96,7 +102,10 @@ unsafe extern "C" fn report(what: u32, object: *mut c_void, value: isize) {
     if !producer.follows_counts() {
         return;
     }
-    attend(producer);
+    attend_thread(producer);
+    if what > SET {
+        attend_interpreter(producer);
+    }
     match what {
         // SAFETY: the interpreter passes an object that is alive, with its type set.
         BORN => unsafe { objects::born(producer, object) },
@@ -120,7 +129,7 @@ unsafe extern "C" fn report(what: u32, object: *mut c_void, value: isize) {
             match what {
                 COLLECTION => collections::has_begun(producer, value.unsigned_abs()),
                 COLLECTED => collections::has_ended(producer),
-                FINALIZED if value != 0 => finalizers::finalized(object),
+                FINALIZED if value != 0 => collections::has_finalized(producer, object),
                 _ => {}
             }
             if what == FINALIZED && value == 0 {
@@ -131,13 +140,44 @@ unsafe extern "C" fn report(what: u32, object: *mut c_void, value: isize) {
     }
 }
 
-/// Tells which thread is running, if another one was before. Called before anything is recorded.
+/// Tells which thread is running, and which interpreter, if another one was before. Called before an allocator's call is recorded.
 #[inline(always)]
 pub fn attend(producer: &Producer) {
+    attend_thread(producer);
+    attend_interpreter(producer);
+}
+
+#[inline(always)]
+fn attend_thread(producer: &Producer) {
     let thread = thread();
     if THREAD.load(Relaxed) != thread {
         THREAD.store(thread, Relaxed);
         put(producer, slot::THREAD, thread);
+    }
+}
+
+#[inline(always)]
+fn attend_interpreter(producer: &Producer) {
+    // There is no second one before it is the newest, and none but the first runs where that is the only one.
+    if let Some(it) = interpreter::recorded()
+        && let Some(newest) = it.first()
+        && (newest != FIRST.load(Relaxed) || RUNNING.load(Relaxed) != 0)
+    {
+        tell_interpreter(producer, it, newest);
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn tell_interpreter(producer: &Producer, it: &Interpreter, newest: *mut c_void) {
+    if FIRST.load(Relaxed).is_null() {
+        FIRST.store(newest, Relaxed);
+    }
+    // SAFETY: the interpreter's lock is held where it reports anything, and where it calls an allocator.
+    if let Some(number) = unsafe { it.running_number() }
+        && RUNNING.swap(number, Relaxed) != number
+    {
+        put(producer, slot::INTERPRETER, usize::try_from(number).unwrap_or(usize::MAX));
     }
 }
 

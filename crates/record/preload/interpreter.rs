@@ -8,6 +8,7 @@ use super::sys;
 
 type Ask = unsafe extern "C" fn() -> c_int;
 type Of = unsafe extern "C" fn(*mut c_void) -> *mut c_void;
+type NumberOf = unsafe extern "C" fn(*mut c_void) -> i64;
 
 /// Documented functions, found by their names.
 #[derive(Clone, Copy)]
@@ -25,6 +26,8 @@ pub struct Interpreter {
     thread: Option<unsafe extern "C" fn() -> *mut c_void>,
     /// `PyThreadState_GetInterpreter`: the interpreter that a thread's state is of.
     of_thread: Option<Of>,
+    /// `PyInterpreterState_GetID`: the number of an interpreter.
+    number: Option<NumberOf>,
 }
 
 static INTERPRETER: Once<Interpreter> = Once::new();
@@ -55,6 +58,7 @@ impl Interpreter {
         let [thread, before_3_13] = [c"PyThreadState_GetUnchecked", c"_PyThreadState_UncheckedGet"].map(find);
         let thread = if thread.is_null() { before_3_13 } else { thread };
         let of_thread = find(c"PyThreadState_GetInterpreter");
+        let number = find(c"PyInterpreterState_GetID");
         // SAFETY: the first is not null, and the functions of these names have these types in every version. A null
         // pointer is `None` where the type is an option.
         unsafe {
@@ -72,6 +76,7 @@ impl Interpreter {
                     thread,
                 ),
                 of_thread: core::mem::transmute::<*mut c_void, Option<Of>>(of_thread),
+                number: core::mem::transmute::<*mut c_void, Option<NumberOf>>(number),
             })
         }
     }
@@ -109,7 +114,8 @@ impl Interpreter {
         self.holds_lock.is_none_or(|holds_lock| unsafe { holds_lock() } != 0)
     }
 
-    /// The first interpreter, once it is there.
+    /// The first interpreter, once it is there: of several, the one that was made last.
+    #[inline(always)]
     pub fn first(&self) -> Option<*mut c_void> {
         // SAFETY: the function takes nothing, and may be called at any time.
         self.first.map(|first| unsafe { first() }).filter(|interpreter| !interpreter.is_null())
@@ -141,5 +147,16 @@ impl Interpreter {
             let thread = thread();
             (!thread.is_null()).then(|| of_thread(thread))
         }
+    }
+
+    /// Its number, which no other interpreter of the process has, or had; the first one's is 0.
+    ///
+    /// # Safety
+    ///
+    /// As for [`running`](Self::running).
+    pub unsafe fn running_number(&self) -> Option<u64> {
+        // SAFETY: the caller's promise; the function only reads what the interpreter has, which is there.
+        let number = unsafe { (self.number?)(self.running()?) };
+        u64::try_from(number).ok()
     }
 }

@@ -166,6 +166,9 @@ pub const DOES_NOT_COLLECT: u64 = 45;
 /// From here on another interpreter runs, which has a collector of its own, if the address is 1; if it is 0, the one whose collector
 /// is recorded.
 pub const ANOTHER_RUNS: u64 = 51;
+/// What follows is done by another interpreter, whose number is in the place of the address; the first one's is 0. (This is told
+/// where counts are.)
+pub const INTERPRETER: u64 = 56;
 /// Why a collection begins: the interpreter is at a safe point; the program asks for a generation, of which this is 1
 /// more; an allocation has made it due, and it runs inside of that; or the interpreter ends.
 pub const AT_SAFE_POINT: usize = 0;

@@ -108,6 +108,7 @@ fn decode_object(what: u64, address: u64) -> Option<ObjectEvent> {
         slot::CLEARED => ObjectEvent::Cleared(address),
         slot::RESIZED => ObjectEvent::Resized(address),
         slot::THREAD => ObjectEvent::Thread(address),
+        slot::INTERPRETER => ObjectEvent::Interpreter(address),
         slot::OBJECT_GOES_ON => ObjectEvent::GoesOn(address),
         slot::FINALIZING => ObjectEvent::Finalizing,
         slot::CONTAINER_IF => ObjectEvent::ContainerIf,

@@ -190,6 +190,8 @@ pub enum ObjectEvent {
     Resized(u64),
     /// What follows is done by another thread, which this tells from others.
     Thread(u64),
+    /// What follows is done by the interpreter of this number, by which the program tells its own apart: the first one has 0.
+    Interpreter(u64),
     /// The finalizer of this object, which is dying, has run. What it refers to now follows.
     GoesOn(u64),
     /// The interpreter has begun to finalize.

@@ -64,6 +64,7 @@ fn object(event: ObjectEvent) -> (u8, u64, u64) {
         ObjectEvent::Cleared(address) => (slot::CLEARED, address),
         ObjectEvent::Resized(address) => (slot::RESIZED, address),
         ObjectEvent::Thread(address) => (slot::THREAD, address),
+        ObjectEvent::Interpreter(number) => (slot::INTERPRETER, number),
         ObjectEvent::GoesOn(address) => (slot::OBJECT_GOES_ON, address),
         ObjectEvent::Collection => (slot::COLLECTION, 0),
         ObjectEvent::Collected => (slot::COLLECTED, 0),

@@ -27,7 +27,7 @@ fn sizes() -> impl Strategy<Value = u64> {
 }
 
 /// What interpreters tell that report changes of counts, where that has an address.
-const OF_COUNTS: [fn(u64) -> ObjectEvent; 16] = [
+const OF_COUNTS: [fn(u64) -> ObjectEvent; 17] = [
     ObjectEvent::Up,
     ObjectEvent::Down,
     ObjectEvent::Value,
@@ -43,6 +43,7 @@ const OF_COUNTS: [fn(u64) -> ObjectEvent; 16] = [
     ObjectEvent::Cleared,
     ObjectEvent::Resized,
     ObjectEvent::Thread,
+    ObjectEvent::Interpreter,
     ObjectEvent::GoesOn,
 ];
 

@@ -7,8 +7,8 @@ use crate::inputs::Numbers;
 use crate::objects::encode::{
     ANOTHER, BEGINS, BORN_ELSEWHERE, BORN_HERE, BORN_IN_BLOCK, BORN_KEPT, CALL, CALLBACK, CALLS, COLLECTED,
     COLLECTION, DEPOSITED, DESCRIBED, DIES, DOWN, ENDS, FINALIZED, FINALIZER, GIVES, GOES_ON, IMMORTAL,
-    OBJECT, OFFSET, OFFSETS, OLD_STRANGER, PUT_OFF, RARE, RELEASED, RETURNED, RETYPED, REUSES, SET, STEPS,
-    STEPS_AFTER, TAKEN_UP, THREAD, UP, WITH_WEAK,
+    INTERPRETER, OBJECT, OFFSET, OFFSETS, OLD_STRANGER, PUT_OFF, RARE, RELEASED, RETURNED, RETYPED, REUSES,
+    SET, STEPS, STEPS_AFTER, TAKEN_UP, THREAD, UP, WITH_WEAK,
 };
 use crate::objects::fetched::{Item, Told};
 use crate::objects::recent::Recent;
@@ -165,6 +165,7 @@ impl<C: Iterator<Item = PackedInput>> Steps<'_, C> {
             THREAD => {
                 Step::Thread(u32::try_from(self.values.number()?).map_err(|_| self.values.out_of_range())?)
             }
+            INTERPRETER => Step::Interpreter(self.values.number()?),
             RETURNED => Step::Returned,
             FINALIZED => Step::Finalized(self.object()?),
             COLLECTION => {

@@ -28,6 +28,7 @@ pub(super) const FINALIZED: u8 = RARE + 12;
 pub(super) const COLLECTION: u8 = RARE + 13;
 pub(super) const COLLECTED: u8 = RARE + 14;
 pub(super) const BORN_KEPT: u8 = RARE + 15;
+pub(super) const INTERPRETER: u8 = RARE + 16;
 
 /// Objects begin at multiples of this.
 pub(super) const OFFSET: u32 = 16;
@@ -234,6 +235,7 @@ impl Encoder {
                 varint::write(&mut self.births, of.into());
             }
             Step::Thread(thread) => self.valued(THREAD, thread.into()),
+            Step::Interpreter(number) => self.valued(INTERPRETER, number),
             Step::Collection(generation) => self.valued(COLLECTION, generation.into()),
             Step::Collected(found) => self.valued(COLLECTED, found),
             Step::Returned => self.input(RETURNED),

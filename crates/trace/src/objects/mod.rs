@@ -95,6 +95,9 @@ pub enum Step {
     Retyped(Object, TypeNumber),
     /// What follows is done by this thread.
     Thread(u32),
+    /// What follows is done by the interpreter of this number, which keeps memory of objects that died for its own. The first
+    /// one, in which everything begins, has 0.
+    Interpreter(u64),
     /// The finalizer or the callback returns that runs in this thread.
     Returned,
     /// The collector has run the object's finalizer.

@@ -85,6 +85,12 @@ impl Counts {
         Ok(())
     }
 
+    /// Another interpreter runs. As with a mark: if the object dies, it does in this one.
+    fn runs<W: Write>(&mut self, interpreter: u64, writer: &mut Writer<W>) -> Result<(), trace::Error> {
+        self.mark(writer)?;
+        writer.step(Step::Interpreter(interpreter))
+    }
+
     /// A block is about to be released, which lies at this address. Whether that is because the object in it has just
     /// died.
     pub(super) fn release<W: Write>(
@@ -258,6 +264,9 @@ impl Counts {
         addresses: &mut Addresses,
         writer: &mut Writer<W>,
     ) -> Result<(), trace::Error> {
+        if let ObjectEvent::Interpreter(number) = event {
+            return self.runs(number, writer);
+        }
         self.settle(Some(event), writer)?;
         let value = if let ObjectEvent::Value(value) = event {
             self.value = value;
@@ -377,6 +386,7 @@ impl Counts {
             | ObjectEvent::Dies { .. }
             | ObjectEvent::Unnested
             | ObjectEvent::Finalizing
+            | ObjectEvent::Interpreter(_)
             | ObjectEvent::Value(_) => {}
             ObjectEvent::Type(_) | ObjectEvent::TypeFlags(_) | ObjectEvent::TypeName(_) => {
                 if let Some((address, info)) = self.census.describe(event) {

@@ -1,4 +1,4 @@
-//! Memory that is kept for other objects: the free lists.
+//! Memory that is kept for other objects: the free lists. Each interpreter has its own.
 
 use hashbrown::HashMap;
 use trace::{Block, Kind, PackedInput};
@@ -8,13 +8,28 @@ use crate::free_lists::FREE_LISTS;
 /// A list, and of how many items.
 type Key = (usize, u64);
 
+/// The blocks in each list, the last one that was kept last.
+type Lists = HashMap<Key, Vec<Block>>;
+
+/// A block that is kept.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    /// The interpreter that keeps it, and in which list.
+    interpreter: u64,
+    key: Key,
+    bytes: u64,
+}
+
 /// What the free lists hold.
 #[derive(Debug, Default)]
 pub(super) struct Kept {
-    /// The blocks in each list, the last one that was kept last.
-    lists: HashMap<Key, Vec<Block>>,
-    /// The blocks in them, with their sizes.
-    blocks: HashMap<Block, (Key, u64)>,
+    /// The interpreter that runs, and its lists.
+    running: u64,
+    lists: Lists,
+    /// Those of others, as far as they hold anything: one that ends releases all that it has kept.
+    others: HashMap<u64, Lists>,
+    /// Where each block is that is in a list.
+    blocks: HashMap<Block, Place>,
     /// The block that was asked for last, and how many bytes of it.
     last: Option<(Block, u64)>,
     /// The same when collections began that are going on: up to 3.11 that may be between the request for a block and the
@@ -41,6 +56,19 @@ impl Kept {
         }
     }
 
+    /// This interpreter runs.
+    pub(super) fn runs(&mut self, interpreter: u64) {
+        if interpreter == self.running {
+            return;
+        }
+        let next = self.others.remove(&interpreter).unwrap_or_default();
+        let last = std::mem::replace(&mut self.lists, next);
+        if last.values().any(|blocks| !blocks.is_empty()) {
+            self.others.insert(self.running, last);
+        }
+        self.running = interpreter;
+    }
+
     /// A collection begins.
     pub(super) fn collection(&mut self) {
         self.before.push(self.last);
@@ -61,8 +89,13 @@ impl Kept {
 
     /// Takes a block out of its list, if it is in one. Its size.
     fn take(&mut self, block: Block) -> Option<u64> {
-        let (key, bytes) = self.blocks.remove(&block)?;
-        if let Some(list) = self.lists.get_mut(&key)
+        let Place { interpreter, key, bytes } = self.blocks.remove(&block)?;
+        let lists = if interpreter == self.running {
+            Some(&mut self.lists)
+        } else {
+            self.others.get_mut(&interpreter)
+        };
+        if let Some(list) = lists.and_then(|lists| lists.get_mut(&key))
             && let Some(at) = list.iter().rposition(|one| *one == block)
         {
             list.remove(at);
@@ -70,14 +103,14 @@ impl Kept {
         Some(bytes)
     }
 
-    /// An object of so many items is born in memory that this list kept. The block, and its size.
+    /// An object of so many items is born in memory that this list of the running interpreter kept. The block, and its size.
     pub(super) fn reuse(&mut self, list: usize, items: u64) -> Option<(Block, u64)> {
         let block = self.lists.get_mut(&(list, items))?.pop()?;
-        let (_, bytes) = self.blocks.remove(&block)?;
+        let Place { bytes, .. } = self.blocks.remove(&block)?;
         Some((block, bytes))
     }
 
-    /// An object dies in a block: whether that is kept in this list. `bytes` were asked for for it when the object was born.
+    /// An object dies in a block: whether that is kept in this list of the running interpreter. `bytes` were asked for for it when the object was born.
     pub(super) fn keep(&mut self, list: usize, block: Block, bytes: u64) -> bool {
         let Some(rule) = FREE_LISTS.get(list) else { return false };
         let bytes = if self.resized.is_empty() { None } else { self.resized.remove(&block) }.unwrap_or(bytes);
@@ -93,7 +126,8 @@ impl Kept {
             return false;
         }
         kept.push(block);
-        self.blocks.insert(block, ((list, items), bytes));
+        let place = Place { interpreter: self.running, key: (list, items), bytes };
+        self.blocks.insert(block, place);
         true
     }
 }

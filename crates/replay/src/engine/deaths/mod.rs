@@ -369,6 +369,7 @@ impl DeathEngine {
             Step::Finalized(object) => self.objects.finalized(object),
             Step::Returned if self.thread.deaths.is_waiting() => self.thread.has_returned = true,
             Step::Returned => return Err(Stopped::NotCalled),
+            Step::Interpreter(number) => self.objects.kept.runs(number),
             Step::Collection(generation) => {
                 self.thread.collections += 1;
                 self.objects.kept.collection();
