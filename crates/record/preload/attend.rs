@@ -83,6 +83,26 @@ pub fn note(producer: &Producer, block: *mut c_void) {
     }
 }
 
+/// An object is about to be told to be born. It says itself that it is a container, but not for whom it counts: that is told before,
+/// even if another interpreter has not allocated anything large yet.
+#[inline(always)]
+pub fn is_born(producer: &Producer) {
+    let has_others = REASONS.load(Relaxed) & HAS_OTHERS != 0;
+    if !has_others && producer.records_collections() && Collector::is_there_a_newer() {
+        tell_of_newer(producer);
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn tell_of_newer(producer: &Producer) {
+    if let Some(collector) = Collector::known()
+        && !collections::is_ended(collector)
+    {
+        tell_of_other(producer, who_runs(collector), 0, null_mut());
+    }
+}
+
 /// If what was allocated is a container, a collection runs now.
 #[cold]
 #[inline(never)]
@@ -288,7 +308,7 @@ fn tell_of_other(producer: &Producer, other: Option<Collector>, size: usize, rel
     let last = OTHER.swap(address, Relaxed);
     if address != last {
         put(producer, slot::ANOTHER_RUNS, usize::from(other.is_some()));
-    } else if size > 0 {
+    } else if size > 0 && producer.has_no_births() {
         // A release of a container has lowered the count already, and a collection has set it back.
         let may_be = count < before || !released.is_null();
         // SAFETY: the block is as large, and not released yet.

@@ -151,6 +151,13 @@ impl Collector {
             && interpreter::recorded().is_some_and(|it| unsafe { it.is_one_of_several() })
     }
 
+    /// Whether there is an interpreter that was made after the one that it belongs to.
+    #[inline(always)]
+    pub fn is_there_a_newer() -> bool {
+        let of = OWNER.load(Relaxed);
+        !of.is_null() && interpreter::recorded().and_then(Interpreter::first).is_some_and(|newest| newest != of)
+    }
+
     /// The collector of another interpreter, if that runs: what it allocates and releases counts for that. It lies where this one
     /// lies in its own.
     pub fn of_another(self) -> Option<Self> {

@@ -8,6 +8,7 @@ use core::ffi::{c_int, c_void};
 use core::ptr::null_mut;
 use core::sync::atomic::{AtomicBool, AtomicPtr, Ordering::Relaxed};
 
+use super::attend;
 use super::deposits;
 use super::interpreter::find;
 use super::layout::{self, Object, SIZE, is_type, minor, number};
@@ -131,6 +132,7 @@ pub unsafe extern "C" fn trace(
 ///
 /// The object is alive.
 pub unsafe fn born(producer: &Producer, object: *mut c_void) {
+    attend::is_born(producer);
     let object = Object(object);
     // SAFETY: the caller's promise.
     let of = unsafe { object.of() };

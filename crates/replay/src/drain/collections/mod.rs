@@ -204,15 +204,20 @@ impl Collections {
     #[inline]
     pub(super) fn is_born<W: Write>(&mut self, address: u64, writer: &mut Writer<W>) {
         let offset = address.wrapping_sub(self.last_block);
-        if !self.is_anothers && offset < self.last_size && OFFSETS.contains(&offset) {
+        if offset < self.last_size && OFFSETS.contains(&offset) {
             self.is_container(writer);
             self.last_size = 0;
         }
     }
 
+    /// The last block is a container, of the interpreter that runs.
     fn is_container<W: Write>(&mut self, writer: &mut Writer<W>) {
-        self.containers.insert(self.last_block, ());
-        writer.container();
+        if self.is_anothers {
+            self.others.insert(self.last_block, ());
+        } else {
+            self.containers.insert(self.last_block, ());
+            writer.container();
+        }
     }
 
     /// A block is released.
@@ -259,9 +264,6 @@ impl Collections {
         writer: &mut Writer<W>,
     ) -> Result<(), trace::Error> {
         match event {
-            ObjectEvent::Container if self.is_anothers => {
-                self.others.insert(self.last_block, ());
-            }
             ObjectEvent::Container => self.is_container(writer),
             ObjectEvent::ContainerIf => self.is_if = true,
             ObjectEvent::Number(number) => {
