@@ -303,6 +303,86 @@ gc.garbage.clear()
     );
 }
 
+/// Each interpreter keeps memory of dead objects for its own. The first line makes room for what they begin with: where pools
+/// grow, from 3.12 on, it is not known whose they are. Those that are made share the lock.
+const INTERPRETERS: &str = "
+room = [bytes(460) for n in range(30000)]; room = room[::500]
+try:
+    import _interpreters as interpreters
+    new = lambda: interpreters.create('legacy')
+except ImportError:
+    import _xxsubinterpreters as interpreters
+    new = lambda: interpreters.create(isolated=False)
+run = getattr(interpreters, 'exec', interpreters.run_string)
+";
+
+#[test]
+fn interpreters_keep_memory_for_their_own() {
+    let program = r"
+MAKE = '''
+import contextvars
+async def several():
+    for n in range(3): yield n
+async def main():
+    async for n in several(): pass
+for n in range(20):
+    kept = [slice(n, 2 * n), n * 1.5, (n, [n]), {n: [n]}, [(n, n, n)]]
+    more = [[float(m) for m in range(n)] for m in range(5)]
+    for each in more: each[1:3], tuple(each), dict.fromkeys(each)
+    del kept
+    if n % 3: more.clear()
+    try: main().send(None)
+    except StopIteration: pass
+    try: [0] * (1 << 60)
+    except MemoryError: pass
+    kept = [contextvars.copy_context() for m in range(n)], [MemoryError() for m in range(n)]
+    del kept
+'''
+others = [new() for n in range(3)]
+for turn in range(2):
+    for one in others:
+        exec(MAKE)
+        run(one, MAKE)
+    interpreters.destroy(others.pop())
+# One is still there when all ends.
+exec(MAKE)
+";
+    is_identical("memory of several interpreters", &format!("{INTERPRETERS}{program}"));
+}
+
+/// Interpreters take turns where threads do, and inside of deaths; and one comes after another that has ended.
+#[test]
+fn interpreters_take_turns() {
+    let program = r"
+import threading
+MAKE = '''
+import threading, time
+def work(n):
+    for m in range(10): [slice(m, n), (m, n), {m: n}, m * 1.5]; time.sleep(0.001)
+threads = [threading.Thread(target=work, args=(n,)) for n in range(2)]
+for one in threads: one.start()
+work(3)
+for one in threads: one.join()
+'''
+one = new()
+# To 3.11 an interpreter waits for the thread that has imported this when it ends.
+run(one, 'import threading')
+ours = [threading.Thread(target=exec, args=(MAKE, {})), threading.Thread(target=run, args=(one, MAKE))]
+for each in ours: each.start()
+for each in ours: each.join()
+class Last:
+    def __del__(self): run(one, 'for n in range(30): [slice(n), (n, [n], n * .5), {n: {n}}]')
+held = [[[1.5, (2, 3.5), Last(), {1: [4.5]}], slice(1)], (2, 3)]
+del held
+for n in range(3):
+    interpreters.destroy(one)
+    one = new()
+    run(one, 'for n in range(9): [slice(n), (n, [n], n * .5), {n: {n}}]')
+interpreters.destroy(one)
+";
+    is_identical("several interpreters in turns", &format!("{INTERPRETERS}{program}"));
+}
+
 /// A program may end in the middle of a death.
 #[test]
 fn the_end_in_a_finalizer() {

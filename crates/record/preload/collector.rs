@@ -155,7 +155,8 @@ impl Collector {
     #[inline(always)]
     pub fn is_there_a_newer() -> bool {
         let of = OWNER.load(Relaxed);
-        !of.is_null() && interpreter::recorded().and_then(Interpreter::first).is_some_and(|newest| newest != of)
+        !of.is_null()
+            && interpreter::recorded().and_then(Interpreter::first).is_some_and(|newest| newest != of)
     }
 
     /// The collector of another interpreter, if that runs: what it allocates and releases counts for that. It lies where this one

@@ -131,3 +131,49 @@ impl Kept {
         true
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::free_lists::of_type;
+
+    fn slices() -> usize {
+        of_type("slice", (3, 13)).expect("it has one")
+    }
+
+    #[test]
+    fn each_interpreter_has_lists_of_its_own() {
+        let (mut kept, slice) = (Kept::default(), slices());
+        assert!(kept.keep(slice, 1, 56) && !kept.keep(slice, 2, 56));
+        kept.runs(7);
+        assert_eq!(kept.reuse(slice, 0), None);
+        assert!(kept.keep(slice, 3, 64) && !kept.keep(slice, 4, 64));
+        kept.runs(0);
+        assert_eq!((kept.reuse(slice, 0), kept.reuse(slice, 0)), (Some((1, 56)), None));
+        kept.runs(7);
+        assert_eq!((kept.reuse(slice, 0), kept.reuse(slice, 0)), (Some((3, 64)), None));
+    }
+
+    #[test]
+    fn what_is_released_is_in_no_list_whoever_kept_it() {
+        let (mut kept, slice) = (Kept::default(), slices());
+        assert!(kept.keep(slice, 1, 56));
+        kept.runs(u64::MAX);
+        kept.called(PackedInput::release(1));
+        kept.runs(0);
+        assert_eq!(kept.reuse(slice, 0), None);
+    }
+
+    /// One that ends has released everything.
+    #[test]
+    fn an_interpreter_that_keeps_nothing_takes_no_memory() {
+        let (mut kept, slice) = (Kept::default(), slices());
+        for number in 1..1000 {
+            kept.runs(number);
+            assert!(kept.keep(slice, number, 56));
+            kept.called(PackedInput::release(number));
+        }
+        kept.runs(0);
+        assert!(kept.others.is_empty() && kept.blocks.is_empty());
+    }
+}
