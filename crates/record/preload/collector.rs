@@ -140,7 +140,8 @@ impl Collector {
     /// Whether the interpreter that it belongs to is there no more, which may be after it has begun to finalize.
     pub fn is_gone(self) -> bool {
         let of = OWNER.load(Relaxed);
-        !of.is_null() && interpreter::recorded().and_then(Interpreter::first) != Some(of)
+        // SAFETY: the lock is held where the collector's state is looked at.
+        !of.is_null() && interpreter::recorded().is_some_and(|it| unsafe { !it.is_there(of) })
     }
 
     /// Whether there are interpreters beside the one that it belongs to, which may have collectors of their own: from CPython 3.9

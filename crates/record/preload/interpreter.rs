@@ -135,6 +135,18 @@ impl Interpreter {
         }
     }
 
+    /// Is an interpreter among those that are there? Taken to be so where that cannot be asked.
+    ///
+    /// # Safety
+    ///
+    /// The interpreter's lock is held.
+    pub unsafe fn is_there(&self, of: *mut c_void) -> bool {
+        let Some(next) = self.next else { return true };
+        // SAFETY: the function only follows the list of interpreters, and gets one of them.
+        let following = |one: &*mut c_void| Some(unsafe { next(*one) }).filter(|next| !next.is_null());
+        core::iter::successors(self.first(), following).any(|one| one == of)
+    }
+
     /// The one that runs; none where that cannot be asked, and before CPython 3.9.
     ///
     /// # Safety
