@@ -15,6 +15,7 @@ mod endings;
 mod explain;
 mod higher_tiers;
 mod instrumented;
+mod interpreters;
 mod jobs;
 mod kills;
 mod live;

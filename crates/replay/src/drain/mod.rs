@@ -473,6 +473,43 @@ mod tests {
         assert!(frames > 1, "{frames}");
     }
 
+    /// It is told in front of a death when the reference that was the last has been given up.
+    #[test]
+    fn another_interpreter_runs_before_what_dies_in_it() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../traces/life/life-3.13.5-counts.viv");
+        let mut header = trace::Reader::new(std::fs::File::open(path).unwrap()).unwrap().header().clone();
+        header.collections = false;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.viv");
+        let file = std::fs::File::create(&path).unwrap();
+        let mut drain = Drain::new(header, move || Ok(file));
+        let block = 0x7f00_0000_0000;
+        let name = || ObjectEvent::TypeName(*b"x\0\0\0\0\0");
+        let told = [
+            ObjectEvent::Type(16),
+            ObjectEvent::TypeFlags(0),
+            name(),
+            name(),
+            ObjectEvent::TypePlace { of: 16, place: 1 },
+            ObjectEvent::Born { object: block, of: 1 },
+            ObjectEvent::Down(block),
+            ObjectEvent::Interpreter(3),
+            ObjectEvent::BeginsToDie(block),
+            ObjectEvent::OfType(16),
+            ObjectEvent::EdgesEnd,
+        ];
+        drain.push(Event::Allocate { domain: Obj, zeroed: false, address: block, size: 48 }).unwrap();
+        told.into_iter().try_for_each(|event| drain.push(Event::Object(event))).unwrap();
+        drain.push(Event::Release { domain: Obj, address: block }).unwrap();
+        drain.finish(Ending::Exited(0), 1, false).unwrap();
+        let mut reader = trace::Reader::new(std::fs::File::open(&path).unwrap()).unwrap();
+        let mut frame = trace::Frame::default();
+        assert!(reader.read(&mut frame).unwrap());
+        let last = frame.objects.steps.last_chunk().unwrap();
+        assert_eq!(last, &[trace::Step::Interpreter(3), trace::Step::Down(0)]);
+        assert_eq!(frame.objects.deaths.len(), 2);
+    }
+
     /// Half a trace can be told from none.
     #[test]
     fn a_trace_that_was_opened_has_begun_even_if_its_first_events_do_not_fit() {
