@@ -110,6 +110,7 @@ for n in range(3):
     interpreters.destroy(one)
     one = new()
     run(one, 'for n in range(9): [slice(n), (n, [n], n * .5), {n: {n}}]')
+    run(one, 'import gc; gc.collect(0); gc.freeze(); gc.unfreeze(); gc.collect()')
 interpreters.destroy(one)
 ";
     is_identical("several interpreters in turns", program, 20);

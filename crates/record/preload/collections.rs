@@ -97,8 +97,7 @@ pub fn is_asked() {
     }
     // SAFETY: null, or the page that was mapped for good.
     if let Some(producer) = unsafe { PRODUCER.load(Relaxed).as_ref() }
-        && let Some(collector) = Collector::get()
-        && producer.records_collections()
+        && let Some(collector) = reporter(producer)
     {
         may_begin(producer, collector, counts(collector));
     }
@@ -109,10 +108,8 @@ pub fn freeze(freezes: bool, doing: impl FnOnce() -> *mut c_void) -> *mut c_void
     attend_now();
     let result = doing();
     if let Some(producer) = producer()
-        && producer.records_collections()
-        && let Some(collector) = Collector::known()
         // Another interpreter has objects of its own.
-        && !(Collector::is_one_of_several() && collector.of_another().is_some())
+        && let Some(collector) = reporter(producer)
     {
         attend::has_frozen(producer, collector, freezes);
     }
@@ -159,7 +156,7 @@ pub fn is_ended(collector: Collector) -> bool {
     attend::is_ending() && collector.is_gone()
 }
 
-/// The collector that is recorded, if it is the one that reports something: each interpreter reports what its own does.
+/// The collector that is recorded, if it is the one that reports something, or is asked for it: each interpreter has its own.
 fn reporter(producer: &Producer) -> Option<Collector> {
     let is_anothers =
         |collector: &Collector| Collector::is_one_of_several() && collector.of_another().is_some();
