@@ -10,15 +10,12 @@ use core::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicU32, AtomicUsiz
 
 use super::collections::{self, Call};
 use super::collector::{self, Collector, HEADER};
-use super::interpreter::find;
-use super::layout::{FLAGS, IS_GC, Object, TYPE_OF};
-use super::methods;
+use super::containers::{self, LEAST};
 use super::numbers;
 use super::objects::put;
 use super::producer::Producer;
 use super::slot;
 use super::survivors;
-use super::types::is_described;
 
 /// The count of the youngest generation at the call before, how many bytes that asked for an object (none if for none), and the
 /// block.
@@ -27,8 +24,6 @@ static SIZE_ASKED: AtomicUsize = AtomicUsize::new(0);
 static BLOCK: AtomicPtr<c_void> = AtomicPtr::new(null_mut());
 /// From which count on the next container makes a collection due that runs at once.
 static ALARM: AtomicI32 = AtomicI32::new(i32::MAX);
-/// Bytes of the smallest object.
-const LEAST: usize = 16;
 /// What was told last of the collector's settings: the thresholds, whether it collects by itself, the flags for debugging.
 static THRESHOLDS: [AtomicI32; 3] = [const { AtomicI32::new(-1) }; 3];
 static DEBUG: AtomicI32 = AtomicI32::new(0);
@@ -48,16 +43,8 @@ static OTHERS_COUNT: AtomicI32 = AtomicI32::new(0);
 /// Bytes of an object that no interpreter can begin without: its types have more.
 const LARGE: usize = 512;
 
-/// Where the interpreter has its own types, from and to; and `PyType_Type`.
-static DATA: [AtomicUsize; 2] = [const { AtomicUsize::new(0) }; 2];
-static METATYPE: AtomicPtr<c_void> = AtomicPtr::new(null_mut());
-/// Gets to know where an interpreter has its types, and whether its counts are recorded.
+/// Gets to know whether an interpreter's counts are recorded.
 pub fn know(has_counts: bool) {
-    METATYPE.store(find(c"PyType_Type"), Relaxed);
-    if let Some((from, to)) = methods::data_around(find(c"PyType_Type")) {
-        DATA[0].store(from, Relaxed);
-        DATA[1].store(to, Relaxed);
-    }
     if has_counts {
         REASONS.fetch_or(HAS_COUNTS, Relaxed);
     }
@@ -277,7 +264,7 @@ fn tell_kind(producer: &Producer, what: u64) {
 /// Tells that what was allocated, which is not released yet, is a container, if it is one by what it holds.
 fn tell_container(producer: &Producer, size: usize) -> bool {
     // SAFETY: the block is as large.
-    let is_one = unsafe { is_container(BLOCK.load(Relaxed), size, None) };
+    let is_one = unsafe { containers::is_one(BLOCK.load(Relaxed), size, None) };
     if is_one {
         tell_kind(producer, slot::CONTAINER);
     }
@@ -312,7 +299,7 @@ fn tell_of_other(producer: &Producer, other: Option<Collector>, size: usize, rel
         // A release of a container has lowered the count already, and a collection has set it back.
         let may_be = count < before || !released.is_null();
         // SAFETY: the block is as large, and not released yet.
-        if count > before || (may_be && unsafe { is_container(BLOCK.load(Relaxed), size, other) }) {
+        if count > before || (may_be && unsafe { containers::is_one(BLOCK.load(Relaxed), size, other) }) {
             put(producer, slot::CONTAINER, 0);
         }
     }
@@ -324,46 +311,11 @@ fn tell_container_if(producer: &Producer, size: usize, count: i32, released: *mu
     let block = BLOCK.load(Relaxed);
     // (Below zero the count is not lowered.) What it holds says whether the block itself was one.
     // SAFETY: the block is as large, and not released yet.
-    let may_be = (block != released && count > 0) || unsafe { is_container(block, size, None) };
+    let may_be = (block != released && count > 0) || unsafe { containers::is_one(block, size, None) };
     if may_be {
         tell_kind(producer, if block == released { slot::CONTAINER } else { slot::CONTAINER_IF });
     }
     may_be
-}
-
-/// Whether a block of this size, with what is in it, holds a container that counts for this collector, or for the one that is
-/// recorded: it is the last one on the list, or where a container has its type, one is found.
-///
-/// # Safety
-///
-/// The block is as large, and not released yet.
-unsafe fn is_container(block: *mut c_void, size: usize, collector: Option<Collector>) -> bool {
-    let youngest = collector.or_else(Collector::known).map(|collector| collector.head(0));
-    // SAFETY: the head of a list. (While that is collected, it is another list's or its own.)
-    let last = youngest.map_or(null_mut(), |head| unsafe { Collector::previous(head) });
-    if last.addr().wrapping_sub(block.addr()) < size {
-        return true;
-    }
-    // Some have as much in front of that again.
-    let size = if block.is_null() { 0 } else { size };
-    [HEADER, 2 * HEADER].into_iter().filter(|header| header + LEAST <= size).any(|header| {
-        // SAFETY: the caller's promise.
-        let of = unsafe { block.cast::<*mut c_void>().add(header / size_of::<usize>() + TYPE_OF).read() };
-        is_type_of_containers(of)
-    })
-}
-
-/// Whether there is a type at an address whose objects are containers, as far as that can be told.
-fn is_type_of_containers(of: *mut c_void) -> bool {
-    if is_described(of.addr()) {
-        return true;
-    }
-    let [from, to] = [DATA[0].load(Relaxed), DATA[1].load(Relaxed)];
-    let is_there = of.addr() >= from && of.addr() < to.saturating_sub(size_of::<[usize; 64]>());
-    // SAFETY: what is read lies in the interpreter's own data: one of its types, or something else that says nothing.
-    is_there
-        && of.addr().is_multiple_of(size_of::<usize>())
-        && unsafe { Object(of).of().0 == METATYPE.load(Relaxed) && Object(of).word(FLAGS) & IS_GC != 0 }
 }
 
 /// A collection has set the counts back, right behind the call before. Returns the count of the youngest generation before that,

@@ -17,6 +17,7 @@ use core::sync::atomic::{AtomicBool, AtomicI64, AtomicPtr, AtomicU32, AtomicUsiz
 use super::attend;
 use super::called;
 use super::collector::{self, Collector};
+use super::containers;
 use super::finalizers;
 use super::lists;
 use super::members;
@@ -73,6 +74,7 @@ pub unsafe fn install(version: &[u8], producer: *mut Producer) -> bool {
     // SAFETY: the caller's promise.
     let is_told = unsafe { &*producer }.follows_counts();
     attend::know(is_told);
+    containers::know();
     if is_known && !is_told {
         traverse::install();
     }

@@ -14,6 +14,7 @@ mod board;
 mod called;
 mod collections;
 mod collector;
+mod containers;
 mod counts;
 mod deposits;
 mod environment;

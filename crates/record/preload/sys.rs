@@ -32,6 +32,10 @@ const SYS_EXECVE: c_long = 221;
 const SYS_CLOCK_GETTIME: c_long = 228;
 #[cfg(not(target_arch = "x86_64"))]
 const SYS_CLOCK_GETTIME: c_long = 113;
+#[cfg(target_arch = "x86_64")]
+const SYS_PROCESS_VM_READV: c_long = 310;
+#[cfg(not(target_arch = "x86_64"))]
+const SYS_PROCESS_VM_READV: c_long = 270;
 const CLOCK_MONOTONIC: c_int = 1;
 const FUTEX_WAIT: c_int = 0;
 const FUTEX_WAKE: c_int = 1;
@@ -142,6 +146,26 @@ impl Drop for KeepErrno {
     fn drop(&mut self) {
         set_errno(self.0);
     }
+}
+
+/// `struct iovec`.
+#[repr(C)]
+struct Piece {
+    start: usize,
+    bytes: usize,
+}
+
+/// The words that are at an address, whatever it is; none if it cannot be read.
+pub fn copied<const WORDS: usize>(address: usize) -> Option<[usize; WORDS]> {
+    let _keep = KeepErrno::new();
+    let (mut words, bytes) = ([0_usize; WORDS], size_of::<[usize; WORDS]>());
+    let to = Piece { start: (&raw mut words).expose_provenance(), bytes };
+    let from = Piece { start: address, bytes };
+    // SAFETY: the kernel writes to `words`, which has so much room; it copies, or says that it cannot.
+    let copied = unsafe {
+        syscall(SYS_PROCESS_VM_READV, getpid(), &raw const to, 1_usize, &raw const from, 1_usize, 0_usize)
+    };
+    (usize::try_from(copied) == Ok(bytes)).then_some(words)
 }
 
 /// Sleeps while `word` is `value`, at most that long; may return early for no reason.

@@ -29,6 +29,9 @@ mod collections;
 #[path = "../preload/collector.rs"]
 mod collector;
 #[cfg(test)]
+#[path = "../preload/containers.rs"]
+mod containers;
+#[cfg(test)]
 #[path = "../preload/counts.rs"]
 mod counts;
 #[cfg(test)]
