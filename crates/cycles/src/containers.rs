@@ -58,8 +58,13 @@ pub trait Surveyor {
     /// that refers to.
     fn counted(&mut self, at: usize, word: u64) -> bool;
 
-    /// The next ones refer to the objects at these [places](Containers::place).
-    fn refer(&mut self, next: impl Iterator<Item: Iterator<Item = Place>>);
+    /// By index: what is counted of each object. For each reference to one of them that is found, one has to be taken off,
+    /// wrapping around.
+    fn outside(&mut self) -> &mut [u32];
+
+    /// The next ones refer to the objects of these indices, for which one has been taken off each. After how many of them those
+    /// of each one end.
+    fn refer(&mut self, referents: &[u32], ends: &[u32]);
 }
 
 /// An object model, as a collection sees it.
@@ -82,18 +87,32 @@ pub trait Containers: Heap {
         self.traverse(object, &mut |referent| visit(self.place(referent)));
     }
 
-    /// Tells the surveyor of several objects, in their order: how each is [counted](Surveyor::counted), and then, also for
-    /// those of which that is not asked, to what it [refers](Surveyor::refer): they refer to nothing. Counts may be told of
-    /// ahead of that. For heaps that can fetch what they have to look up ahead of time.
-    fn survey(&self, objects: &[Self::Id], surveyor: &mut impl Surveyor) {
-        let mut places = Vec::new();
+    /// Tells the surveyor of several objects that are behind each other, the first at this place, in their order: how each is
+    /// [counted](Surveyor::counted), and then, also for those of which that is not asked, to which of them it
+    /// [refers](Surveyor::refer): to none. Counts may be told of ahead of that. For heaps that know a quick way from a reference
+    /// to an index.
+    fn survey(&self, objects: &[Self::Id], first: Place, surveyor: &mut impl Surveyor) {
+        let (mut referents, mut ends) = (Vec::new(), Vec::new());
         for (at, &object) in objects.iter().enumerate() {
-            places.clear();
             if surveyor.counted(at, self.count(object)) {
-                self.traverse_places(object, &mut |place| places.push(place));
+                let outside = surveyor.outside();
+                self.traverse_places(object, &mut |place| {
+                    let index = place.after(first);
+                    if let Some(outside) = outside.get_mut(index) {
+                        *outside = outside.wrapping_sub(1);
+                        #[allow(clippy::cast_possible_truncation, reason = "below the number of objects")]
+                        referents.push(index as u32);
+                    }
+                });
             }
-            surveyor.refer(core::iter::once(places.iter().copied()));
+            #[allow(clippy::cast_possible_truncation, reason = "whoever is told looks at that")]
+            ends.push(referents.len() as u32);
+            if ends.len() >= TOGETHER || referents.len() >= TOGETHER {
+                surveyor.refer(&referents, &ends);
+                (referents.clear(), ends.clear());
+            }
         }
+        surveyor.refer(&referents, &ends);
     }
 
     /// Calls `visit` with those of the objects that [`traverse`](Self::traverse) tells of to which the reference is not
@@ -181,6 +200,9 @@ pub trait Containers: Heap {
     }
 }
 
+/// Of how many objects, or references, it is told at once.
+const TOGETHER: usize = 256;
+
 impl<H: Containers + ?Sized> Containers for &mut H {
     fn traverse(&self, object: Self::Id, visit: &mut impl FnMut(Self::Id)) {
         (**self).traverse(object, visit);
@@ -190,8 +212,8 @@ impl<H: Containers + ?Sized> Containers for &mut H {
         (**self).traverse_places(object, visit);
     }
 
-    fn survey(&self, objects: &[Self::Id], surveyor: &mut impl Surveyor) {
-        (**self).survey(objects, surveyor);
+    fn survey(&self, objects: &[Self::Id], first: Place, surveyor: &mut impl Surveyor) {
+        (**self).survey(objects, first, surveyor);
     }
 
     fn traverse_uncounted(&self, object: Self::Id, visit: &mut impl FnMut(Self::Id)) {

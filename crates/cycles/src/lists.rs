@@ -52,6 +52,8 @@ impl Place {
 
     /// Where the bits begin that tell the list: above those of any place of it.
     const LIST: u32 = 56;
+    /// The same in a word of 31 bits.
+    const SHORT: u32 = 28;
 
     pub(crate) const fn new(list: ListId, index: usize) -> Self {
         Self((list.0 as u64 + 1) << Self::LIST | index as u64)
@@ -108,12 +110,37 @@ impl Place {
         self.0 >> Self::LIST == list.0 as u64 + 1
     }
 
-    /// At which place of this list; of any other list, and of none, a number that is too large for a place.
+    /// How many places behind another one on its list; of one that is not, a number that is too large for that.
     #[inline]
+    #[must_use]
     #[allow(clippy::cast_possible_truncation, reason = "where it is, no list has as many places")]
-    pub(crate) const fn index_on(self, list: ListId) -> usize {
-        let index = self.0 ^ Self::new(list, 0).0;
+    pub const fn after(self, first: Self) -> usize {
+        let index = self.0.wrapping_sub(first.0);
         if index > usize::MAX as u64 { usize::MAX } else { index as usize }
+    }
+
+    /// As a word of 31 bits, if it is below 2²⁸ on one of the lists 0 to 3, or of those that a collection uses for itself while no
+    /// other one is going on. Places behind each other are words behind each other; 0 is [`UNTRACKED`](Self::UNTRACKED).
+    #[inline]
+    #[must_use]
+    #[allow(clippy::cast_possible_truncation, reason = "looked at before")]
+    pub const fn to_short(self) -> Option<u32> {
+        let (list, index) = (self.0 >> Self::LIST, self.0 & ((1 << Self::LIST) - 1));
+        let list = match list {
+            0..=4 => list,
+            9..=11 => list - 4,
+            _ => return None,
+        };
+        if index >> Self::SHORT == 0 { Some((list << Self::SHORT | index) as u32) } else { None }
+    }
+
+    /// From such a word; the highest bit is nothing.
+    #[inline]
+    #[must_use]
+    pub const fn from_short(word: u32) -> Self {
+        let (list, index) = (word >> Self::SHORT & 7, word & ((1 << Self::SHORT) - 1));
+        let list = if list > 4 { list + 4 } else { list };
+        Self((list as u64) << Self::LIST | index as u64)
     }
 }
 

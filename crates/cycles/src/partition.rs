@@ -5,17 +5,27 @@ use core::cell::Cell;
 use bumpalo::Bump;
 use bumpalo::collections::Vec as BumpVec;
 
-use crate::snapshot::{IMMORTAL, Snapshot};
+use crate::snapshot::{self, Snapshot};
 
+/// Whether an object is reachable, as far as is known: a byte each, so that many are at hand. The lowest bit says that it is,
+/// or need not be.
+type State = u8;
+
+/// Nothing is known yet.
+const UNKNOWN: State = 0;
+/// Is reachable.
+const REACHABLE: State = 1;
 /// Seems to be garbage; in the end, is.
-const UNREACHABLE: u32 = u32::MAX - 1;
-/// Had seemed to be garbage.
-const RESCUED: u32 = u32::MAX - 2;
+const UNREACHABLE: State = 2;
+/// Is reachable, but had seemed to be garbage.
+const RESCUED: State = 3;
+/// Is no candidate.
+const IMMORTAL: State = 5;
 
 /// Who is garbage, and in which order the others follow each other now.
 #[derive(Clone, Copy, Debug)]
 pub struct Partition<'s> {
-    state: &'s [u32],
+    state: &'s [State],
     rescued: &'s [u32],
     /// How many at the head of the list stay where they are.
     stay: usize,
@@ -35,12 +45,12 @@ impl<'s> Partition<'s> {
 
     /// Whether an object is reachable, and was not seen first from behind.
     pub(crate) fn is_first(&self, at: u32) -> bool {
-        self.state[at as usize] < RESCUED
+        self.state[at as usize] == REACHABLE
     }
 
     /// Those of the reachable that are to be moved when the others [stay](Self::stay).
     pub(crate) fn moved(&self) -> impl Iterator<Item = u32> + use<'s> {
-        self.of(self.stay, |state| state < RESCUED).chain(self.rescued.iter().copied())
+        self.of(self.stay, |state| state == REACHABLE).chain(self.rescued.iter().copied())
     }
 
     /// How many at the head of the list are reachable and were seen first from before them, or from outside.
@@ -56,7 +66,7 @@ impl<'s> Partition<'s> {
     /// The others, in the order that CPython's lists have from here on: those that were first seen from objects
     /// behind them on the list come last, in the order in which they were seen. Immortal ones are left out.
     pub fn reachable(&self) -> impl Iterator<Item = u32> + use<'s> {
-        self.of(0, |state| state < RESCUED).chain(self.rescued.iter().copied())
+        self.of(0, |state| state == REACHABLE).chain(self.rescued.iter().copied())
     }
 
     /// Of the reachable, those at the end that have changed their place.
@@ -76,7 +86,7 @@ impl<'s> Partition<'s> {
     }
 
     /// Those whose state is this, from a place on.
-    fn of<F: Fn(u32) -> bool>(&self, from: usize, is: F) -> impl Iterator<Item = u32> + use<'s, F> {
+    fn of<F: Fn(State) -> bool>(&self, from: usize, is: F) -> impl Iterator<Item = u32> + use<'s, F> {
         (0_u32..).zip(self.state).skip(from).filter(move |&(_, &state)| is(state)).map(|(at, _)| at)
     }
 }
@@ -87,8 +97,13 @@ impl<'s, I: Copy + Eq> Snapshot<'s, I> {
     /// O(objects + references), without recursion.
     #[must_use]
     pub fn partition(&self, scratch: &'s Bump) -> Partition<'s> {
-        let state = scratch.alloc_slice_copy(self.outside);
-        let mut rescued = BumpVec::new_in(scratch);
+        let state = scratch.alloc_slice_fill_copy(self.outside.len(), UNKNOWN);
+        for (state, &outside) in state.iter_mut().zip(self.outside) {
+            *state = if outside == 0 { UNKNOWN } else { REACHABLE };
+            *state |= if outside == snapshot::IMMORTAL { IMMORTAL } else { UNKNOWN };
+        }
+        // Room that is not used is not touched.
+        let mut rescued = BumpVec::with_capacity_in(state.len(), scratch);
         let cells = Cell::from_mut(&mut *state).as_slice_of_cells();
         let mut has_immortal = false;
         let mut stay = self.objects().len();
@@ -97,12 +112,12 @@ impl<'s, I: Copy + Eq> Snapshot<'s, I> {
         for (at, (there, &end)) in cells.iter().zip(ends).enumerate() {
             let own = begin..end as usize;
             begin = own.end;
-            if let 1..=RESCUED = there.get() {
+            if let REACHABLE | RESCUED = there.get() {
                 let Some(own) = self.referents.get(own) else { continue };
                 reach(own, cells, &mut rescued);
             } else {
                 stay = stay.min(at);
-                if there.get() == 0 {
+                if there.get() == UNKNOWN {
                     there.set(UNREACHABLE);
                 } else {
                     has_immortal = true;
@@ -121,24 +136,18 @@ impl<'s, I: Copy + Eq> Snapshot<'s, I> {
 /// These are reachable.
 #[inline(always)]
 #[allow(clippy::inline_always, reason = "a handful of instructions for each reference")]
-fn reach(referents: &[u32], state: &[Cell<u32>], rescued: &mut BumpVec<'_, u32>) {
+fn reach(referents: &[u32], state: &[Cell<State>], rescued: &mut BumpVec<'_, u32>) {
     for &referent in referents {
         let there = &state[referent as usize];
         let known = there.get();
         if known == UNREACHABLE {
-            rescue(there, referent, rescued);
+            // What had seemed to be garbage is none.
+            there.set(RESCUED);
+            rescued.push(referent);
         } else {
             // Either it comes later in the list, where there is no need to set it aside first, or nothing changes. To tell one
             // from the other would be to guess: processors lose more by that than by a store.
-            there.set(known.max(1));
+            there.set(known | 1);
         }
     }
-}
-
-/// What had seemed to be garbage is none.
-#[cold]
-#[inline(never)]
-fn rescue(there: &Cell<u32>, referent: u32, rescued: &mut BumpVec<'_, u32>) {
-    there.set(RESCUED);
-    rescued.push(referent);
 }

@@ -54,22 +54,16 @@ pub(crate) const IMMORTAL: u32 = u32::MAX;
 /// The most references that are told apart: more than there are among the objects of any list.
 const MOST: u32 = u32::MAX >> 1;
 
-/// How many references are put down at once.
-const TOGETHER: usize = 512;
-
 /// What is put down while a snapshot is taken.
 struct Survey<'a, 's, H: Containers> {
     heap: &'a H,
-    list: ListId,
+    first: Place,
     counting: Counting,
     objects: &'s [H::Id],
     outside: &'a mut [u32],
-    /// Of those of which it is not known yet where their references begin.
-    starts: slice::IterMut<'a, u32>,
+    /// Of those of which it is not known yet where their references end.
+    ends: slice::IterMut<'a, u32>,
     referents: BumpVec<'s, u32>,
-    /// The last ones, that are not among the others yet, and how many.
-    last: [u32; TOGETHER],
-    many: usize,
     immortals: BumpVec<'s, usize>,
     untrackable: BumpVec<'s, u32>,
 }
@@ -94,7 +88,7 @@ impl<H: Containers> Surveyor for Survey<'_, '_, H> {
         }
         // What will be taken off for these is not in the count.
         self.heap.traverse_uncounted(object, &mut |referent| {
-            if let Some(outside) = self.outside.get_mut(self.heap.place(referent).index_on(self.list)) {
+            if let Some(outside) = self.outside.get_mut(self.heap.place(referent).after(self.first)) {
                 *outside = outside.wrapping_add(1);
             }
         });
@@ -102,38 +96,25 @@ impl<H: Containers> Surveyor for Survey<'_, '_, H> {
     }
 
     #[inline]
-    fn refer(&mut self, next: impl Iterator<Item: Iterator<Item = Place>>) {
-        let Self { list, outside, starts, referents, last, many, .. } = self;
-        let (list, outside) = (*list, &mut **outside);
-        let (mut at, mut first) = (*many, referents.len());
-        for (places, start) in next.zip(starts) {
-            #[allow(clippy::cast_possible_truncation, reason = "looked at in the end")]
-            let begins = (first + at) as u32;
-            *start = begins;
-            for place in places {
-                let index = place.index_on(list);
-                if let Some(outside) = outside.get_mut(index) {
-                    *outside = outside.wrapping_sub(1);
-                    if at == TOGETHER {
-                        put_down(referents, last);
-                        (at, first) = (0, referents.len());
-                    }
-                    #[allow(clippy::cast_possible_truncation, reason = "below the number of objects")]
-                    let referent = index as u32;
-                    last[at] = referent;
-                    at += 1;
-                }
-            }
-        }
-        *many = at;
+    fn outside(&mut self) -> &mut [u32] {
+        self.outside
     }
-}
 
-/// Puts the last ones among the others.
-#[cold]
-#[inline(never)]
-fn put_down(referents: &mut BumpVec<'_, u32>, last: &[u32]) {
-    referents.extend_from_slice_copy(last);
+    #[inline]
+    fn refer(&mut self, referents: &[u32], ends: &[u32]) {
+        let first = self.referents.len();
+        self.referents.extend_from_slice_copy(referents);
+        for (&told, end) in ends.iter().zip(self.ends.by_ref()) {
+            #[allow(clippy::cast_possible_truncation, reason = "looked at in the end")]
+            let begun = first as u32;
+            *end = begun.wrapping_add(told);
+        }
+        // A heap that tells of objects that there are not tells of the first one.
+        if referents.iter().fold(0, |most, &referent| most.max(referent)) as usize >= self.objects.len() {
+            let wrong = |referent: &&mut u32| **referent as usize >= self.objects.len();
+            self.referents.iter_mut().skip(first).filter(wrong).for_each(|referent| *referent = 0);
+        }
+    }
 }
 
 impl<'s, I: Copy + Eq> Snapshot<'s, I> {
@@ -156,30 +137,28 @@ impl<'s, I: Copy + Eq> Snapshot<'s, I> {
         if many >= (u32::MAX - 16) as usize {
             return Err(TooMany::Objects);
         }
+        let first = Place::new(list, 0);
         let objects: &'s [I] = heap.lists().copy(list, scratch);
         // What its count says less what is found inside: a sum modulo 2³².
         let outside = scratch.alloc_slice_fill_copy(many, 0_u32);
         let starts = scratch.alloc_slice_fill_copy(many + 1, 0_u32);
         let mut survey = Survey {
             heap,
-            list,
+            first,
             counting,
             objects,
             outside: &mut *outside,
-            starts: starts.iter_mut(),
+            ends: starts.get_mut(1..).unwrap_or_default().iter_mut(),
             // Room that is not used is not touched; to grow is to copy.
             referents: BumpVec::with_capacity_in(many * 4, scratch),
-            last: [0; TOGETHER],
-            many: 0,
             immortals: BumpVec::new_in(scratch),
             untrackable: BumpVec::new_in(scratch),
         };
-        heap.survey(objects, &mut survey);
-        let Survey { starts: others, mut referents, last, many, immortals, untrackable, .. } = survey;
-        referents.extend_from_slice_copy(&last[..many]);
+        heap.survey(objects, first, &mut survey);
+        let Survey { ends: others, referents, immortals, untrackable, .. } = survey;
         let end = u32::try_from(referents.len()).ok().filter(|&end| end < MOST);
         let end = end.ok_or(TooMany::References)?;
-        others.for_each(|start| *start = end);
+        others.for_each(|of_another| *of_another = end);
         // Of immortal objects no count was put in: whatever was taken off is no excess.
         for &at in &immortals {
             outside[at] = 0;
@@ -229,7 +208,9 @@ impl<'s, I: Copy + Eq> Snapshot<'s, I> {
     #[must_use]
     pub fn referents(&self, at: u32) -> &'s [u32] {
         let at = at as usize;
-        &self.referents[self.starts[at] as usize..self.starts[at + 1] as usize]
+        let own = self.starts[at] as usize..self.starts[at + 1] as usize;
+        // It is there, but if the heap told wrongly where references end.
+        self.referents.get(own).unwrap_or_default()
     }
 
     /// How many references there are among the objects.

@@ -290,7 +290,7 @@ impl<P: Policy + 'static> Heap<P> {
     /// in another heap, or is looked at just now.
     #[must_use]
     pub fn generation_of(&self, object: &AnyRef) -> Option<Generation> {
-        let place = Place::from_word(self.registry.word(self.registry.number(object)?));
+        let place = Place::from_short(self.registry.word(self.registry.number(object)?));
         Generation::new(place.list()?.number().into())
     }
 

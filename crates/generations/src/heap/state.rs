@@ -112,8 +112,8 @@ impl<P: Policy> State<P> {
 }
 
 impl<P: Policy + 'static> Keeper for State<P> {
-    fn gone(&self, object: Number, word: u64) {
-        let place = Place::from_word(word);
+    fn gone(&self, object: Number, word: u32) {
+        let place = Place::from_short(word);
         if place.is_tracked()
             && let Ok(mut kept) = self.kept.try_borrow_mut()
         {

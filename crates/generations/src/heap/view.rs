@@ -5,7 +5,7 @@ use core::cell::{Cell, OnceCell};
 use alloc::vec::Vec;
 
 use cycles::{Cleared, Concerns, Containers, Lists, Place, Surveyor, Which};
-use rc::{Look, Number, Referring, Registry};
+use rc::{Look, Number, Registry};
 
 /// What is kept of objects outside of them.
 #[derive(Default)]
@@ -53,7 +53,7 @@ impl View<'_, '_> {
     }
 }
 
-/// Tells of words as places.
+/// Tells who looks at a graph what the heap tells.
 struct Told<'a, S> {
     surveyor: &'a mut S,
     any: bool,
@@ -66,9 +66,19 @@ impl<S: Surveyor> rc::Surveyor for Told<'_, S> {
     }
 
     #[inline]
-    fn refer(&mut self, next: Referring<'_>) {
-        self.surveyor.refer(next.map(|words| words.map(Place::from_word)));
+    fn outside(&mut self) -> &mut [u32] {
+        self.surveyor.outside()
     }
+
+    #[inline]
+    fn refer(&mut self, referents: &[u32], ends: &[u32]) {
+        self.surveyor.refer(referents, ends);
+    }
+}
+
+/// A place in the word of an object. One that has no room there, as there are places for all numbers, is none.
+fn word(place: Place) -> u32 {
+    place.to_short().unwrap_or_default()
 }
 
 /// The collector counts no references: the driver holds what it works on by references of its own. So nothing that is
@@ -100,16 +110,18 @@ impl Containers for View<'_, '_> {
     }
 
     #[inline]
-    fn survey(&self, objects: &[Number], surveyor: &mut impl Surveyor) {
+    fn survey(&self, objects: &[Number], first: Place, surveyor: &mut impl Surveyor) {
         let mut told = Told { surveyor, any: false };
-        self.look_at(|look| {
-            told.any = true;
-            look.survey(objects, &mut told);
-        });
+        if let Some(first) = first.to_short() {
+            self.look_at(|look| {
+                told.any = true;
+                look.survey(objects, first, &mut told);
+            });
+        }
         if !told.any {
             for (at, &object) in objects.iter().enumerate() {
                 told.surveyor.counted(at, rc::Heap::count(self, object));
-                told.surveyor.refer(core::iter::once(core::iter::empty()));
+                told.surveyor.refer(&[], &[0]);
             }
         }
     }
@@ -117,7 +129,7 @@ impl Containers for View<'_, '_> {
     #[inline]
     fn place(&self, object: Number) -> Place {
         match as_call(object) {
-            None => Place::from_word(self.registry.word(object)),
+            None => Place::from_short(self.registry.word(object)),
             Some(call) => self.kept.calls.get(call).map_or(Place::UNTRACKED, |call| call.place),
         }
     }
@@ -130,7 +142,7 @@ impl Containers for View<'_, '_> {
     #[inline]
     fn set_place(&mut self, object: Number, place: Place) {
         match as_call(object) {
-            None => self.registry.set_word(object, place.to_word()),
+            None => self.registry.set_word(object, word(place)),
             Some(call) => {
                 if let Some(call) = self.kept.calls.get_mut(call) {
                     call.place = place;
@@ -141,7 +153,7 @@ impl Containers for View<'_, '_> {
 
     #[inline]
     fn set_places(&mut self, objects: &[Option<Number>], first: Place) {
-        self.registry.set_words(objects, first.to_word());
+        self.registry.set_words(objects, word(first));
         if !self.kept.calls.is_empty() {
             for (at, object) in objects.iter().enumerate() {
                 if let Some(call) = object.and_then(as_call) {

@@ -197,7 +197,7 @@ impl<T: Trace> Place<'_, T> {
         // 2. nobody else has the block; the reference that the count says is handed out.
         unsafe {
             let object = Object(self.block.add(Of::<T>::ROOM).cast());
-            object.0.write(Header { count: 1.into(), bits: 0.into(), ty: self.ty });
+            object.0.write(Header { count: 1.into(), word: 0.into(), ty: self.ty });
             object.value::<T>().write(value);
             self.core.retain();
             Ref::from_object(object)
@@ -212,8 +212,8 @@ impl<T: Trace> Place<'_, T> {
         unsafe {
             let object = Object(self.block.add(Of::<T>::NUMBERED_ROOM).cast());
             let number = self.core.numbers.borrow_mut().add(object);
-            object.0.cast::<Room>().sub(1).write(Room { word: 0.into(), number, spare: 0 });
-            object.0.write(Header { count: 1.into(), bits: NUMBERED.into(), ty: self.ty });
+            object.0.cast::<Room>().sub(1).write(Room { spare: 0, number, bits: 0.into() });
+            object.0.write(Header { count: 1.into(), word: NUMBERED.into(), ty: self.ty });
             object.value::<T>().write(value);
             self.core.retain();
             (Ref::from_object(object), number)

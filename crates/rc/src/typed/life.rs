@@ -10,7 +10,7 @@ use core::mem::ManuallyDrop;
 use core::ptr::NonNull;
 
 use super::held::{AHEAD, Progress};
-use super::object::{FINALIZED, IMMORTAL, NUMBERED, Object, Of};
+use super::object::{FINALIZED, IMMORTAL, Object, Of};
 use super::pointer::Ref;
 use super::shared::{Core, LEAF_NESTING, NESTING, TRAVERSING, drain, release};
 use super::trace::Trace;
@@ -125,7 +125,7 @@ impl<T: Trace> Death<T> {
             self.next = Phase::Part;
             // SAFETY: the object is there and a `T`; its one reference is lent.
             unsafe {
-                if T::FINALIZES && object.header().bits.get() & FINALIZED == 0 {
+                if T::FINALIZES && bits_of::<T>(object).get() & FINALIZED == 0 {
                     T::finalize(&ManuallyDrop::new(Ref::<T>::from_object(object)));
                 }
             }
@@ -136,18 +136,18 @@ impl<T: Trace> Death<T> {
             // stays, and needs the core. What has that bit has a room.
             unsafe {
                 let dead = object.decrement();
-                let bits = &object.header().bits;
                 if !dead {
                     // Resurrected. There is no second finalizer.
+                    let bits = bits_of::<T>(object);
                     bits.set(bits.get() | FINALIZED);
                     ManuallyDrop::new(self).end();
                     return;
                 }
-                if T::REFERS && bits.get() & NUMBERED != 0 {
+                if T::REFERS && object.is_numbered() {
                     self.room = Of::<T>::NUMBERED_ROOM;
-                    let (room, keeper) = (object.room(), &core.as_ref().keeper);
-                    if let (Some(number), Some(keeper)) = (room.number, keeper) {
-                        keeper.gone(number, room.word.get());
+                    let (number, keeper) = (object.room().number, &core.as_ref().keeper);
+                    if let (Some(number), Some(keeper)) = (number, keeper) {
+                        keeper.gone(number, object.word());
                     }
                 }
             }
@@ -157,12 +157,12 @@ impl<T: Trace> Death<T> {
             // SAFETY: the object is there, dead, and stays there; what has that bit has a room.
             unsafe {
                 if T::REFERS
-                    && object.header().bits.get() & NUMBERED != 0
+                    && object.is_numbered()
                     && let Some(number) = object.room().number
                 {
                     core.as_ref().numbers.borrow_mut().remove(number);
                 }
-                if object.header().weak() != 0 {
+                if bits_of::<T>(object).get() > FINALIZED {
                     weak::clear(object);
                 }
             }
@@ -202,6 +202,17 @@ impl<T: Trace> Death<T> {
             drain(self.core);
         }
     }
+}
+
+/// The bits of a `T`; what cannot refer has no number.
+///
+/// # Safety
+///
+/// The object is a `T`, and is not freed while the result is in use.
+#[inline(always)]
+unsafe fn bits_of<'a, T: Trace>(object: Object) -> &'a Cell<u32> {
+    // SAFETY: by contract.
+    unsafe { if T::REFERS { object.bits() } else { &object.header().word } }
 }
 
 /// A phase unwinds: the others follow.

@@ -25,7 +25,6 @@ pub use handle::PoolHeap;
 pub use held::Held;
 pub use numbers::Number;
 pub use pointer::Ref;
-pub use referents::{Referring, Words};
 pub use registry::{Keeper, Look, Registry, Surveyor};
 pub use slot::Slot;
 pub use trace::{Leaf, Trace, Visitor};

@@ -6,7 +6,7 @@ use core::num::NonZeroU32;
 
 use super::object::Object;
 
-/// The number of an object in a [`Registry`](crate::Registry): from 1 to 2³¹ − 1. When it has died, the number may be given
+/// The number of an object in a [`Registry`](crate::Registry): from 1 to 2²⁷ − 1. When it has died, the number may be given
 /// to another one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Number(NonZeroU32);
@@ -33,6 +33,9 @@ impl Number {
     }
 }
 
+/// Numbers are below this, so that whoever keeps objects on lists that are half empty at worst finds room for a place in a word.
+const MOST: u32 = 1 << 27;
+
 /// Which object has which number.
 #[derive(Default)]
 pub(super) struct Numbers {
@@ -48,7 +51,7 @@ impl Numbers {
             self.objects[number.index()] = Some(object);
             return Some(number);
         }
-        let number = u32::try_from(self.objects.len() + 1).ok().filter(|&number| number < 1 << 31)?;
+        let number = u32::try_from(self.objects.len() + 1).ok().filter(|&number| number < MOST)?;
         self.objects.push(Some(object));
         Number::new(number)
     }

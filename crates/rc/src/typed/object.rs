@@ -2,14 +2,17 @@
 //!
 //! ```text
 //! block ──► [ room, if the value is aligned to more than 16 bytes, or the object has a number ]
-//! object ─► count: u32 │ bits: u32 │ type: pointer      16 bytes, as in CPython
+//! object ─► count: u32 │ word: u32 │ type: pointer      16 bytes, as in CPython
 //!           value                                       always 16 bytes behind the object
 //! ```
 //!
-//! What a collector needs of an object, its number and a word, is at the end of the *room*, as CPython's 16 bytes in front
-//! of the object are: pointers point to the count, so nothing else moves. The room's size is a constant of the type
+//! A collector knows an object by its number, which is at the end of the *room*, as CPython's 16 bytes in front of the object
+//! are: pointers point to the count, so nothing else moves. The room's size is a constant of the type
 //! ([`Of::ROOM`], [`Of::NUMBERED_ROOM`]); only objects of a [`Registry`](crate::Registry) whose types [can
 //! refer](crate::Trace::REFERS) have numbers, and a bit says so.
+//!
+//! The collector's own word is what it reads of all that others refer to. So it is where the count is, and what an object
+//! without a number has there is in the room of one that has a number.
 #![allow(clippy::inline_always, reason = "a count is changed by a handful of instructions, or not at all")]
 
 use core::alloc::Layout;
@@ -33,39 +36,30 @@ pub(super) struct Header {
     /// As [`Counting::SATURATING`](crate::Counting::SATURATING) has it: negative as a signed number means
     /// immortal.
     pub(super) count: Cell<u32>,
-    /// Bit 0: the finalizer has run, and the object lived on. Bit 1: it has a [`Room`] with a number. The others: the number
-    /// of its list of weak references, 0 if there is none.
-    pub(super) bits: Cell<u32>,
+    /// With the highest bit, which says that there is a [`Room`] with a number: the collector's. Without: the object's bits, as
+    /// in [`Room::bits`].
+    pub(super) word: Cell<u32>,
     pub(super) ty: NonNull<Type>,
 }
 
 pub(super) const HEADER: usize = size_of::<Header>();
 const _: () = assert!(HEADER == 16);
 
+/// Of a word.
+pub(super) const NUMBERED: u32 = 1 << 31;
+
+/// Of bits.
 pub(super) const FINALIZED: u32 = 1;
-pub(super) const NUMBERED: u32 = 2;
-const OTHER_BITS: u32 = FINALIZED | NUMBERED;
-
-impl Header {
-    /// The number of its list of weak references.
-    #[inline(always)]
-    pub(super) fn weak(&self) -> u32 {
-        self.bits.get() >> 2
-    }
-
-    pub(super) fn set_weak(&self, number: u32) {
-        self.bits.set((number << 2) | (self.bits.get() & OTHER_BITS));
-    }
-}
 
 /// Directly in front of the header of an object that has a number.
 #[repr(C)]
 pub(super) struct Room {
-    /// The collector's.
-    pub(super) word: Cell<u64>,
+    pub(super) spare: u64,
     /// Fixed; `None` when there was none left to give.
     pub(super) number: Option<Number>,
-    pub(super) spare: u32,
+    /// Bit 0: the finalizer has run, and the object lived on. The others but the highest, which is clear: the number of its list
+    /// of weak references, 0 if there is none.
+    pub(super) bits: Cell<u32>,
 }
 
 const _: () = assert!(size_of::<Room>() == HEADER && align_of::<Room>() == align_of::<Header>());
@@ -125,6 +119,72 @@ impl Object {
         // SAFETY: by contract there is one, in the same block: it is written when the object is born, and afterwards
         // changed only through its cell.
         unsafe { self.0.cast::<Room>().sub(1).as_ref() }
+    }
+
+    /// Whether it has a number.
+    ///
+    /// # Safety
+    ///
+    /// The object is not freed.
+    #[inline(always)]
+    pub(super) unsafe fn is_numbered(self) -> bool {
+        // SAFETY: by contract.
+        unsafe { self.header() }.word.get() & NUMBERED != 0
+    }
+
+    /// The collector's word, of one that has a number.
+    ///
+    /// # Safety
+    ///
+    /// The object is not freed.
+    #[inline(always)]
+    pub(super) unsafe fn word(self) -> u32 {
+        // SAFETY: by contract.
+        unsafe { self.header() }.word.get() & !NUMBERED
+    }
+
+    /// Sets it, as far as there are bits for it.
+    ///
+    /// # Safety
+    ///
+    /// The object has a number, and is not freed.
+    #[inline(always)]
+    pub(super) unsafe fn set_word(self, word: u32) {
+        // SAFETY: by contract.
+        unsafe { self.header() }.word.set(NUMBERED | word);
+    }
+
+    /// Its bits.
+    ///
+    /// # Safety
+    ///
+    /// The object is not freed while the result is in use.
+    #[inline(always)]
+    pub(super) unsafe fn bits<'a>(self) -> &'a Cell<u32> {
+        // SAFETY: by contract; what has a number has a room.
+        unsafe { if self.is_numbered() { &self.room().bits } else { &self.header().word } }
+    }
+
+    /// The number of its list of weak references.
+    ///
+    /// # Safety
+    ///
+    /// The object is not freed.
+    #[inline(always)]
+    pub(super) unsafe fn weak(self) -> u32 {
+        // SAFETY: by contract.
+        unsafe { self.bits() }.get() >> 1
+    }
+
+    /// Sets it.
+    ///
+    /// # Safety
+    ///
+    /// The object is not freed.
+    pub(super) unsafe fn set_weak(self, number: u32) {
+        // SAFETY: by contract.
+        let bits = unsafe { self.bits() };
+        bits.set((number << 1) | (bits.get() & FINALIZED));
     }
 
     /// # Safety
@@ -211,12 +271,12 @@ pub(super) struct Info {
     ///
     /// As for [`die`](super::life::die); for objects of this type, as in the others.
     pub(super) die: unsafe fn(Object),
-    /// Shows what they refer to, one object after the other; writes down how many references were gathered after each.
+    /// Shows what they refer to, one object after the other; writes down how many references were told of after each.
     ///
     /// # Safety
     ///
     /// None of the objects dies meanwhile.
-    pub(super) traverse_all: unsafe fn(&[Object], &mut Visitor<'_>, &mut [usize]),
+    pub(super) traverse_all: unsafe fn(&[Object], &mut Visitor<'_>, &mut [u32]),
     /// Has them give up what they refer to, one object after the other, from that of this index on: that of the next one, as soon
     /// as it is one's turn. Ends before one of another type.
     ///
@@ -255,11 +315,11 @@ impl<T: Trace> Of<T> {
             finalizes: T::FINALIZES,
             ordered: T::ORDERED,
             die: super::life::die::<T>,
-            traverse_all: |objects, visitor, gathered| {
-                for (object, gathered) in objects.iter().zip(gathered) {
+            traverse_all: |objects, visitor, ends| {
+                for (object, end) in objects.iter().zip(ends) {
                     // SAFETY: by the contract of the field it is a `T`, and alive.
                     unsafe { object.value::<T>().as_ref() }.traverse(visitor);
-                    *gathered = visitor.gathered();
+                    *end = visitor.told();
                 }
             },
             clear_all: |objects, turn| {

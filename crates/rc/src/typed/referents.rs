@@ -1,156 +1,105 @@
-//! The objects that others refer to, gathered from many of these before anything of them is read.
+//! What objects refer to, told as what a collector counts by: the index of each among those that it looks at.
 //!
-//! Of what is referred to only a word is read. Where it is not at hand, as when a program has referred to objects in another
-//! order than it has made them, a processor that is told ahead of time fetches many at once.
+//! Of what is referred to one word is read, and nothing is kept but a number. So where it is not at hand, as when a program has
+//! referred to objects in another order than it has made them, a processor has many of them under way at once.
 #![allow(clippy::inline_always, reason = "a handful of instructions for each reference of a heap")]
 
-use core::fmt;
 use core::ptr::NonNull;
-use core::slice;
 
 use alloc::vec::Vec;
 
 use super::object::{NUMBERED, Object};
 use super::shared::Core;
 
-/// What gathers them.
-pub(super) struct Referents {
-    core: NonNull<Core>,
-    /// All live in the heap of this core; behind so many there is room for more.
-    objects: Vec<Object>,
+/// For how many referents there is room before those are put elsewhere.
+pub(super) const ROOM: usize = 512;
+
+/// Takes references off what is counted of objects, and writes down to which of them they were.
+pub(super) struct Referents<'a> {
+    /// By index: what is counted.
+    outside: &'a mut [u32],
+    /// The word of the first of them, as it is in a header; each of the others has one more than the one before.
+    first: u32,
+    /// The last ones; where there is no room, nothing is done at once.
+    room: &'a mut [u32],
     len: usize,
+    /// Those that had no room.
+    more: Option<&'a mut Vec<u32>>,
+    /// Of their heap.
+    core: NonNull<Core>,
 }
 
-impl Referents {
+impl<'a> Referents<'a> {
+    /// For who is shown references, but none of objects.
+    pub(super) fn none() -> Self {
+        Self { outside: &mut [], first: 0, room: &mut [], len: 0, more: None, core: NonNull::dangling() }
+    }
+
     /// # Safety
     ///
-    /// While the result is in use somebody needs the core, and nothing in its heap dies.
-    pub(super) unsafe fn new(core: NonNull<Core>) -> Self {
-        Self { core, objects: Vec::new(), len: 0 }
+    /// Somebody needs the core for as long as the result is there.
+    #[inline]
+    pub(super) unsafe fn new(
+        core: NonNull<Core>,
+        first: u32,
+        outside: &'a mut [u32],
+        room: &'a mut [u32; ROOM],
+        more: &'a mut Vec<u32>,
+    ) -> Self {
+        Self { outside, first: NUMBERED | first, room, len: 0, more: Some(more), core }
     }
 
-    /// One more, which is there.
+    /// One more, which is there. Whether that was done: if not, it is to be done [slowly](Self::tell_slowly).
     #[inline(always)]
-    pub(super) fn push(&mut self, object: Object) {
-        if Core::is_alone()
-            && let Some(place) = self.objects.get_mut(self.len)
-        {
-            object.prefetch();
-            *place = object;
-            self.len += 1;
-        } else {
-            self.push_slowly(object);
+    pub(super) fn tell(&mut self, object: Object) -> bool {
+        let Some(place) = self.room.get_mut(self.len) else { return false };
+        if !Core::is_alone() {
+            return false;
         }
+        // SAFETY: whoever has an object knows that it is there. Without a number it has a word that is none of theirs.
+        let index = unsafe { object.header() }.word.get().wrapping_sub(self.first);
+        if let Some(outside) = self.outside.get_mut(index as usize) {
+            *outside = outside.wrapping_sub(1);
+            *place = index;
+            self.len += 1;
+        }
+        true
     }
 
-    /// Where there are other heaps, or no room.
+    /// The same where there are other heaps, or no room. `false` if it is not for this that references are shown.
     #[cold]
     #[inline(never)]
-    fn push_slowly(&mut self, object: Object) {
-        // What is another heap's may die before it is looked at.
+    pub(super) fn tell_slowly(&mut self, object: Object) -> bool {
+        let Some(more) = &mut self.more else { return false };
         // SAFETY: the core is there, by the contract of `new`, and so is the object.
-        if unsafe { self.core.as_ref().owns(object) || object.core() == self.core } {
-            if self.len == self.objects.len() {
-                self.objects.resize(ROOM.max(self.len * 2), Object::NONE);
+        let (is_ours, word) = unsafe {
+            let is_ours = self.core.as_ref().owns(object) || object.core() == self.core;
+            (is_ours, object.header().word.get())
+        };
+        let index = word.wrapping_sub(self.first);
+        if let Some(outside) = self.outside.get_mut(index as usize).filter(|_| is_ours) {
+            *outside = outside.wrapping_sub(1);
+            if self.len == self.room.len() {
+                more.extend_from_slice(self.room);
+                self.len = 0;
             }
-            object.prefetch();
-            if let Some(place) = self.objects.get_mut(self.len) {
-                *place = object;
+            if let Some(place) = self.room.get_mut(self.len) {
+                *place = index;
                 self.len += 1;
             }
         }
+        true
     }
 
-    /// How many there are.
+    /// How many have been written down.
     #[inline(always)]
-    pub(super) fn len(&self) -> usize {
+    pub(super) fn told(&self) -> usize {
+        self.more.as_ref().map_or(0, |more| more.len()) + self.len
+    }
+
+    /// How many of them are in the room.
+    #[inline(always)]
+    pub(super) fn last(&self) -> usize {
         self.len
-    }
-
-    /// They are looked at, and forgotten when that is over.
-    #[inline(always)]
-    pub(super) fn take(&mut self) -> &[Object] {
-        self.objects.get(..core::mem::take(&mut self.len)).unwrap_or_default()
-    }
-}
-
-/// For how many there is room at least when there are any.
-const ROOM: usize = 256;
-
-/// By object, the [words](Words) of those that it refers to.
-#[derive(Clone)]
-pub struct Referring<'a> {
-    /// They are there.
-    objects: &'a [Object],
-    /// By object, after how many its own end.
-    ends: slice::Iter<'a, usize>,
-    begin: usize,
-}
-
-impl<'a> Referring<'a> {
-    /// # Safety
-    ///
-    /// The objects are not freed while the result, or a clone of it, is in use, nor while words are that it tells.
-    #[inline(always)]
-    pub(super) unsafe fn new(objects: &'a [Object], ends: &'a [usize]) -> Self {
-        Self { objects, ends: ends.iter(), begin: 0 }
-    }
-}
-
-impl<'a> Iterator for Referring<'a> {
-    type Item = Words<'a>;
-
-    #[inline(always)]
-    fn next(&mut self) -> Option<Words<'a>> {
-        let end = *self.ends.next()?;
-        let begin = core::mem::replace(&mut self.begin, end);
-        Some(Words { objects: self.objects.get(begin..end)?.iter() })
-    }
-
-    #[inline]
-    fn size_hint(&self) -> (usize, Option<usize>) {
-        self.ends.size_hint()
-    }
-}
-
-impl ExactSizeIterator for Referring<'_> {}
-
-impl fmt::Debug for Referring<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(self.clone()).finish()
-    }
-}
-
-/// The words of the objects that one refers to, in its order: 0 for one that has no number.
-#[derive(Clone)]
-pub struct Words<'a> {
-    /// They are there.
-    objects: slice::Iter<'a, Object>,
-}
-
-impl Iterator for Words<'_> {
-    type Item = u64;
-
-    #[inline(always)]
-    fn next(&mut self) -> Option<u64> {
-        let object = self.objects.next()?;
-        // SAFETY: it is there, by the contract of `Referring::new`; what has that bit has a room.
-        unsafe {
-            let has_word = object.header().bits.get() & NUMBERED != 0;
-            Some(if has_word { object.room().word.get() } else { 0 })
-        }
-    }
-
-    #[inline]
-    fn size_hint(&self) -> (usize, Option<usize>) {
-        self.objects.size_hint()
-    }
-}
-
-impl ExactSizeIterator for Words<'_> {}
-
-impl fmt::Debug for Words<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(self.clone()).finish()
     }
 }

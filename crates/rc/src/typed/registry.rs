@@ -5,6 +5,7 @@ use core::ptr::NonNull;
 
 use alloc::boxed::Box;
 use alloc::rc::Rc;
+use alloc::vec::Vec;
 
 use core::any::Any;
 use pool::{ArenaSource, Geometry};
@@ -14,9 +15,9 @@ use super::handle::PoolHeap;
 use super::held::Held;
 use super::life::Traversing;
 use super::numbers::Number;
-use super::object::{FINALIZED, NUMBERED, Object};
+use super::object::{FINALIZED, Object};
 use super::pointer::Ref;
-use super::referents::{Referents, Referring};
+use super::referents::{ROOM, Referents};
 use super::trace::{Trace, Visitor};
 use super::weak::{self, Cleared};
 
@@ -25,7 +26,7 @@ pub trait Keeper: Any {
     /// An object is about to go, and nobody can get at it any more. Its number is free when this returns; this was its word.
     ///
     /// It may do anything that a `Drop` may.
-    fn gone(&self, number: Number, word: u64);
+    fn gone(&self, number: Number, word: u32);
 }
 
 /// A [`PoolHeap`] whose objects have numbers and a word each for somebody who looks after them: a collector of cycles. (Those
@@ -81,7 +82,7 @@ impl Registry {
         &self.heap
     }
 
-    /// A new object, and its number. There is none for a type that cannot refer, and for more than 2³¹ objects.
+    /// A new object, and its number. There is none for a type that cannot refer, and for more than 2²⁷ objects.
     ///
     /// As [`PoolHeap::alloc`] otherwise.
     #[inline]
@@ -147,30 +148,30 @@ impl Registry {
     /// The word of the object of this number; 0 at its birth, and if there is none.
     #[inline]
     #[must_use]
-    pub fn word(&self, number: Number) -> u64 {
-        // SAFETY: what has a number is there, and has a room.
-        self.object(number).map_or(0, |object| unsafe { object.room() }.word.get())
+    pub fn word(&self, number: Number) -> u32 {
+        // SAFETY: what has a number is there.
+        self.object(number).map_or(0, |object| unsafe { object.word() })
     }
 
-    /// Sets it.
+    /// Sets it: all bits but the highest.
     #[inline]
-    pub fn set_word(&self, number: Number, word: u64) {
+    pub fn set_word(&self, number: Number, word: u32) {
         if let Some(object) = self.object(number) {
             // SAFETY: as above.
-            unsafe { object.room() }.word.set(word);
+            unsafe { object.set_word(word) };
         }
     }
 
     /// Sets several: the first to this, each of the others to one more than the one before, also where there is no object.
     #[inline]
-    pub fn set_words(&self, numbers: &[Option<Number>], first: u64) {
+    pub fn set_words(&self, numbers: &[Option<Number>], first: u32) {
         let known = self.heap.core().numbers.borrow();
         let known = known.all();
         let mut word = first;
         for &number in numbers {
             if let Some(object) = number.and_then(|number| known.get(number)) {
                 // SAFETY: as above.
-                unsafe { object.room() }.word.set(word);
+                unsafe { object.set_word(word) };
             }
             word = word.wrapping_add(1);
         }
@@ -239,8 +240,7 @@ impl Registry {
     pub fn take_finalizer(&self, number: Number) -> bool {
         let Some(object) = self.object(number) else { return false };
         // SAFETY: what has a number is there; its type is while its core is.
-        let (header, ty) = unsafe { (object.header(), object.header().ty.as_ref()) };
-        let bits = &header.bits;
+        let (bits, ty) = unsafe { (object.bits(), object.header().ty.as_ref()) };
         let is_to_run = ty.info.finalizes && bits.get() & FINALIZED == 0;
         bits.set(bits.get() | FINALIZED);
         is_to_run
@@ -275,7 +275,7 @@ impl Registry {
     #[inline]
     fn is_ours(&self, object: Object) -> bool {
         // SAFETY: by contract.
-        unsafe { object.header().bits.get() & NUMBERED != 0 && object.core() == self.heap.core_pointer() }
+        unsafe { object.is_numbered() && object.core() == self.heap.core_pointer() }
     }
 }
 
@@ -291,8 +291,12 @@ pub trait Surveyor {
     /// that refers to.
     fn counted(&mut self, at: usize, word: u64) -> bool;
 
-    /// The next ones say that they refer to objects in this heap that have these words.
-    fn refer(&mut self, next: Referring<'_>);
+    /// By index, what is counted of each object: of this, one is taken off for each reference.
+    fn outside(&mut self) -> &mut [u32];
+
+    /// The next ones refer to objects of these indices, for which one has been taken off each; after how many those of each one
+    /// end.
+    fn refer(&mut self, referents: &[u32], ends: &[u32]);
 }
 
 /// Nothing dies in a heap while this is there: see [`Registry::look`].
@@ -303,19 +307,20 @@ pub struct Look<'a> {
 
 impl Look<'_> {
     /// Tells the surveyor of these objects, in their order: how each is [counted](Surveyor::counted), and then, also for those of
-    /// which that is not asked, to what it [refers](Surveyor::refer): to nothing. Counts may be told of ahead of that.
+    /// which that is not asked, to which of them it [refers](Surveyor::refer): to nobody. Counts may be told of ahead of that.
+    ///
+    /// They are known by their [words](Registry::word): that of the first is this, that of each of the others one more than that
+    /// of the one before.
     ///
     /// Whoever is not alive counts one reference, and refers to nothing.
     #[inline]
-    pub fn survey(&self, objects: &[Number], surveyor: &mut impl Surveyor) {
+    pub fn survey(&self, objects: &[Number], first: u32, surveyor: &mut impl Surveyor) {
         let core = self.registry.heap.core_pointer();
-        // SAFETY: nothing dies while `self` is there, which borrows who needs the core.
-        let mut referents = unsafe { Referents::new(core) };
-        let mut here = [Object::NONE; TOGETHER];
-        let mut gathered = [0; TOGETHER];
+        let (mut here, mut ends) = ([Object::NONE; TOGETHER], [0; TOGETHER]);
+        let (mut room, mut more) = ([0; ROOM], Vec::new());
         let mut at = 0;
         while let Some(rest) = objects.get(at..).filter(|rest| !rest.is_empty()) {
-            let first = at;
+            let begin = at;
             let mut refused = false;
             {
                 let numbers = self.registry.heap.core().numbers.borrow();
@@ -336,15 +341,24 @@ impl Look<'_> {
                     at += 1;
                 }
             }
-            let here = here.get(..at - first).unwrap_or_default();
-            // SAFETY: they are there, and nothing dies.
-            unsafe { traverse_runs(here, &mut Visitor::gather(&mut referents), &mut gathered) };
-            let ends = gathered.get(..here.len()).unwrap_or_default();
-            // SAFETY: as above, what they refer to was there when it was gathered, in this heap.
-            surveyor.refer(unsafe { Referring::new(referents.take(), ends) });
+            let here = here.get(..at - begin).unwrap_or_default();
+            // SAFETY: `self`, which is there for longer, borrows who needs the core.
+            let referents = unsafe { Referents::new(core, first, surveyor.outside(), &mut room, &mut more) };
+            let mut visitor = Visitor::telling(referents);
+            // SAFETY: they are there, and nothing dies while `self` is.
+            unsafe { traverse_runs(here, &mut visitor, &mut ends) };
+            let last = visitor.last();
+            let (last, ends) =
+                (room.get(..last).unwrap_or_default(), ends.get(..here.len()).unwrap_or_default());
+            if more.is_empty() {
+                surveyor.refer(last, ends);
+            } else {
+                more.extend_from_slice(last);
+                surveyor.refer(&more, ends);
+                more.clear();
+            }
             if refused {
-                // SAFETY: there is nothing.
-                surveyor.refer(unsafe { Referring::new(&[], &[0]) });
+                surveyor.refer(&[], &[0]);
                 at += 1;
             }
         }
@@ -372,20 +386,20 @@ impl Look<'_> {
 ///
 /// They are there, and none of them dies meanwhile.
 #[inline]
-unsafe fn traverse_runs(objects: &[Object], visitor: &mut Visitor<'_>, gathered: &mut [usize]) {
+unsafe fn traverse_runs(objects: &[Object], visitor: &mut Visitor<'_>, ends: &mut [u32]) {
     let mut at = 0;
     // SAFETY: by contract they are there; each is of the type that its header says.
     unsafe {
         for run in objects.chunk_by(|one, next| one.header().ty == next.header().ty) {
-            if let (Some(first), Some(gathered)) = (run.first(), gathered.get_mut(at..)) {
-                (first.header().ty.as_ref().info.traverse_all)(run, visitor, gathered);
+            if let (Some(first), Some(ends)) = (run.first(), ends.get_mut(at..)) {
+                (first.header().ty.as_ref().info.traverse_all)(run, visitor, ends);
             }
             at += run.len();
         }
     }
 }
 
-/// How many objects are traversed before what they refer to is looked at.
+/// How many objects are traversed before it is told to what they refer.
 const TOGETHER: usize = 64;
 
 impl fmt::Debug for Look<'_> {

@@ -79,51 +79,58 @@ pub trait Trace: 'static {
 }
 
 /// Is shown the references of a value.
-pub struct Visitor<'a>(Shown<'a>);
-
-enum Shown<'a> {
-    /// One after the other.
-    Each(&'a mut dyn FnMut(&AnyRef)),
-    /// Gathered, to be looked at together.
-    Together(&'a mut Referents),
+pub struct Visitor<'a> {
+    /// Who is told of them all, if somebody is.
+    referents: Referents<'a>,
+    /// Who is shown one after the other, else.
+    visit: Option<&'a mut dyn FnMut(&AnyRef)>,
 }
 
 impl<'a> Visitor<'a> {
     pub(super) fn new(visit: &'a mut dyn FnMut(&AnyRef)) -> Self {
-        Self(Shown::Each(visit))
+        Self { referents: Referents::none(), visit: Some(visit) }
     }
 
     #[inline]
-    pub(super) fn gather(referents: &'a mut Referents) -> Self {
-        Self(Shown::Together(referents))
+    pub(super) fn telling(referents: Referents<'a>) -> Self {
+        Self { referents, visit: None }
     }
 
-    /// How many were gathered.
+    /// How many were told of, and counted.
     #[inline]
-    pub(super) fn gathered(&self) -> usize {
-        match &self.0 {
-            Shown::Each(_) => 0,
-            Shown::Together(referents) => referents.len(),
-        }
+    #[allow(clippy::cast_possible_truncation, reason = "whoever is told looks at that")]
+    pub(super) fn told(&self) -> u32 {
+        self.referents.told() as u32
+    }
+
+    /// How many of them are in the room that was given for them.
+    #[inline]
+    pub(super) fn last(&self) -> usize {
+        self.referents.last()
     }
 
     /// Shows it one.
     #[inline]
     pub fn visit(&mut self, reference: &AnyRef) {
-        match &mut self.0 {
-            Shown::Each(visit) => visit(reference),
-            Shown::Together(referents) => referents.push(reference.object()),
+        if !self.referents.tell(reference.object()) {
+            self.visit_slowly(reference);
         }
     }
 
-    /// Shows it what is in a cell, if nothing has to be lent for that: whoever gathers calls nobody. Whether it was so.
+    #[cold]
+    #[inline(never)]
+    fn visit_slowly(&mut self, reference: &AnyRef) {
+        match &mut self.visit {
+            Some(visit) => visit(reference),
+            None => _ = self.referents.tell_slowly(reference.object()),
+        }
+    }
+
+    /// Shows it what is in a cell, if nothing has to be lent for that: whoever is told of all calls nobody. Whether it was so.
     #[inline]
     pub(super) fn visit_cell<T: Trace>(&mut self, cell: &Cell<Option<Ref<T>>>) -> bool {
-        let Shown::Together(referents) = &mut self.0 else { return false };
-        if let Some(object) = Ref::object_in(cell) {
-            referents.push(object);
-        }
-        true
+        let Some(object) = Ref::object_in(cell) else { return true };
+        self.referents.tell(object) || self.referents.tell_slowly(object)
     }
 }
 

@@ -60,7 +60,7 @@ impl<T: Trace> Weak<T> {
     pub(super) fn plain(target: &Ref<T>) -> Self {
         let object = Ref::object(target);
         // SAFETY: the object is alive, and so are its core and the records on its list.
-        let head = unsafe { object.core().as_ref().heads.borrow().get(object.header().weak()) };
+        let head = unsafe { object.core().as_ref().heads.borrow().get(object.weak()) };
         let record = match head {
             // SAFETY: as above.
             Some(head) if !unsafe { head.as_ref() }.watches => Shared::again(head),
@@ -118,9 +118,9 @@ impl Shared {
     fn new(object: Object, callback: Option<Callback>) -> Self {
         // SAFETY: the object is alive by contract, so its core is; what is on its list is, too.
         unsafe {
-            let (core, header) = (object.core(), object.header());
+            let core = object.core();
             let mut heads = core.as_ref().heads.borrow_mut();
-            let number = header.weak();
+            let number = object.weak();
             let head = heads.get(number);
             // Behind the shared one, if there is one and this is another.
             let watches = callback.is_some();
@@ -141,7 +141,7 @@ impl Shared {
             match before {
                 Some(before) => before.as_ref().next.set(Some(record)),
                 None if head.is_some() => heads.set(number, record),
-                None => header.set_weak(heads.add(record)),
+                None => object.set_weak(heads.add(record)),
             }
             core.as_ref().retain();
             Self(record)
@@ -209,14 +209,13 @@ unsafe fn unlink(object: Object, record: &Record) {
         if let Some(next) = next {
             next.as_ref().previous.set(previous);
         }
-        let header = object.header();
         let heads = &object.core().as_ref().heads;
         match (previous, next) {
             (Some(previous), _) => previous.as_ref().next.set(next),
-            (None, Some(next)) => heads.borrow_mut().set(header.weak(), next),
+            (None, Some(next)) => heads.borrow_mut().set(object.weak(), next),
             (None, None) => {
-                heads.borrow_mut().remove(header.weak());
-                header.set_weak(0);
+                heads.borrow_mut().remove(object.weak());
+                object.set_weak(0);
             }
         }
     }
@@ -251,7 +250,7 @@ impl fmt::Debug for Cleared {
 pub(super) unsafe fn clear_first(object: Object, calling_only: bool) -> Option<Option<Cleared>> {
     // SAFETY: by contract the object is there, so its core and the records on its list are.
     unsafe {
-        let head = object.core().as_ref().heads.borrow().get(object.header().weak());
+        let head = object.core().as_ref().heads.borrow().get(object.weak());
         let mut record = head?;
         // Only the first can be without a callback.
         if calling_only && !record.as_ref().watches {
@@ -305,9 +304,8 @@ pub(super) unsafe fn clear(object: Object) {
     let mut calls = Vec::new();
     // SAFETY: by contract the object is there, so its core and the records on its list are.
     unsafe {
-        let header = object.header();
-        let mut at = object.core().as_ref().heads.borrow_mut().remove(header.weak());
-        header.set_weak(0);
+        let mut at = object.core().as_ref().heads.borrow_mut().remove(object.weak());
+        object.set_weak(0);
         while let Some(record) = at {
             let cleared = record.as_ref();
             at = cleared.next.take();
