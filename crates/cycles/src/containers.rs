@@ -58,6 +58,9 @@ pub trait Surveyor {
     /// that refers to.
     fn counted(&mut self, at: usize, word: u64) -> bool;
 
+    /// Those from this index on count so many references each, and none of them is immortal. It is to be told what they refer to.
+    fn all_counted(&mut self, at: usize, counts: &[u32]);
+
     /// By index: what is counted of each object. For each reference to one of them that is found, one has to be taken off,
     /// wrapping around.
     fn outside(&mut self) -> &mut [u32];

@@ -5,21 +5,19 @@ use core::cell::Cell;
 use bumpalo::Bump;
 use bumpalo::collections::Vec as BumpVec;
 
-use crate::snapshot::{self, Snapshot};
+use crate::snapshot::Snapshot;
 
-/// Whether an object is reachable, as far as is known: a byte each, so that many are at hand. The lowest bit says that it is,
-/// or need not be.
+/// What is known of an object: a byte each, so that many are at hand. The lowest bit says that it is reachable.
 type State = u8;
 
 /// Nothing is known yet.
 const UNKNOWN: State = 0;
-/// Is reachable.
 const REACHABLE: State = 1;
 /// Seems to be garbage; in the end, is.
 const UNREACHABLE: State = 2;
-/// Is reachable, but had seemed to be garbage.
+/// Had seemed to be garbage.
 const RESCUED: State = 3;
-/// Is no candidate.
+/// Is no candidate. It refers to nobody here.
 const IMMORTAL: State = 5;
 
 /// Who is garbage, and in which order the others follow each other now.
@@ -100,43 +98,83 @@ impl<'s, I: Copy + Eq> Snapshot<'s, I> {
         let state = scratch.alloc_slice_fill_copy(self.outside.len(), UNKNOWN);
         for (state, &outside) in state.iter_mut().zip(self.outside) {
             *state = if outside == 0 { UNKNOWN } else { REACHABLE };
-            *state |= if outside == snapshot::IMMORTAL { IMMORTAL } else { UNKNOWN };
         }
-        // Room that is not used is not touched.
-        let mut rescued = BumpVec::with_capacity_in(state.len(), scratch);
+        for &at in self.immortals {
+            state[at] = IMMORTAL;
+        }
+        let mut rescued = Rescued { all: BumpVec::new_in(scratch), last: [0; TOGETHER], len: 0 };
         let cells = Cell::from_mut(&mut *state).as_slice_of_cells();
-        let mut has_immortal = false;
         let mut stay = self.objects().len();
         let mut begin = 0;
-        let ends = self.starts.get(1..).unwrap_or_default();
-        for (at, (there, &end)) in cells.iter().zip(ends).enumerate() {
-            let own = begin..end as usize;
-            begin = own.end;
-            if let REACHABLE | RESCUED = there.get() {
+        let ends = self.starts.get(1..=cells.len()).unwrap_or_default();
+        for at in 0..ends.len() {
+            let (there, end) = (&cells[at], ends[at]);
+            let own = begin as usize..end as usize;
+            begin = end;
+            if there.get() & REACHABLE != 0 {
+                // They are there, but if the heap told wrongly where references end.
                 let Some(own) = self.referents.get(own) else { continue };
                 reach(own, cells, &mut rescued);
             } else {
                 stay = stay.min(at);
-                if there.get() == UNKNOWN {
-                    there.set(UNREACHABLE);
-                } else {
-                    has_immortal = true;
-                }
+                there.set(UNREACHABLE);
             }
         }
+        stay = self.immortals.iter().fold(stay, |stay, &immortal| stay.min(immortal));
+        let has_immortal = !self.immortals.is_empty();
         let mut next = 0;
-        while let Some(&at) = rescued.get(next) {
+        while let Some(at) = rescued.get(next) {
             next += 1;
             reach(self.referents(at), cells, &mut rescued);
         }
-        Partition { state, rescued: rescued.into_bump_slice(), stay, has_immortal }
+        rescued.put_down();
+        Partition { state, rescued: rescued.all.into_bump_slice(), stay, has_immortal }
+    }
+}
+
+/// How many are rescued before they are put down.
+const TOGETHER: usize = 256;
+
+/// Those that had seemed to be garbage, in the order in which they were seen.
+struct Rescued<'s> {
+    all: BumpVec<'s, u32>,
+    /// The last ones, that are not among all yet.
+    last: [u32; TOGETHER],
+    len: usize,
+}
+
+impl Rescued<'_> {
+    #[inline]
+    fn push(&mut self, at: u32) {
+        if self.len >= TOGETHER {
+            self.put_down();
+        }
+        if let Some(place) = self.last.get_mut(self.len) {
+            *place = at;
+            self.len += 1;
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn put_down(&mut self) {
+        self.all.extend_from_slice_copy(self.last.get(..self.len).unwrap_or_default());
+        self.len = 0;
+    }
+
+    #[inline]
+    fn get(&mut self, at: usize) -> Option<u32> {
+        if at >= self.all.len() {
+            self.put_down();
+        }
+        self.all.get(at).copied()
     }
 }
 
 /// These are reachable.
 #[inline(always)]
 #[allow(clippy::inline_always, reason = "a handful of instructions for each reference")]
-fn reach(referents: &[u32], state: &[Cell<State>], rescued: &mut BumpVec<'_, u32>) {
+fn reach(referents: &[u32], state: &[Cell<State>], rescued: &mut Rescued<'_>) {
     for &referent in referents {
         let there = &state[referent as usize];
         let known = there.get();

@@ -1,6 +1,6 @@
 //! The graph of one collection: who refers to whom, and how often from outside.
 
-use core::{fmt, slice};
+use core::fmt;
 
 use bumpalo::Bump;
 use bumpalo::collections::Vec as BumpVec;
@@ -46,6 +46,7 @@ pub struct Snapshot<'s, I> {
     pub(crate) referents: &'s [u32],
     /// Those that may be untracked if they survive.
     untrackable: &'s [u32],
+    pub(crate) immortals: &'s [usize],
     excess: u64,
 }
 
@@ -61,27 +62,19 @@ struct Survey<'a, 's, H: Containers> {
     counting: Counting,
     objects: &'s [H::Id],
     outside: &'a mut [u32],
-    /// Of those of which it is not known yet where their references end.
-    ends: slice::IterMut<'a, u32>,
+    /// By object: where its references end. How many have been told.
+    ends: &'a mut [u32],
+    told: usize,
     referents: BumpVec<'s, u32>,
     immortals: BumpVec<'s, usize>,
     untrackable: BumpVec<'s, u32>,
 }
 
-impl<H: Containers> Surveyor for Survey<'_, '_, H> {
+impl<H: Containers> Survey<'_, '_, H> {
+    /// What else is asked of a candidate.
     #[inline]
-    fn counted(&mut self, at: usize, word: u64) -> bool {
-        let Count::Mortal(count) = self.counting.read(word) else {
-            // It is no candidate: what it refers to is referred to from outside.
-            self.immortals.push(at);
-            return false;
-        };
-        let (Some(outside), Some(&object)) = (self.outside.get_mut(at), self.objects.get(at)) else {
-            return false;
-        };
-        #[allow(clippy::cast_possible_truncation, reason = "it is not above")]
-        let count = count.min(u64::from(MOST)) as u32;
-        *outside = outside.wrapping_add(count);
+    fn candidate(&mut self, at: usize) {
+        let Some(&object) = self.objects.get(at) else { return };
         if self.heap.untracks(object) != Untracks::Never {
             #[allow(clippy::cast_possible_truncation, reason = "below the number of objects")]
             self.untrackable.push(at as u32);
@@ -92,7 +85,32 @@ impl<H: Containers> Surveyor for Survey<'_, '_, H> {
                 *outside = outside.wrapping_add(1);
             }
         });
+    }
+}
+
+impl<H: Containers> Surveyor for Survey<'_, '_, H> {
+    #[inline]
+    fn counted(&mut self, at: usize, word: u64) -> bool {
+        let Count::Mortal(count) = self.counting.read(word) else {
+            // It is no candidate: what it refers to is referred to from outside.
+            self.immortals.push(at);
+            return false;
+        };
+        let Some(outside) = self.outside.get_mut(at) else { return false };
+        #[allow(clippy::cast_possible_truncation, reason = "it is not above")]
+        let count = count.min(u64::from(MOST)) as u32;
+        *outside = outside.wrapping_add(count);
+        self.candidate(at);
         true
+    }
+
+    #[inline]
+    fn all_counted(&mut self, at: usize, counts: &[u32]) {
+        let outside = self.outside.get_mut(at..).unwrap_or_default();
+        for (outside, &count) in outside.iter_mut().zip(counts) {
+            *outside = outside.wrapping_add(if count > MOST { MOST } else { count });
+        }
+        (at..at + counts.len()).for_each(|at| self.candidate(at));
     }
 
     #[inline]
@@ -104,17 +122,30 @@ impl<H: Containers> Surveyor for Survey<'_, '_, H> {
     fn refer(&mut self, referents: &[u32], ends: &[u32]) {
         let first = self.referents.len();
         self.referents.extend_from_slice_copy(referents);
-        for (&told, end) in ends.iter().zip(self.ends.by_ref()) {
-            #[allow(clippy::cast_possible_truncation, reason = "looked at in the end")]
-            let begun = first as u32;
+        #[allow(clippy::cast_possible_truncation, reason = "looked at in the end")]
+        let begun = first as u32;
+        let to = self.ends.get_mut(self.told..).unwrap_or_default();
+        for (end, &told) in to.iter_mut().zip(ends) {
             *end = begun.wrapping_add(told);
         }
+        self.told += ends.len();
         // A heap that tells of objects that there are not tells of the first one.
-        if referents.iter().fold(0, |most, &referent| most.max(referent)) as usize >= self.objects.len() {
-            let wrong = |referent: &&mut u32| **referent as usize >= self.objects.len();
+        let many = self.objects.len();
+        if !are_below(referents, many) {
+            let wrong = |referent: &&mut u32| **referent as usize >= many;
             self.referents.iter_mut().skip(first).filter(wrong).for_each(|referent| *referent = 0);
         }
     }
+}
+
+/// Whether all of these are below a number; or perhaps that there is one that is not.
+#[inline]
+fn are_below(all: &[u32], number: usize) -> bool {
+    let Some(most) = u32::try_from(number).ok().and_then(|number| number.checked_sub(1)) else {
+        return all.is_empty();
+    };
+    // Neither is the highest bit of any set, nor that of what is left to the most.
+    all.iter().fold(0, |bits, &one| bits | one | most.wrapping_sub(one)) >> 31 == 0
 }
 
 impl<'s, I: Copy + Eq> Snapshot<'s, I> {
@@ -148,17 +179,19 @@ impl<'s, I: Copy + Eq> Snapshot<'s, I> {
             counting,
             objects,
             outside: &mut *outside,
-            ends: starts.get_mut(1..).unwrap_or_default().iter_mut(),
+            ends: starts.get_mut(1..).unwrap_or_default(),
+            told: 0,
             // Room that is not used is not touched; to grow is to copy.
             referents: BumpVec::with_capacity_in(many * 4, scratch),
             immortals: BumpVec::new_in(scratch),
             untrackable: BumpVec::new_in(scratch),
         };
         heap.survey(objects, first, &mut survey);
-        let Survey { ends: others, referents, immortals, untrackable, .. } = survey;
+        let Survey { ends, told, referents, immortals, untrackable, .. } = survey;
+        let others = ends.get_mut(told..).unwrap_or_default();
         let end = u32::try_from(referents.len()).ok().filter(|&end| end < MOST);
         let end = end.ok_or(TooMany::References)?;
-        others.for_each(|of_another| *of_another = end);
+        others.fill(end);
         // Of immortal objects no count was put in: whatever was taken off is no excess.
         for &at in &immortals {
             outside[at] = 0;
@@ -181,6 +214,7 @@ impl<'s, I: Copy + Eq> Snapshot<'s, I> {
             starts,
             referents: referents.into_bump_slice(),
             untrackable: untrackable.into_bump_slice(),
+            immortals: immortals.into_bump_slice(),
             excess,
         })
     }

@@ -66,6 +66,11 @@ impl<S: Surveyor> rc::Surveyor for Told<'_, S> {
     }
 
     #[inline]
+    fn all_counted(&mut self, at: usize, counts: &[u32]) {
+        self.surveyor.all_counted(at, counts);
+    }
+
+    #[inline]
     fn outside(&mut self) -> &mut [u32] {
         self.surveyor.outside()
     }

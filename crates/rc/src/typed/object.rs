@@ -271,12 +271,13 @@ pub(super) struct Info {
     ///
     /// As for [`die`](super::life::die); for objects of this type, as in the others.
     pub(super) die: unsafe fn(Object),
-    /// Shows what they refer to, one object after the other; writes down how many references were told of after each.
+    /// Shows what they refer to, one object after the other, as far as they are of this type; writes down how many references were
+    /// told of after each. How many these were.
     ///
     /// # Safety
     ///
-    /// None of the objects dies meanwhile.
-    pub(super) traverse_all: unsafe fn(&[Object], &mut Visitor<'_>, &mut [u32]),
+    /// The first is of this type. None of the objects dies meanwhile.
+    pub(super) traverse_all: unsafe fn(&[Object], &mut Visitor<'_>, &mut [u32]) -> usize,
     /// Has them give up what they refer to, one object after the other, from that of this index on: that of the next one, as soon
     /// as it is one's turn. Ends before one of another type.
     ///
@@ -316,11 +317,25 @@ impl<T: Trace> Of<T> {
             ordered: T::ORDERED,
             die: super::life::die::<T>,
             traverse_all: |objects, visitor, ends| {
+                let mut own = visitor.take();
+                let mut many = 0;
+                // SAFETY: by the contract of the field they are alive.
+                let ty = objects.first().map(|first| unsafe { first.header() }.ty);
                 for (object, end) in objects.iter().zip(ends) {
-                    // SAFETY: by the contract of the field it is a `T`, and alive.
-                    unsafe { object.value::<T>().as_ref() }.traverse(visitor);
-                    *end = visitor.told();
+                    // SAFETY: as above, and it is a `T` if it is of the first one's type.
+                    unsafe {
+                        if Some(object.header().ty) != ty {
+                            break;
+                        }
+                        own.traverse(object.value::<T>().as_ref());
+                    }
+                    #[allow(clippy::cast_possible_truncation, reason = "who is told looks at how many there are")]
+                    let told = own.told() as u32;
+                    *end = told;
+                    many += 1;
                 }
+                *visitor = own;
+                many
             },
             clear_all: |objects, turn| {
                 let mut ty = None;

@@ -15,24 +15,32 @@ use super::shared::Core;
 pub(super) const ROOM: usize = 512;
 
 /// Takes references off what is counted of objects, and writes down to which of them they were.
+///
+/// What is done out of line takes it over and gives it back: so nothing but the code that is inlined around it knows where it
+/// is, and it can be in registers there.
 pub(super) struct Referents<'a> {
     /// By index: what is counted.
     outside: &'a mut [u32],
     /// The word of the first of them, as it is in a header; each of the others has one more than the one before.
     first: u32,
-    /// The last ones; where there is no room, nothing is done at once.
+    /// The last ones. There is room only as long as there is one heap.
     room: &'a mut [u32],
     len: usize,
-    /// Those that had no room.
+    /// Those before them, and how many that are.
     more: Option<&'a mut Vec<u32>>,
+    before: usize,
     /// Of their heap.
     core: NonNull<Core>,
+    /// How many cores had ever been made when it was looked whether there is one.
+    made: usize,
 }
 
 impl<'a> Referents<'a> {
-    /// For who is shown references, but none of objects.
+    /// For who is shown references, but told of none.
+    #[inline]
     pub(super) fn none() -> Self {
-        Self { outside: &mut [], first: 0, room: &mut [], len: 0, more: None, core: NonNull::dangling() }
+        let (core, made) = (NonNull::dangling(), Core::made());
+        Self { outside: &mut [], first: 0, room: &mut [], len: 0, more: None, before: 0, core, made }
     }
 
     /// # Safety
@@ -43,19 +51,19 @@ impl<'a> Referents<'a> {
         core: NonNull<Core>,
         first: u32,
         outside: &'a mut [u32],
-        room: &'a mut [u32; ROOM],
+        room: &'a mut [u32],
         more: &'a mut Vec<u32>,
     ) -> Self {
-        Self { outside, first: NUMBERED | first, room, len: 0, more: Some(more), core }
+        let made = Core::made();
+        let room = if Core::is_alone() { room } else { &mut [] };
+        let (first, before) = (NUMBERED | first, more.len());
+        Self { outside, first, room, len: 0, more: Some(more), before, core, made }
     }
 
     /// One more, which is there. Whether that was done: if not, it is to be done [slowly](Self::tell_slowly).
     #[inline(always)]
     pub(super) fn tell(&mut self, object: Object) -> bool {
         let Some(place) = self.room.get_mut(self.len) else { return false };
-        if !Core::is_alone() {
-            return false;
-        }
         // SAFETY: whoever has an object knows that it is there. Without a number it has a word that is none of theirs.
         let index = unsafe { object.header() }.word.get().wrapping_sub(self.first);
         if let Some(outside) = self.outside.get_mut(index as usize) {
@@ -66,40 +74,74 @@ impl<'a> Referents<'a> {
         true
     }
 
-    /// The same where there are other heaps, or no room. `false` if it is not for this that references are shown.
+    /// The same where there are other heaps, or no room.
     #[cold]
     #[inline(never)]
-    pub(super) fn tell_slowly(&mut self, object: Object) -> bool {
-        let Some(more) = &mut self.more else { return false };
+    pub(super) fn tell_slowly(self, object: Object) -> Self {
         // SAFETY: the core is there, by the contract of `new`, and so is the object.
         let (is_ours, word) = unsafe {
-            let is_ours = self.core.as_ref().owns(object) || object.core() == self.core;
+            let is_ours =
+                self.more.is_some() && (self.core.as_ref().owns(object) || object.core() == self.core);
             (is_ours, object.header().word.get())
         };
-        let index = word.wrapping_sub(self.first);
-        if let Some(outside) = self.outside.get_mut(index as usize).filter(|_| is_ours) {
+        let mut this = self.put_away();
+        let index = word.wrapping_sub(this.first);
+        if let Some(outside) = this.outside.get_mut(index as usize).filter(|_| is_ours) {
             *outside = outside.wrapping_sub(1);
-            if self.len == self.room.len() {
-                more.extend_from_slice(self.room);
-                self.len = 0;
-            }
-            if let Some(place) = self.room.get_mut(self.len) {
-                *place = index;
-                self.len += 1;
+            if let Some(more) = &mut this.more {
+                more.push(index);
+                this.before = more.len();
             }
         }
-        true
+        this
     }
 
-    /// How many have been written down.
+    /// There is room again.
+    fn put_away(mut self) -> Self {
+        if let Some(more) = &mut self.more {
+            more.extend_from_slice(self.room.get(..self.len).unwrap_or_default());
+            (self.before, self.len) = (more.len(), 0);
+        }
+        self
+    }
+
+    /// How many have been told.
     #[inline(always)]
     pub(super) fn told(&self) -> usize {
-        self.more.as_ref().map_or(0, |more| more.len()) + self.len
+        self.before + self.len
     }
 
     /// How many of them are in the room.
     #[inline(always)]
     pub(super) fn last(&self) -> usize {
         self.len
+    }
+
+    /// Whether no heap has been made since this was: if so, what was told was of one heap if there was only one.
+    #[inline(always)]
+    pub(super) fn is_sure(&self) -> bool {
+        self.made == Core::made()
+    }
+
+    /// There may be two heaps. What was told behind so many is to be told once more, if the answer says so: it is as if it had
+    /// not been.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn make_sure(self, told: usize) -> (Self, bool) {
+        let mut this = self.put_away();
+        this.made = Core::made();
+        if this.room.is_empty() {
+            return (this, false);
+        }
+        this.room = &mut [];
+        if let Some(more) = &mut this.more {
+            for index in more.drain(told..) {
+                if let Some(outside) = this.outside.get_mut(index as usize) {
+                    *outside = outside.wrapping_add(1);
+                }
+            }
+            this.before = more.len();
+        }
+        (this, true)
     }
 }

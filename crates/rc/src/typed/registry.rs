@@ -291,6 +291,9 @@ pub trait Surveyor {
     /// that refers to.
     fn counted(&mut self, at: usize, word: u64) -> bool;
 
+    /// Those from this index on have these, and none of them is immortal. It is to be told what they refer to.
+    fn all_counted(&mut self, at: usize, counts: &[u32]);
+
     /// By index, what is counted of each object: of this, one is taken off for each reference.
     fn outside(&mut self) -> &mut [u32];
 
@@ -316,32 +319,39 @@ impl Look<'_> {
     #[inline]
     pub fn survey(&self, objects: &[Number], first: u32, surveyor: &mut impl Surveyor) {
         let core = self.registry.heap.core_pointer();
-        let (mut here, mut ends) = ([Object::NONE; TOGETHER], [0; TOGETHER]);
-        let (mut room, mut more) = ([0; ROOM], Vec::new());
+        let (mut here, mut counts) = ([Object::NONE; TOGETHER], [0; TOGETHER]);
+        let (mut room, mut more, mut ends) = ([0; ROOM], Vec::new(), [0; TOGETHER]);
         let mut at = 0;
         while let Some(rest) = objects.get(at..).filter(|rest| !rest.is_empty()) {
-            let begin = at;
-            let mut refused = false;
+            let mut many = 0;
+            let mut refers = true;
             {
                 let numbers = self.registry.heap.core().numbers.borrow();
                 let numbers = numbers.all();
-                for (place, &number) in here.iter_mut().zip(rest) {
-                    let Some(object) = numbers.get(number) else {
-                        surveyor.counted(at, 1);
-                        refused = true;
-                        break;
-                    };
+                for ((&number, place), counted) in rest.iter().zip(&mut here).zip(&mut counts) {
+                    let Some(object) = numbers.get(number) else { break };
                     // SAFETY: what has a number is there.
                     let count = unsafe { object.header() }.count.get();
-                    if !surveyor.counted(at, count.max(1).into()) {
-                        refused = true;
+                    if count.cast_signed() < 0 {
                         break;
                     }
-                    *place = object;
-                    at += 1;
+                    (*place, *counted) = (object, count.max(1));
+                    many += 1;
+                }
+                surveyor.all_counted(at, counts.get(..many).unwrap_or_default());
+                // Then there is none, or it is immortal.
+                if let (Some(&number), Some(place)) = (rest.get(many), here.get_mut(many)) {
+                    let object = numbers.get(number);
+                    // SAFETY: as above.
+                    let count = object.map_or(1, |object| unsafe { object.header() }.count.get());
+                    refers = surveyor.counted(at + many, count.into());
+                    *place = object.filter(|_| refers).unwrap_or(*place);
+                    refers = refers && object.is_some();
+                    many += usize::from(refers);
                 }
             }
-            let here = here.get(..at - begin).unwrap_or_default();
+            at += many;
+            let here = here.get(..many).unwrap_or_default();
             // SAFETY: `self`, which is there for longer, borrows who needs the core.
             let referents = unsafe { Referents::new(core, first, surveyor.outside(), &mut room, &mut more) };
             let mut visitor = Visitor::telling(referents);
@@ -357,7 +367,7 @@ impl Look<'_> {
                 surveyor.refer(&more, ends);
                 more.clear();
             }
-            if refused {
+            if !refers {
                 surveyor.refer(&[], &[0]);
                 at += 1;
             }
@@ -380,7 +390,7 @@ impl Look<'_> {
     }
 }
 
-/// Traverses objects, those of one type that follow each other at once.
+/// Traverses objects, those of one type that follow each other at once; writes down how many references were told of after each.
 ///
 /// # Safety
 ///
@@ -388,14 +398,10 @@ impl Look<'_> {
 #[inline]
 unsafe fn traverse_runs(objects: &[Object], visitor: &mut Visitor<'_>, ends: &mut [u32]) {
     let mut at = 0;
-    // SAFETY: by contract they are there; each is of the type that its header says.
-    unsafe {
-        for run in objects.chunk_by(|one, next| one.header().ty == next.header().ty) {
-            if let (Some(first), Some(ends)) = (run.first(), ends.get_mut(at..)) {
-                (first.header().ty.as_ref().info.traverse_all)(run, visitor, ends);
-            }
-            at += run.len();
-        }
+    while let (Some(run), Some(ends)) = (objects.get(at..), ends.get_mut(at..)) {
+        let Some(first) = run.first() else { break };
+        // SAFETY: by contract they are there; the first is of the type that its header says.
+        at += unsafe { (first.header().ty.as_ref().info.traverse_all)(run, visitor, ends) };
     }
 }
 

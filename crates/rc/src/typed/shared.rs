@@ -34,6 +34,9 @@ const CACHED: usize = 64;
 /// How many cores there are in the process. While there is one, all objects are in its heap.
 static CORES: AtomicUsize = AtomicUsize::new(0);
 
+/// How many there have ever been.
+static MADE: AtomicUsize = AtomicUsize::new(0);
+
 /// A type, by which information it was found.
 type Known = (&'static Info, NonNull<Type>);
 
@@ -65,6 +68,7 @@ impl Core {
         keeper: Option<Rc<dyn Keeper>>,
     ) -> NonNull<Self> {
         CORES.fetch_add(1, Ordering::Relaxed);
+        MADE.fetch_add(1, Ordering::Relaxed);
         NonNull::from(Box::leak(Box::new(Self {
             depth: Cell::new(0),
             live: Cell::new(1),
@@ -96,6 +100,12 @@ impl Core {
     #[inline]
     pub(super) fn is_alone() -> bool {
         CORES.load(Ordering::Relaxed) == 1
+    }
+
+    /// How many have ever been made: as long as that is the same, there are not more than there were.
+    #[inline]
+    pub(super) fn made() -> usize {
+        MADE.load(Ordering::Relaxed)
     }
 
     pub(super) fn live(&self) -> usize {

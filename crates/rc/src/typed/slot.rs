@@ -4,6 +4,7 @@
 use core::cell::Cell;
 use core::fmt;
 
+use super::any::AnyRef;
 use super::pointer::Ref;
 use super::trace::{Trace, Visitor};
 
@@ -77,8 +78,8 @@ impl<T: Trace> Trace for Slot<T> {
 
     #[inline]
     fn traverse(&self, visitor: &mut Visitor<'_>) {
-        if !visitor.visit_cell(&self.0) {
-            self.lend(visitor);
+        if let Some(visit) = visitor.visit_cell(&self.0) {
+            self.lend(visit);
         }
     }
 
@@ -91,7 +92,7 @@ impl<T: Trace> Trace for Slot<T> {
 impl<T: Trace> Slot<T> {
     /// Takes the reference out while it is visited: not cloned, as whoever is visited may look at its count.
     #[inline(never)]
-    fn lend(&self, visitor: &mut Visitor<'_>) {
+    fn lend(&self, visit: &mut dyn FnMut(&AnyRef)) {
         /// Puts a reference back where it was, unless something else has been put there.
         struct Back<'a, T: Trace>(&'a Slot<T>, Option<Ref<T>>);
 
@@ -107,7 +108,7 @@ impl<T: Trace> Slot<T> {
 
         let out = Back(self, self.take());
         if let Some(reference) = &out.1 {
-            reference.traverse(visitor);
+            visit(Ref::as_any(reference));
         }
     }
 }

@@ -96,11 +96,19 @@ impl<'a> Visitor<'a> {
         Self { referents, visit: None }
     }
 
-    /// How many were told of, and counted.
+    /// What is left shows nobody anything.
     #[inline]
-    #[allow(clippy::cast_possible_truncation, reason = "whoever is told looks at that")]
-    pub(super) fn told(&self) -> u32 {
-        self.referents.told() as u32
+    pub(super) fn take(&mut self) -> Self {
+        Self {
+            referents: core::mem::replace(&mut self.referents, Referents::none()),
+            visit: self.visit.take(),
+        }
+    }
+
+    /// How many of those that it was shown have been written down, if they are.
+    #[inline]
+    pub(super) fn told(&self) -> usize {
+        self.referents.told()
     }
 
     /// How many of them are in the room that was given for them.
@@ -109,28 +117,54 @@ impl<'a> Visitor<'a> {
         self.referents.last()
     }
 
+    /// Shows it what a value refers to.
+    #[inline]
+    pub(super) fn traverse(&mut self, value: &impl Trace) {
+        let told = self.told();
+        loop {
+            value.traverse(self);
+            if self.referents.is_sure() {
+                return;
+            }
+            let (referents, again) = self.take_referents().make_sure(told);
+            self.referents = referents;
+            if !again {
+                return;
+            }
+        }
+    }
+
+    #[inline]
+    fn take_referents(&mut self) -> Referents<'a> {
+        core::mem::replace(&mut self.referents, Referents::none())
+    }
+
     /// Shows it one.
     #[inline]
     pub fn visit(&mut self, reference: &AnyRef) {
         if !self.referents.tell(reference.object()) {
-            self.visit_slowly(reference);
+            match &mut self.visit {
+                Some(visit) => visit(reference),
+                None => self.referents = self.take_referents().tell_slowly(reference.object()),
+            }
         }
     }
 
-    #[cold]
-    #[inline(never)]
-    fn visit_slowly(&mut self, reference: &AnyRef) {
-        match &mut self.visit {
-            Some(visit) => visit(reference),
-            None => _ = self.referents.tell_slowly(reference.object()),
-        }
-    }
-
-    /// Shows it what is in a cell, if nothing has to be lent for that: whoever is told of all calls nobody. Whether it was so.
+    /// Shows it what is in a cell, if nothing has to be lent for that: whoever is told of all calls nobody. If so, to whom it is to
+    /// be lent.
     #[inline]
-    pub(super) fn visit_cell<T: Trace>(&mut self, cell: &Cell<Option<Ref<T>>>) -> bool {
-        let Some(object) = Ref::object_in(cell) else { return true };
-        self.referents.tell(object) || self.referents.tell_slowly(object)
+    pub(super) fn visit_cell<T: Trace>(
+        &mut self,
+        cell: &Cell<Option<Ref<T>>>,
+    ) -> Option<&mut (dyn FnMut(&AnyRef) + 'a)> {
+        let object = Ref::object_in(cell)?;
+        if !self.referents.tell(object) {
+            if self.visit.is_some() {
+                return self.visit.as_deref_mut();
+            }
+            self.referents = self.take_referents().tell_slowly(object);
+        }
+        None
     }
 }
 
