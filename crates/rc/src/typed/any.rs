@@ -8,6 +8,7 @@ use core::mem::ManuallyDrop;
 use super::life::Traversing;
 use super::object::{Header, Object, Type};
 use super::pointer::Ref;
+use super::referents::Show;
 use super::trace::{Trace, Visitor};
 use crate::count::{Count, Counting};
 
@@ -122,7 +123,7 @@ impl AnyRef {
         // SAFETY: the object, which `self` keeps alive, needs the core.
         unsafe {
             let _nothing_dies = Traversing::new(self.object.core());
-            self.object.traverse(&mut Visitor::new(&mut visit));
+            self.object.traverse(&mut Visitor::showing(&mut Show(&mut visit)));
         }
     }
 

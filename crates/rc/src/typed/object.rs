@@ -104,6 +104,18 @@ impl Object {
         }
     }
 
+    /// Says that the header will be read soon.
+    #[inline(always)]
+    #[allow(clippy::unused_self, reason = "on other processors")]
+    pub(super) fn prefetch_header(self) {
+        #[cfg(all(target_arch = "x86_64", not(miri)))]
+        {
+            use core::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+            // SAFETY: a prefetch of any address is no access.
+            unsafe { _mm_prefetch::<_MM_HINT_T0>(self.0.as_ptr().cast()) };
+        }
+    }
+
     /// The value's place, for an object of type `T`.
     #[inline(always)]
     pub(super) fn value<T>(self) -> NonNull<T> {
@@ -272,7 +284,7 @@ pub(super) struct Info {
     /// As for [`die`](super::life::die); for objects of this type, as in the others.
     pub(super) die: unsafe fn(Object),
     /// Shows what they refer to, one object after the other, as far as they are of this type; writes down how many references were
-    /// told of after each. How many these were.
+    /// gathered after each. How many these were.
     ///
     /// # Safety
     ///
@@ -317,24 +329,26 @@ impl<T: Trace> Of<T> {
             ordered: T::ORDERED,
             die: super::life::die::<T>,
             traverse_all: |objects, visitor, ends| {
-                let mut own = visitor.take();
-                let mut many = 0;
+                let Some(first) = objects.first() else { return 0 };
                 // SAFETY: by the contract of the field they are alive.
-                let ty = objects.first().map(|first| unsafe { first.header() }.ty);
+                let ty = unsafe { first.header() }.ty;
+                let mut own = visitor.lent();
+                let mut many = 0;
                 for (object, end) in objects.iter().zip(ends) {
                     // SAFETY: as above, and it is a `T` if it is of the first one's type.
                     unsafe {
-                        if Some(object.header().ty) != ty {
+                        if object.header().ty != ty {
                             break;
                         }
                         own.traverse(object.value::<T>().as_ref());
                     }
                     #[allow(clippy::cast_possible_truncation, reason = "who is told looks at how many there are")]
-                    let told = own.told() as u32;
-                    *end = told;
+                    let gathered = own.gathered() as u32;
+                    *end = gathered;
                     many += 1;
                 }
-                *visitor = own;
+                let state = own.state();
+                visitor.come_to(state);
                 many
             },
             clear_all: |objects, turn| {

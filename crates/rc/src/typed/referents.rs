@@ -1,147 +1,142 @@
-//! What objects refer to, told as what a collector counts by: the index of each among those that it looks at.
+//! What objects refer to: gathered from many of them, then told as what a collector counts by, the index of each among those that
+//! it looks at.
 //!
-//! Of what is referred to one word is read, and nothing is kept but a number. So where it is not at hand, as when a program has
-//! referred to objects in another order than it has made them, a processor has many of them under way at once.
-#![allow(clippy::inline_always, reason = "a handful of instructions for each reference of a heap")]
+//! Of what is referred to one word is read. Where it is not at hand, as when a program has referred to objects in another order
+//! than it has made them, a processor that is told ahead of time fetches many at once.
 
+use core::cell::Cell;
 use core::ptr::NonNull;
 
 use alloc::vec::Vec;
 
+use super::any::AnyRef;
 use super::object::{NUMBERED, Object};
 use super::shared::Core;
 
-/// For how many referents there is room before those are put elsewhere.
+/// How many are gathered before they are put elsewhere.
 pub(super) const ROOM: usize = 512;
 
-/// Takes references off what is counted of objects, and writes down to which of them they were.
-///
-/// What is done out of line takes it over and gives it back: so nothing but the code that is inlined around it knows where it
-/// is, and it can be in registers there.
-pub(super) struct Referents<'a> {
-    /// By index: what is counted.
-    outside: &'a mut [u32],
-    /// The word of the first of them, as it is in a header; each of the others has one more than the one before.
-    first: u32,
-    /// The last ones. There is room only as long as there is one heap.
-    room: &'a mut [u32],
-    len: usize,
-    /// Those before them, and how many that are.
-    more: Option<&'a mut Vec<u32>>,
-    before: usize,
-    /// Of their heap.
-    core: NonNull<Core>,
-    /// How many cores had ever been made when it was looked whether there is one.
-    made: usize,
+/// Where a visitor gathers.
+pub(super) type Room = [Cell<Object>];
+
+/// Does what a visitor does not do inline.
+pub(super) trait Slow {
+    /// Is shown what the visitor has no room for, and how much is in the room. How much has been gathered elsewhere, and how much is
+    /// in the room from here on.
+    fn meet(&mut self, object: Object, len: usize) -> (usize, usize) {
+        let _ = object;
+        (0, len)
+    }
+
+    /// To whom references are to be lent, if it is for that that they are shown.
+    fn shows(&mut self) -> Option<&mut dyn FnMut(&AnyRef)> {
+        None
+    }
+
+    /// What is in the room is put elsewhere; what has been gathered behind so many is forgotten. How much is left.
+    fn take_back(&mut self, told: usize, len: usize) -> usize {
+        let _ = (told, len);
+        0
+    }
 }
 
-impl<'a> Referents<'a> {
-    /// For who is shown references, but told of none.
-    #[inline]
-    pub(super) fn none() -> Self {
-        let (core, made) = (NonNull::dangling(), Core::made());
-        Self { outside: &mut [], first: 0, room: &mut [], len: 0, more: None, before: 0, core, made }
-    }
+/// References are shown, one after the other.
+pub(super) struct Show<'a>(pub(super) &'a mut dyn FnMut(&AnyRef));
 
+impl Slow for Show<'_> {
+    fn shows(&mut self) -> Option<&mut dyn FnMut(&AnyRef)> {
+        Some(self.0)
+    }
+}
+
+/// They are gathered.
+pub(super) struct Gather<'a> {
+    /// Needed by somebody; nothing in its heap dies.
+    core: NonNull<Core>,
+    room: &'a Room,
+    /// What was gathered before that.
+    more: &'a mut Vec<Cell<Object>>,
+}
+
+impl<'a> Gather<'a> {
     /// # Safety
     ///
-    /// Somebody needs the core for as long as the result is there.
-    #[inline]
-    pub(super) unsafe fn new(
-        core: NonNull<Core>,
-        first: u32,
-        outside: &'a mut [u32],
-        room: &'a mut [u32],
-        more: &'a mut Vec<u32>,
-    ) -> Self {
-        let made = Core::made();
-        let room = if Core::is_alone() { room } else { &mut [] };
-        let (first, before) = (NUMBERED | first, more.len());
-        Self { outside, first, room, len: 0, more: Some(more), before, core, made }
+    /// Somebody needs the core for as long as the result is there, and nothing in its heap dies until what is gathered has been
+    /// [told](tell).
+    pub(super) unsafe fn new(core: NonNull<Core>, room: &'a Room, more: &'a mut Vec<Cell<Object>>) -> Self {
+        Self { core, room, more }
     }
 
-    /// One more, which is there. Whether that was done: if not, it is to be done [slowly](Self::tell_slowly).
-    #[inline(always)]
-    pub(super) fn tell(&mut self, object: Object) -> bool {
-        let Some(place) = self.room.get_mut(self.len) else { return false };
-        // SAFETY: whoever has an object knows that it is there. Without a number it has a word that is none of theirs.
-        let index = unsafe { object.header() }.word.get().wrapping_sub(self.first);
-        if let Some(outside) = self.outside.get_mut(index as usize) {
-            *outside = outside.wrapping_sub(1);
-            *place = index;
-            self.len += 1;
-        }
-        true
+    fn put_away(&mut self, len: usize) {
+        self.more.extend_from_slice(self.room.get(..len).unwrap_or_default());
     }
+}
 
-    /// The same where there are other heaps, or no room.
+impl Slow for Gather<'_> {
     #[cold]
-    #[inline(never)]
-    pub(super) fn tell_slowly(self, object: Object) -> Self {
+    fn meet(&mut self, object: Object, len: usize) -> (usize, usize) {
+        self.put_away(len);
+        // What is another heap's may die before it is looked at.
         // SAFETY: the core is there, by the contract of `new`, and so is the object.
-        let (is_ours, word) = unsafe {
-            let is_ours =
-                self.more.is_some() && (self.core.as_ref().owns(object) || object.core() == self.core);
-            (is_ours, object.header().word.get())
-        };
-        let mut this = self.put_away();
-        let index = word.wrapping_sub(this.first);
-        if let Some(outside) = this.outside.get_mut(index as usize).filter(|_| is_ours) {
-            *outside = outside.wrapping_sub(1);
-            if let Some(more) = &mut this.more {
-                more.push(index);
-                this.before = more.len();
-            }
+        if unsafe { self.core.as_ref().owns(object) || object.core() == self.core } {
+            self.more.push(Cell::new(object));
         }
-        this
+        (self.more.len(), 0)
     }
 
-    /// There is room again.
-    fn put_away(mut self) -> Self {
-        if let Some(more) = &mut self.more {
-            more.extend_from_slice(self.room.get(..self.len).unwrap_or_default());
-            (self.before, self.len) = (more.len(), 0);
-        }
-        self
-    }
-
-    /// How many have been told.
-    #[inline(always)]
-    pub(super) fn told(&self) -> usize {
-        self.before + self.len
-    }
-
-    /// How many of them are in the room.
-    #[inline(always)]
-    pub(super) fn last(&self) -> usize {
-        self.len
-    }
-
-    /// Whether no heap has been made since this was: if so, what was told was of one heap if there was only one.
-    #[inline(always)]
-    pub(super) fn is_sure(&self) -> bool {
-        self.made == Core::made()
-    }
-
-    /// There may be two heaps. What was told behind so many is to be told once more, if the answer says so: it is as if it had
-    /// not been.
     #[cold]
-    #[inline(never)]
-    pub(super) fn make_sure(self, told: usize) -> (Self, bool) {
-        let mut this = self.put_away();
-        this.made = Core::made();
-        if this.room.is_empty() {
-            return (this, false);
-        }
-        this.room = &mut [];
-        if let Some(more) = &mut this.more {
-            for index in more.drain(told..) {
-                if let Some(outside) = this.outside.get_mut(index as usize) {
-                    *outside = outside.wrapping_add(1);
-                }
-            }
-            this.before = more.len();
-        }
-        (this, true)
+    fn take_back(&mut self, told: usize, len: usize) -> usize {
+        self.put_away(len);
+        self.more.truncate(told);
+        self.more.len()
     }
+}
+
+/// Tells what was gathered: of each, the index among those whose words are this and those behind it, of which one is taken off
+/// what is counted by index. Of which there is none is left out, and `ends`, after how many of them each object's end, are as many
+/// less.
+///
+/// # Safety
+///
+/// What was gathered is there.
+#[inline]
+pub(super) unsafe fn tell<'a>(
+    gathered: &Room,
+    ends: &mut [u32],
+    first: u32,
+    outside: &mut [u32],
+    told: &'a mut Vec<u32>,
+) -> &'a [u32] {
+    if told.len() < gathered.len() {
+        told.resize(gathered.len().max(ROOM), 0);
+    }
+    let told = told.get_mut(..gathered.len()).unwrap_or_default();
+    let mut is_any_unknown = false;
+    for (object, place) in gathered.iter().zip(&mut *told) {
+        // SAFETY: by contract. Without a number it has a word that is none of theirs.
+        let index = unsafe { object.get().header() }.word.get().wrapping_sub(NUMBERED | first);
+        *place = index;
+        match outside.get_mut(index as usize) {
+            Some(outside) => *outside = outside.wrapping_sub(1),
+            None => is_any_unknown = true,
+        }
+    }
+    if is_any_unknown { leave_out(told, ends, outside.len()) } else { told }
+}
+
+/// Leaves out all from this number on.
+fn leave_out<'a>(told: &'a mut [u32], ends: &mut [u32], from: usize) -> &'a [u32] {
+    let (mut at, mut len) = (0, 0);
+    for end in ends {
+        while at < *end as usize {
+            let index = told[at];
+            told[len] = index;
+            len += usize::from((index as usize) < from);
+            at += 1;
+        }
+        #[allow(clippy::cast_possible_truncation, reason = "not more than before")]
+        let own = len as u32;
+        *end = own;
+    }
+    &told[..len]
 }

@@ -1,5 +1,6 @@
 //! [`Registry`]: a heap whose objects have numbers, for those who look after them.
 
+use core::cell::Cell;
 use core::fmt;
 use core::ptr::NonNull;
 
@@ -17,7 +18,7 @@ use super::life::Traversing;
 use super::numbers::Number;
 use super::object::{FINALIZED, Object};
 use super::pointer::Ref;
-use super::referents::{ROOM, Referents};
+use super::referents::{self, Gather, ROOM, Show};
 use super::trace::{Trace, Visitor};
 use super::weak::{self, Cleared};
 
@@ -320,7 +321,8 @@ impl Look<'_> {
     pub fn survey(&self, objects: &[Number], first: u32, surveyor: &mut impl Surveyor) {
         let core = self.registry.heap.core_pointer();
         let (mut here, mut counts) = ([Object::NONE; TOGETHER], [0; TOGETHER]);
-        let (mut room, mut more, mut ends) = ([0; ROOM], Vec::new(), [0; TOGETHER]);
+        let (room, mut more) = ([const { Cell::new(Object::NONE) }; ROOM], Vec::new());
+        let (mut told, mut ends) = (Vec::new(), [0; TOGETHER]);
         let mut at = 0;
         while let Some(rest) = objects.get(at..).filter(|rest| !rest.is_empty()) {
             let mut many = 0;
@@ -352,21 +354,24 @@ impl Look<'_> {
             }
             at += many;
             let here = here.get(..many).unwrap_or_default();
-            // SAFETY: `self`, which is there for longer, borrows who needs the core.
-            let referents = unsafe { Referents::new(core, first, surveyor.outside(), &mut room, &mut more) };
-            let mut visitor = Visitor::telling(referents);
-            // SAFETY: they are there, and nothing dies while `self` is.
-            unsafe { traverse_runs(here, &mut visitor, &mut ends) };
+            let ends = ends.get_mut(..many).unwrap_or_default();
+            // SAFETY: `self`, which is there for longer, borrows who needs the core, and nothing dies while it is.
+            let mut gather = unsafe { Gather::new(core, &room, &mut more) };
+            let mut visitor = Visitor::gathering(&room, &mut gather);
+            // SAFETY: they are there, and nothing dies.
+            unsafe { traverse_runs(here, &mut visitor, ends) };
             let last = visitor.last();
-            let (last, ends) =
-                (room.get(..last).unwrap_or_default(), ends.get(..here.len()).unwrap_or_default());
-            if more.is_empty() {
-                surveyor.refer(last, ends);
+            let last = room.get(..last).unwrap_or_default();
+            let gathered = if more.is_empty() {
+                last
             } else {
                 more.extend_from_slice(last);
-                surveyor.refer(&more, ends);
-                more.clear();
-            }
+                &more
+            };
+            // SAFETY: it was there when it was gathered, in this heap.
+            let referents = unsafe { referents::tell(gathered, ends, first, surveyor.outside(), &mut told) };
+            surveyor.refer(referents, ends);
+            more.clear();
             if !refers {
                 surveyor.refer(&[], &[0]);
                 at += 1;
@@ -385,7 +390,7 @@ impl Look<'_> {
     fn traverse(&self, number: Number, mut visit: impl FnMut(&AnyRef)) {
         if let Some(object) = self.registry.object(number) {
             // SAFETY: what has a number is there, with its value; it stays as long as nothing dies.
-            unsafe { object.traverse(&mut Visitor::new(&mut visit)) };
+            unsafe { object.traverse(&mut Visitor::showing(&mut Show(&mut visit))) };
         }
     }
 }

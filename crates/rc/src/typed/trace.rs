@@ -11,8 +11,10 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::any::AnyRef;
+use super::object::Object;
 use super::pointer::Ref;
-use super::referents::Referents;
+use super::referents::{Gather, Room, Show, Slow};
+use super::shared::Core;
 use super::weak::Weak;
 
 /// What can live in a [`PoolHeap`](crate::PoolHeap).
@@ -80,72 +82,92 @@ pub trait Trace: 'static {
 
 /// Is shown the references of a value.
 pub struct Visitor<'a> {
-    /// Who is told of them all, if somebody is.
-    referents: Referents<'a>,
-    /// Who is shown one after the other, else.
-    visit: Option<&'a mut dyn FnMut(&AnyRef)>,
+    /// Where they are gathered, as far as there is room. There is none if something else is to be done.
+    room: &'a Room,
+    len: usize,
+    /// How many have been gathered before.
+    before: usize,
+    /// How many heaps had ever been made when it was looked whether there is one: only then there is room.
+    made: usize,
+    shows: bool,
+    /// Nothing else is out of line, so that what is here can be in registers.
+    slow: &'a mut (dyn Slow + 'a),
 }
 
 impl<'a> Visitor<'a> {
-    pub(super) fn new(visit: &'a mut dyn FnMut(&AnyRef)) -> Self {
-        Self { referents: Referents::none(), visit: Some(visit) }
+    /// Shows references, one after the other.
+    pub(super) fn showing(show: &'a mut Show<'_>) -> Self {
+        Self { room: &[], len: 0, before: 0, made: Core::made(), shows: true, slow: show }
     }
 
+    /// Has all gathered.
     #[inline]
-    pub(super) fn telling(referents: Referents<'a>) -> Self {
-        Self { referents, visit: None }
+    pub(super) fn gathering(room: &'a Room, gather: &'a mut Gather<'_>) -> Self {
+        let made = Core::made();
+        let room = if Core::is_alone() { room } else { &[] };
+        Self { room, len: 0, before: 0, made, shows: false, slow: gather }
     }
 
-    /// What is left shows nobody anything.
+    /// The same visitor: where nobody else knows it, it can be in registers. It has to be given [back](Self::come_to).
     #[inline]
-    pub(super) fn take(&mut self) -> Self {
-        Self {
-            referents: core::mem::replace(&mut self.referents, Referents::none()),
-            visit: self.visit.take(),
+    pub(super) fn lent(&mut self) -> Visitor<'_> {
+        Visitor { slow: &mut *self.slow, ..*self }
+    }
+
+    /// What it has come to be.
+    #[inline]
+    pub(super) fn state(&self) -> VisitorState {
+        VisitorState { has_room: !self.room.is_empty(), len: self.len, before: self.before, made: self.made }
+    }
+
+    /// It was lent, and has come to be that.
+    #[inline]
+    pub(super) fn come_to(&mut self, state: VisitorState) {
+        (self.len, self.before, self.made) = (state.len, state.before, state.made);
+        if !state.has_room {
+            self.room = &[];
         }
     }
 
-    /// How many of those that it was shown have been written down, if they are.
+    /// How many of those that it was shown have been gathered.
     #[inline]
-    pub(super) fn told(&self) -> usize {
-        self.referents.told()
+    pub(super) fn gathered(&self) -> usize {
+        self.before + self.len
     }
 
     /// How many of them are in the room that was given for them.
     #[inline]
     pub(super) fn last(&self) -> usize {
-        self.referents.last()
+        self.len
     }
 
     /// Shows it what a value refers to.
     #[inline]
     pub(super) fn traverse(&mut self, value: &impl Trace) {
-        let told = self.told();
+        let before = self.gathered();
         loop {
             value.traverse(self);
-            if self.referents.is_sure() {
+            // Else there may be another heap, and what was gathered of it may be there no more.
+            if self.made == Core::made() {
                 return;
             }
-            let (referents, again) = self.take_referents().make_sure(told);
-            self.referents = referents;
-            if !again {
+            self.made = Core::made();
+            if self.room.is_empty() {
                 return;
             }
+            self.before = self.slow.take_back(before, self.len);
+            (self.room, self.len) = (&[], 0);
         }
-    }
-
-    #[inline]
-    fn take_referents(&mut self) -> Referents<'a> {
-        core::mem::replace(&mut self.referents, Referents::none())
     }
 
     /// Shows it one.
     #[inline]
     pub fn visit(&mut self, reference: &AnyRef) {
-        if !self.referents.tell(reference.object()) {
-            match &mut self.visit {
-                Some(visit) => visit(reference),
-                None => self.referents = self.take_referents().tell_slowly(reference.object()),
+        if !self.gather(reference.object()) {
+            if !self.shows {
+                self.meet(reference.object());
+            } else if let Some(visit) = self.slow.shows() {
+                visit(reference);
             }
         }
     }
@@ -156,16 +178,39 @@ impl<'a> Visitor<'a> {
     pub(super) fn visit_cell<T: Trace>(
         &mut self,
         cell: &Cell<Option<Ref<T>>>,
-    ) -> Option<&mut (dyn FnMut(&AnyRef) + 'a)> {
+    ) -> Option<&mut dyn FnMut(&AnyRef)> {
         let object = Ref::object_in(cell)?;
-        if !self.referents.tell(object) {
-            if self.visit.is_some() {
-                return self.visit.as_deref_mut();
+        if !self.gather(object) {
+            if self.shows {
+                return self.slow.shows();
             }
-            self.referents = self.take_referents().tell_slowly(object);
+            self.meet(object);
         }
         None
     }
+
+    /// Gathers one, if there is room for that.
+    #[inline]
+    fn gather(&mut self, object: Object) -> bool {
+        let Some(place) = self.room.get(self.len) else { return false };
+        object.prefetch_header();
+        place.set(object);
+        self.len += 1;
+        true
+    }
+
+    #[inline]
+    fn meet(&mut self, object: Object) {
+        (self.before, self.len) = self.slow.meet(object, self.len);
+    }
+}
+
+/// What changes of a [`Visitor`].
+pub(super) struct VisitorState {
+    has_room: bool,
+    len: usize,
+    before: usize,
+    made: usize,
 }
 
 impl<T: Trace> Trace for Ref<T> {
