@@ -37,6 +37,8 @@ pub struct Collection<I> {
     pub(crate) uncollectable: ListId,
     pub(crate) calls: ListId,
     phase: Phase,
+    /// How much of the garbage has been [taken over](Containers::take_over).
+    pub(crate) taken: usize,
     /// The place in the list of the phase.
     at: usize,
     /// To be released next.
@@ -101,6 +103,7 @@ impl<I: Copy + Eq> Collection<I> {
             uncollectable,
             calls,
             phase: Phase::Callbacks,
+            taken: 0,
             at: 0,
             held: None,
             ran: false,
@@ -114,7 +117,7 @@ impl<I: Copy + Eq> Collection<I> {
         this.untrack_survivors(heap, &snapshot, &partition);
         this.set_uncollectable_aside(heap, &snapshot, &partition, scratch);
         if rules.counted == Counted::Found {
-            this.outcome.collected = heap.lists().len(garbage);
+            this.outcome.collected = heap.lists().len(garbage) + this.taken;
         }
         let early = if rules.silent == Silent::Early { Which::All } else { Which::Calling };
         this.clear_weak(heap, early, rules.clears_own, true);
@@ -229,7 +232,7 @@ impl<I: Copy + Eq> Collection<I> {
                         self.clear_weak(heap, Which::All, clears_own, false);
                     }
                     if self.rules.counted == Counted::Cleared {
-                        self.outcome.collected += heap.lists().len(self.garbage);
+                        self.outcome.collected += heap.lists().len(self.garbage) + self.taken;
                     }
                     self.go_on(Phase::Clearing);
                 }

@@ -50,6 +50,8 @@ pub struct Concerns {
 impl Concerns {
     /// Whatever there may be.
     pub const ALL: Self = Self { weak_references: true, finalizers: true, uncollectable: true };
+    /// Nothing at all.
+    pub const NONE: Self = Self { weak_references: false, finalizers: false, uncollectable: false };
 }
 
 /// Who is told of objects in a [survey](Containers::survey).
@@ -183,6 +185,16 @@ pub trait Containers: Heap {
         Concerns::ALL
     }
 
+    /// Offers the garbage of a collection, in its order, if it is to be cleared at once: nothing else [concerns](Self::concerns) it.
+    /// Whether the heap's driver takes it over: holds it, has all of it cleared, gives it up, and says who has
+    /// [outlived](crate::Collection::outlived) that. If so it stands on no list from here on, though it says that it does.
+    ///
+    /// The heap is not to change meanwhile.
+    fn take_over(&mut self, garbage: impl Iterator<Item = Self::Id>) -> bool {
+        let _ = garbage;
+        false
+    }
+
     /// Clears one of the weak references to the object, and takes it off: `None` when there is none left of
     /// these. A weak reference that is to be called is put on lists while it waits for that, and afterwards. In CPython the ones without callbacks that are shared come first, then the newest first.
     fn clear_weak(&mut self, object: Self::Id, which: Which) -> Option<Cleared<Self::Id>> {
@@ -261,6 +273,10 @@ impl<H: Containers + ?Sized> Containers for &mut H {
 
     fn concerns(&self) -> Concerns {
         (**self).concerns()
+    }
+
+    fn take_over(&mut self, garbage: impl Iterator<Item = Self::Id>) -> bool {
+        (**self).take_over(garbage)
     }
 
     fn clear_weak(&mut self, object: Self::Id, which: Which) -> Option<Cleared<Self::Id>> {

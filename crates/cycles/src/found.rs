@@ -4,7 +4,7 @@ use bumpalo::Bump;
 use bumpalo::collections::Vec as BumpVec;
 
 use crate::collection::Collection;
-use crate::containers::{Containers, Untracks, Which};
+use crate::containers::{Concerns, Containers, Untracks, Which};
 use crate::lists::{append, extend, give_back, move_to, take, untrack};
 use crate::partition::Partition;
 use crate::rules::{Immortals, SecondLook};
@@ -32,20 +32,27 @@ impl<I: Copy + Eq> Collection<I> {
             return;
         }
         let object = |at: u32| objects[at as usize];
-        extend(heap, partition.unreachable().map(object), self.garbage);
+        let garbage = || partition.unreachable().map(object);
+        let is_offered = !plan.saves_all && heap.concerns() == Concerns::NONE;
+        if is_offered && heap.take_over(garbage()) {
+            self.taken = garbage().count();
+        } else {
+            extend(heap, garbage(), self.garbage);
+        }
         if partition.has_immortal() {
             for at in partition.immortal() {
                 self.outcome.immortal += usize::from(self.put_aside(heap, object(at)));
             }
         }
-        if stay + heap.lists().len(self.garbage) < objects.len() {
+        let garbage = heap.lists().len(self.garbage) + self.taken;
+        if stay + garbage < objects.len() {
             if stay == 0 {
                 extend(heap, partition.reachable().map(object), plan.old);
             } else {
                 extend(heap, partition.moved().map(object), plan.old);
             }
         }
-        self.outcome.unreachable = heap.lists().len(self.garbage);
+        self.outcome.unreachable = garbage;
         self.outcome.candidates = objects.len() - self.outcome.immortal;
         self.outcome.survivors = self.outcome.candidates - self.outcome.unreachable;
     }

@@ -19,15 +19,16 @@ impl<P: Policy + 'static> Heap<P> {
         let found = self
             .state
             .with(&self.registry, |generations, view| {
-                started.look(generations, view, scratch).ok()?.run.into()
+                let run = started.look(generations, view, scratch).ok()?.run;
+                Some((run, view.kept.held.take()))
             })
             .flatten();
-        let Some(run) = found else {
+        let Some((run, together)) = found else {
             return Outcome::default();
         };
         self.state.catch_up(&self.registry);
         over.scratch.reset();
-        Steps { heap: self, scratch: &over.scratch, run, together: None, outcome: None }.run()
+        Steps { heap: self, scratch: &over.scratch, run, together, outcome: None }.run()
     }
 }
 
@@ -80,7 +81,7 @@ impl<P: Policy + 'static> Steps<'_, P> {
             let run = &mut self.run;
             let take = |view: &mut View<'_, '_>| {
                 let collection = run.clearing(view)?;
-                let held = registry.hold(view.kept.lists.entries(collection.garbage()))?;
+                let held = registry.hold(view.kept.lists.iter(collection.garbage()))?;
                 collection.taken(view);
                 Some(held)
             };

@@ -5,7 +5,7 @@ use core::cell::{Cell, OnceCell};
 use alloc::vec::Vec;
 
 use cycles::{Cleared, Concerns, Containers, Lists, Place, Surveyor, Which};
-use rc::{Look, Number, Registry};
+use rc::{Held, Look, Number, Registry};
 
 /// What is kept of objects outside of them.
 #[derive(Default)]
@@ -14,6 +14,8 @@ pub(super) struct Kept {
     /// Callbacks of weak references that a collection has cleared. They stand on lists, too, by numbers that no
     /// object has.
     pub(super) calls: Vec<Call>,
+    /// Garbage that a collection has found and that is to be cleared together.
+    pub(super) held: Option<Held>,
 }
 
 pub(super) struct Call {
@@ -182,6 +184,12 @@ impl Containers for View<'_, '_> {
             finalizers: self.registry.has_finalizers(),
             uncollectable: false,
         }
+    }
+
+    fn take_over(&mut self, garbage: impl Iterator<Item = Number>) -> bool {
+        // From a look on nothing dies, so that all of it is there.
+        self.kept.held = self.registry.hold(garbage);
+        self.kept.held.is_some()
     }
 
     fn clear_weak(&mut self, object: Number, which: Which) -> Option<Cleared<Number>> {

@@ -48,17 +48,20 @@ pub(super) unsafe fn die<T: Trace>(object: Object) {
 ///
 /// # Safety
 ///
-/// The next object is a `T`. All have numbers; of those [before and behind](Progress) a reference is counted each, that belongs
-/// to the caller, who does nothing with them meanwhile.
+/// The next object is a `T`. All have numbers in one heap, whose core somebody needs besides; of those [before and
+/// behind](Progress) a reference is counted each, that belongs to the caller, who does nothing with them meanwhile.
 pub(super) unsafe fn let_die<T: Trace>(objects: &[Cell<Object>], progress: &Progress) {
-    let mut ty = None;
+    let Some(first) = objects.get(progress.at.get()).map(Cell::get) else { return };
+    // SAFETY: an object is there until it is freed, since it is held, and so are its type and the core.
+    let (core, ty) = unsafe { (first.core().as_ref(), first.header().ty) };
+    let deaths = Deaths::new(core);
     while let Some(object) = objects.get(progress.at.get()).map(Cell::get) {
         if let Some(later) = objects.get(progress.at.get() + AHEAD) {
             later.get().prefetch();
         }
-        // SAFETY: the object is there, since it is held.
-        let header = unsafe { object.header() };
-        if *ty.get_or_insert(header.ty) != header.ty {
+        // SAFETY: as above; all have numbers.
+        let (header, in_front) = unsafe { (object.header(), object.room()) };
+        if header.ty != ty {
             return;
         }
         progress.at.set(progress.at.get() + 1);
@@ -70,17 +73,107 @@ pub(super) unsafe fn let_die<T: Trace>(objects: &[Cell<Object>], progress: &Prog
             continue;
         }
         progress.died.set(progress.died.get() + 1);
-        // SAFETY: an object is there until it is freed, and so is the core, to which references end with the statements. The
-        // only reference to the object was the caller's; it has a number, and is a `T`, as the first one was.
-        unsafe {
-            header.count.set(0);
-            let core = object.core();
-            let depth = core.as_ref().depth.get();
-            core.as_ref().depth.set(depth + 1);
-            let room = Of::<T>::NUMBERED_ROOM;
-            Death::<T> { object, core, depth, next: Phase::Weak, room, type_: PhantomData }.go_on();
+        header.count.set(0);
+        if in_front.bits.get() > FINALIZED {
+            // SAFETY: the only reference to it was the caller's; it is a `T`, as the first one is, and has a number.
+            unsafe { die_alone::<T>(object, core) };
+            continue;
+        }
+        if let Some(number) = in_front.number {
+            core.numbers.borrow_mut().remove(number);
+        }
+        // SAFETY: the same; it has no number any more, and no weak references.
+        Dead::<T> { object, core, type_: PhantomData }.go_on();
+        deaths.go_on();
+    }
+}
+
+/// While it is there, a death is going on in the heap of a core.
+struct Deaths<'a> {
+    core: &'a Core,
+    /// How deep it was before.
+    depth: usize,
+}
+
+impl<'a> Deaths<'a> {
+    fn new(core: &'a Core) -> Self {
+        let depth = core.depth.get();
+        core.depth.set(depth + 1);
+        Self { core, depth }
+    }
+
+    /// It is over, and another one begins.
+    #[inline(always)]
+    fn go_on(&self) {
+        if self.core.has_deposits() {
+            self.take_up();
         }
     }
+
+    #[cold]
+    fn take_up(&self) {
+        if self.depth == 0 {
+            drain(self.core.into());
+            self.core.depth.set(1);
+        }
+    }
+}
+
+impl Drop for Deaths<'_> {
+    fn drop(&mut self) {
+        self.core.depth.set(self.depth);
+        if self.depth == 0 && self.core.has_deposits() {
+            drain(self.core.into());
+        }
+    }
+}
+
+/// An object at zero that nobody can reach any more, a `T` with room for a number, until its memory is freed. The core is needed by
+/// somebody besides.
+struct Dead<'a, T: Trace> {
+    object: Object,
+    core: &'a Core,
+    type_: PhantomData<T>,
+}
+
+impl<T: Trace> Dead<'_, T> {
+    #[inline(always)]
+    fn go_on(self) {
+        if core::mem::needs_drop::<T>() {
+            // SAFETY: the value was written when the object was born; nobody can reach it; this is done once.
+            unsafe { self.object.value::<T>().drop_in_place() };
+        }
+        // Frees it.
+        drop(self);
+    }
+}
+
+/// Also if it unwinds.
+impl<T: Trace> Drop for Dead<'_, T> {
+    #[inline(always)]
+    fn drop(&mut self) {
+        // SAFETY: the value is dropped, so this is the last use of the object; the block, which begins so much in front of it,
+        // was allocated for its type. Both the type and the core outlive it; the core is needed by one less, but by somebody.
+        unsafe {
+            let ty = self.object.header().ty.as_ref();
+            self.core.forget_one();
+            self.core.free(ty, self.object.0.cast::<u8>().sub(Of::<T>::NUMBERED_ROOM));
+        }
+    }
+}
+
+/// The death of one that has weak references, which is at zero already.
+///
+/// # Safety
+///
+/// It is a `T` with a number, of this core, and nobody has a reference to it. A death is said to be going on.
+#[cold]
+#[inline(never)]
+unsafe fn die_alone<T: Trace>(object: Object, core: &Core) {
+    let depth = core.depth.get();
+    core.depth.set(depth + 1);
+    let room = Of::<T>::NUMBERED_ROOM;
+    Death::<T> { object, core: core.into(), depth, next: Phase::Weak, room, type_: PhantomData }.go_on();
 }
 
 /// What happens when an object dies, in order. In each but the last foreign code may run, and unwind.

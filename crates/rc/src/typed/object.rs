@@ -352,14 +352,16 @@ impl<T: Trace> Of<T> {
                 many
             },
             clear_all: |objects, turn| {
-                let mut ty = None;
+                let Some(first) = objects.get(*turn) else { return };
+                // SAFETY: by the contract of the field they are alive.
+                let ty = unsafe { first.header() }.ty;
                 while let Some(&object) = objects.get(*turn) {
                     if let Some(later) = objects.get(*turn + AHEAD) {
-                        later.prefetch();
+                        later.prefetch_header();
                     }
-                    // SAFETY: by the contract of the field it is alive, and a `T` if it is of the first one's type.
+                    // SAFETY: as above, and it is a `T` if it is of the first one's type.
                     unsafe {
-                        if *ty.get_or_insert(object.header().ty) != object.header().ty {
+                        if object.header().ty != ty {
                             return;
                         }
                         *turn += 1;

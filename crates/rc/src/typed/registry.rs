@@ -189,12 +189,12 @@ impl Registry {
     /// Holds the objects of these numbers, those that are alive, to be cleared and let die together. `None` if one of them
     /// [finalizes](Trace::FINALIZES), or is of a type of which the [order](Trace::ORDERED) matters in which it dies.
     #[must_use]
-    pub fn hold(&self, numbers: &[Option<Number>]) -> Option<Held> {
+    pub fn hold(&self, numbers: impl Iterator<Item = Number>) -> Option<Held> {
         let known = self.heap.core().numbers.borrow();
         let known = known.all();
-        let mut held = Held::new(&self.heap, numbers.len());
+        let mut held = Held::new(&self.heap, numbers.size_hint().1.unwrap_or_default());
         let mut fit = NonNull::dangling();
-        for object in numbers.iter().filter_map(|&number| known.get(number?)) {
+        for object in numbers.filter_map(|number| known.get(number)) {
             // SAFETY: what has a number is there; its type is while its core is. What is at zero waits for its death.
             unsafe {
                 let header = object.header();

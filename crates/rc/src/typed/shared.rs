@@ -89,6 +89,16 @@ impl Core {
         self.live.set(self.live.get() + 1);
     }
 
+    /// One less needs the core, but not the last one.
+    ///
+    /// # Safety
+    ///
+    /// Who is counted does not use the core afterwards, and somebody else is counted.
+    #[inline]
+    pub(super) unsafe fn forget_one(&self) {
+        self.live.set(self.live.get() - 1);
+    }
+
     /// Whether an object, which is there, is known at once to be one of this heap's, because it is in the pools of this core.
     #[inline]
     pub(super) fn owns(&self, object: Object) -> bool {
