@@ -104,8 +104,7 @@ impl<'s, I: Copy + Eq> Snapshot<'s, I> {
         }
         let mut rescued = Rescued { all: BumpVec::new_in(scratch), last: [0; TOGETHER], len: 0 };
         let cells = Cell::from_mut(&mut *state).as_slice_of_cells();
-        let mut stay = self.objects().len();
-        let mut begin = 0;
+        let (mut stay, mut begin) = (cells.len(), 0);
         let ends = self.starts.get(1..=cells.len()).unwrap_or_default();
         for at in 0..ends.len() {
             let (there, end) = (&cells[at], ends[at]);

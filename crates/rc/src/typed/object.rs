@@ -332,24 +332,30 @@ impl<T: Trace> Of<T> {
                 let Some(first) = objects.first() else { return 0 };
                 // SAFETY: by the contract of the field they are alive.
                 let ty = unsafe { first.header() }.ty;
-                let mut own = visitor.lent();
-                let mut many = 0;
-                for (object, end) in objects.iter().zip(ends) {
-                    // SAFETY: as above, and it is a `T` if it is of the first one's type.
-                    unsafe {
-                        if object.header().ty != ty {
-                            break;
+                // A second time if there may be another heap all of a sudden.
+                loop {
+                    let before = visitor.gathered();
+                    let mut own = visitor.lent();
+                    let mut many = 0;
+                    for (object, end) in objects.iter().zip(&mut *ends) {
+                        // SAFETY: as above, and it is a `T` if it is of the first one's type.
+                        unsafe {
+                            if object.header().ty != ty {
+                                break;
+                            }
+                            object.value::<T>().as_ref().traverse(&mut own);
                         }
-                        own.traverse(object.value::<T>().as_ref());
+                        #[allow(clippy::cast_possible_truncation, reason = "who is told looks at how many there are")]
+                        let gathered = own.gathered() as u32;
+                        *end = gathered;
+                        many += 1;
                     }
-                    #[allow(clippy::cast_possible_truncation, reason = "who is told looks at how many there are")]
-                    let gathered = own.gathered() as u32;
-                    *end = gathered;
-                    many += 1;
+                    let state = own.state();
+                    visitor.come_to(state);
+                    if !visitor.has_to_forget(before) {
+                        return many;
+                    }
                 }
-                let state = own.state();
-                visitor.come_to(state);
-                many
             },
             clear_all: |objects, turn| {
                 let Some(first) = objects.get(*turn) else { return };

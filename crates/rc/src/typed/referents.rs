@@ -110,11 +110,12 @@ pub(super) unsafe fn tell<'a>(
     if told.len() < gathered.len() {
         told.resize(gathered.len().max(ROOM), 0);
     }
-    let told = told.get_mut(..gathered.len()).unwrap_or_default();
+    let told = &mut told[..gathered.len()];
+    let first = NUMBERED | first;
     let mut is_any_unknown = false;
-    for (object, place) in gathered.iter().zip(&mut *told) {
+    for (place, object) in told.iter_mut().zip(gathered) {
         // SAFETY: by contract. Without a number it has a word that is none of theirs.
-        let index = unsafe { object.get().header() }.word.get().wrapping_sub(NUMBERED | first);
+        let index = unsafe { object.get().header() }.word.get().wrapping_sub(first);
         *place = index;
         match outside.get_mut(index as usize) {
             Some(outside) => *outside = outside.wrapping_sub(1),

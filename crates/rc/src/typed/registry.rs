@@ -334,18 +334,18 @@ impl Look<'_> {
                     let Some(object) = numbers.get(number) else { break };
                     // SAFETY: what has a number is there.
                     let count = unsafe { object.header() }.count.get();
-                    if count.cast_signed() < 0 {
+                    if count.cast_signed() <= 0 {
                         break;
                     }
-                    (*place, *counted) = (object, count.max(1));
+                    (*place, *counted) = (object, count);
                     many += 1;
                 }
                 surveyor.all_counted(at, counts.get(..many).unwrap_or_default());
-                // Then there is none, or it is immortal.
+                // Then there is none, it is immortal, or its death has been put off.
                 if let (Some(&number), Some(place)) = (rest.get(many), here.get_mut(many)) {
                     let object = numbers.get(number);
                     // SAFETY: as above.
-                    let count = object.map_or(1, |object| unsafe { object.header() }.count.get());
+                    let count = object.map_or(1, |object| unsafe { object.header() }.count.get().max(1));
                     refers = surveyor.counted(at + many, count.into());
                     *place = object.filter(|_| refers).unwrap_or(*place);
                     refers = refers && object.is_some();

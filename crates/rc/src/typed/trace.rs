@@ -141,23 +141,20 @@ impl<'a> Visitor<'a> {
         self.len
     }
 
-    /// Shows it what a value refers to.
+    /// Whether there may have come to be another heap since this was made, so that what was gathered behind so many may be there no
+    /// more: it is forgotten, and to be gathered once more, which takes care of that.
     #[inline]
-    pub(super) fn traverse(&mut self, value: &impl Trace) {
-        let before = self.gathered();
-        loop {
-            value.traverse(self);
-            // Else there may be another heap, and what was gathered of it may be there no more.
-            if self.made == Core::made() {
-                return;
-            }
-            self.made = Core::made();
-            if self.room.is_empty() {
-                return;
-            }
-            self.before = self.slow.take_back(before, self.len);
-            (self.room, self.len) = (&[], 0);
+    pub(super) fn has_to_forget(&mut self, gathered: usize) -> bool {
+        if self.made == Core::made() {
+            return false;
         }
+        self.made = Core::made();
+        if self.room.is_empty() {
+            return false;
+        }
+        self.before = self.slow.take_back(gathered, self.len);
+        (self.room, self.len) = (&[], 0);
+        true
     }
 
     /// Shows it one.
