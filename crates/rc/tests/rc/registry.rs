@@ -5,18 +5,18 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 
 use pool::Geometry;
-use rc::{AnyRef, Keeper, Number, PoolHeap, Ref, Referring, Registry, Slot, Surveyor, Trace, Visitor};
+use rc::{AnyRef, Keeper, Number, PoolHeap, Ref, Registry, Slot, Surveyor, Trace, Visitor};
 
 /// Writes down who goes, and does what a test wants then.
 #[derive(Default)]
 struct Book {
-    gone: RefCell<Vec<(Number, u64)>>,
+    gone: RefCell<Vec<(Number, u32)>>,
     panics: Cell<bool>,
     registry: RefCell<Option<Registry>>,
 }
 
 impl Keeper for Book {
-    fn gone(&self, number: Number, word: u64) {
+    fn gone(&self, number: Number, word: u32) {
         let registry = self.registry.take();
         if let Some(registry) = registry {
             assert!(registry.get(number).is_none(), "nobody gets at it any more");
@@ -66,11 +66,11 @@ fn numbers_come_and_go() {
         (1, Some(number), 1)
     );
     assert_eq!((registry.word(number), registry.count(number)), (0, Some(1)));
-    registry.set_word(number, 1 << 40);
+    registry.set_word(number, 1 << 30);
     let again = registry.get(number).unwrap();
     assert_eq!((&again, registry.count(number)), (Ref::as_any(&node), Some(2)));
     drop((node, again));
-    assert_eq!(book.gone.take(), [(number, 1 << 40)]);
+    assert_eq!(book.gone.take(), [(number, 1 << 30)]);
     // Nothing, which does no harm.
     assert!(registry.get(number).is_none() && registry.count(number).is_none());
     registry.set_word(number, 5);
@@ -117,18 +117,39 @@ fn whoever_looks_after_them_may_do_anything() {
 #[derive(Default)]
 struct Told {
     counts: Vec<(usize, u64)>,
-    words: Vec<Vec<u64>>,
+    outside: Vec<u32>,
+    /// By object.
+    referents: Vec<Vec<u32>>,
+}
+
+impl Told {
+    /// Of so many.
+    fn of(many: usize) -> Self {
+        Self { outside: vec![0; many], ..Self::default() }
+    }
 }
 
 impl Surveyor for Told {
     fn counted(&mut self, at: usize, word: u64) -> bool {
         self.counts.push((at, word));
-        at % 30 != 2
+        word < 1 << 31
     }
 
-    fn refer(&mut self, next: Referring<'_>) {
-        assert_eq!(next.len(), next.clone().count());
-        self.words.extend(next.map(Iterator::collect));
+    fn all_counted(&mut self, at: usize, counts: &[u32]) {
+        self.counts.extend(counts.iter().enumerate().map(|(ahead, &count)| (at + ahead, count.into())));
+    }
+
+    fn outside(&mut self) -> &mut [u32] {
+        &mut self.outside
+    }
+
+    fn refer(&mut self, referents: &[u32], ends: &[u32]) {
+        let mut begin = 0;
+        for &end in ends {
+            self.referents.push(referents[begin..end as usize].to_vec());
+            begin = end as usize;
+        }
+        assert_eq!(begin, referents.len());
     }
 }
 
@@ -137,9 +158,9 @@ fn nothing_dies_while_one_looks() {
     let (registry, book) = registry();
     let plain = PoolHeap::default();
     let nodes: Vec<_> = (0..1000).map(|_| registry.alloc(Node::default())).collect();
-    for (at, (node, number)) in nodes.iter().enumerate() {
-        registry.set_word(number.unwrap(), at as u64 + 1);
-        node.next.set(nodes[(at * 7 + 1) % 1000].0.clone());
+    for (at, (node, number)) in (100..).zip(&nodes) {
+        registry.set_word(number.unwrap(), at);
+        node.next.set(nodes[((at - 100) * 7 + 1) as usize % 1000].0.clone());
         // Shown, and dropped: the last reference to what is here, and to what is elsewhere.
         let shown = match at % 3 {
             0 => Ref::into_any(registry.alloc(Node::default()).0),
@@ -148,26 +169,85 @@ fn nothing_dies_while_one_looks() {
         };
         *node.shows.borrow_mut() = Some(shown);
     }
+    for at in (2..1000).step_by(30) {
+        Ref::immortalize(&nodes[at].0);
+    }
     let numbers: Vec<_> = nodes.iter().map(|(_, number)| number.unwrap()).collect();
-    let mut told = Told::default();
+    let mut told = Told::of(1000);
     {
         let look = registry.look();
-        look.survey(&numbers, &mut told);
-        assert_eq!(told.counts, (0..1000).map(|at| (at, 2)).collect::<Vec<_>>());
-        assert_eq!(told.words.len(), 1000);
+        look.survey(&numbers, 100, &mut told);
+        let count = |at| if at % 30 == 2 { 3 << 30 } else { 2 };
+        assert_eq!(told.counts, (0..1000).map(|at| (at, count(at))).collect::<Vec<_>>());
+        assert_eq!(told.referents.len(), 1000);
         assert_eq!(plain.live(), 1, "another heap's do");
         assert_eq!(book.gone.borrow().len(), 0);
         drop(nodes);
         assert_eq!(book.gone.borrow().len(), 0);
     }
-    for (at, words) in (0..).zip(&told.words) {
-        let next = (at % 30 != 2).then_some((at * 7 + 1) % 1000 + 1);
-        assert_eq!(words.first().copied(), next);
-        // Objects of this heap that have no number are told of, but have no word.
-        assert!(words.iter().skip(1).all(|&word| word == 0));
+    let mut outside = vec![0_u32; 1000];
+    for (at, referents) in (0..).zip(&told.referents) {
+        // Those that have no number, or another word, are not told of.
+        let next = (at % 30 != 2).then_some((at * 7 + 1) % 1000);
+        assert_eq!(referents.iter().copied().collect::<Vec<_>>(), Vec::from_iter(next));
+        next.into_iter().for_each(|next| outside[next as usize] = outside[next as usize].wrapping_sub(1));
     }
-    // Some are in rings.
-    assert!(book.gone.borrow().len() >= 334);
+    assert_eq!(told.outside, outside);
+    assert!(!book.gone.borrow().is_empty(), "some are in rings, others not");
+}
+
+/// Refers to very many, and to objects of a heap that it makes when it is asked to what.
+struct Maker {
+    registry: Registry,
+    many: RefCell<Vec<AnyRef>>,
+    makes: bool,
+}
+
+impl Trace for Maker {
+    fn traverse(&self, visitor: &mut Visitor<'_>) {
+        let elsewhere = self.makes.then(|| registry().0);
+        for one in self.many.borrow().iter() {
+            visitor.visit(one);
+            if let Some(elsewhere) = &elsewhere {
+                let (stranger, number) = elsewhere.alloc(Node::default());
+                elsewhere.set_word(number.unwrap(), 1);
+                // It dies as soon as it has been shown.
+                visitor.visit(Ref::as_any(&stranger));
+            }
+        }
+    }
+
+    fn clear_refs(&self) {
+        assert!(Rc::strong_count(&self.registry.keeper()) > 0);
+        self.many.take();
+    }
+}
+
+#[test]
+fn what_is_of_a_heap_that_is_made_meanwhile_is_not_told_of() {
+    for makes in [false, true] {
+        let (registry, _) = registry();
+        let maker = || Maker { registry: registry.clone(), many: RefCell::default(), makes };
+        let makers: Vec<_> = (0..3).map(|_| registry.alloc(maker())).collect();
+        let numbers: Vec<_> = makers.iter().map(|(_, number)| number.unwrap()).collect();
+        for (word, &number) in (1..).zip(&numbers) {
+            registry.set_word(number, word);
+        }
+        for (at, (maker, _)) in makers.iter().enumerate() {
+            let next = Ref::into_any(makers[(at + 1) % 3].0.clone());
+            maker.many.borrow_mut().extend(std::iter::repeat_n(next, 1000 * at));
+        }
+        let mut told = Told::of(3);
+        registry.look().survey(&numbers, 1, &mut told);
+        assert_eq!(told.referents, [vec![], vec![2; 1000], vec![0; 2000]]);
+        assert_eq!(taken_off(&told.outside), [2000, 0, 1000]);
+        makers.iter().for_each(|(maker, _)| maker.clear_refs());
+    }
+}
+
+/// What was taken off.
+fn taken_off(outside: &[u32]) -> Vec<u32> {
+    outside.iter().map(|outside| outside.wrapping_neg()).collect()
 }
 
 #[test]
@@ -260,7 +340,7 @@ fn what_is_held_dies_when_nobody_else_refers_to_it() {
     let stale = Number::new(1 << 20).unwrap();
     let hold = || {
         registry
-            .hold(&numbers.iter().copied().chain([stale]).map(Some).chain([None]).collect::<Vec<_>>())
+            .hold(numbers.iter().copied().chain([stale]))
             .unwrap()
     };
     // Given up again, they are as before.
@@ -299,11 +379,11 @@ fn what_has_an_order_is_not_held() {
     let (registry, _) = registry();
     let (loose, node) = (registry.alloc(Loose::default()), registry.alloc(Node::default()));
     let both = [loose.1.unwrap(), node.1.unwrap()];
-    assert!(registry.hold(&both.map(Some)).is_none());
+    assert!(registry.hold(both.into_iter()).is_none());
     assert_eq!((registry.count(both[0]), registry.count(both[1])), (Some(1), Some(1)));
     // A reference that is counted no more holds for ever.
     Ref::immortalize(&loose.0);
-    let mut held = registry.hold(&[Some(both[0])]).unwrap();
+    let mut held = registry.hold([both[0]].into_iter()).unwrap();
     held.clear_refs();
     held.let_die();
     assert_eq!((held.died(), held.numbers().count()), (0, 1));
