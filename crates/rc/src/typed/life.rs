@@ -249,13 +249,14 @@ impl<T: Trace> Death<T> {
             self.next = Phase::Value;
             // SAFETY: the object is there, dead, and stays there; what has that bit has a room.
             unsafe {
-                if T::REFERS
-                    && object.is_numbered()
-                    && let Some(number) = object.room().number
-                {
-                    core.as_ref().numbers.borrow_mut().remove(number);
+                let mut bits = object.header().word.get();
+                if T::REFERS && object.is_numbered() {
+                    bits = object.room().bits.get();
+                    if let Some(number) = object.room().number {
+                        core.as_ref().numbers.borrow_mut().remove(number);
+                    }
                 }
-                if bits_of::<T>(object).get() > FINALIZED {
+                if bits > FINALIZED {
                     weak::clear(object);
                 }
             }
