@@ -114,7 +114,8 @@ pub trait Containers: Heap {
             ends.push(referents.len() as u32);
             if ends.len() >= TOGETHER || referents.len() >= TOGETHER {
                 surveyor.refer(&referents, &ends);
-                (referents.clear(), ends.clear());
+                referents.clear();
+                ends.clear();
             }
         }
         surveyor.refer(&referents, &ends);

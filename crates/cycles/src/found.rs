@@ -32,7 +32,7 @@ impl<I: Copy + Eq> Collection<I> {
             return;
         }
         let object = |at: u32| objects[at as usize];
-        let garbage = || partition.unreachable().map(object);
+        let garbage = || partition.garbage(objects);
         let is_offered = !plan.saves_all && heap.concerns() == Concerns::NONE;
         if is_offered && heap.take_over(garbage()) {
             self.taken = garbage().count();

@@ -91,8 +91,8 @@
 //! Objects stand on [`Lists`] of vectors: to the tail of one, and off it, takes O(1), amortised.
 //! [`Collection::begin`] traverses each candidate once and takes O(candidates + their references); survivors that may be
 //! taken off the lists are traversed once or twice more. All steps together take O(garbage + its references): what is garbage
-//! is traversed a second time if anything ran. Nothing recurses and nothing is hashed. Twelve bytes and its name by candidate,
-//! and four by reference, are taken of a [`Bump`](bumpalo::Bump) that the driver owns and may reset when the collection is over.
+//! is traversed a second time if anything ran. Nothing recurses and nothing is hashed. Nine bytes and its name by candidate, four
+//! more if it first seems to be garbage and is not, and four by reference, are taken of a [`Bump`](bumpalo::Bump) that the driver owns and may reset when the collection is over.
 //! (Room for four references by candidate is set aside at once, but not touched before it is needed.)
 //!
 //! # Panics

@@ -61,6 +61,12 @@ impl<'s> Partition<'s> {
         self.of(self.stay, |state| state == UNREACHABLE)
     }
 
+    /// The same of the objects of the snapshot: themselves.
+    pub(crate) fn garbage<I: Copy>(&self, objects: &'s [I]) -> impl Iterator<Item = I> + use<'s, I> {
+        let behind = self.state.iter().zip(objects).skip(self.stay);
+        behind.filter(|&(&state, _)| state == UNREACHABLE).map(|(_, &object)| object)
+    }
+
     /// The others, in the order that CPython's lists have from here on: those that were first seen from objects
     /// behind them on the list come last, in the order in which they were seen. Immortal ones are left out.
     pub fn reachable(&self) -> impl Iterator<Item = u32> + use<'s> {
@@ -102,33 +108,51 @@ impl<'s, I: Copy + Eq> Snapshot<'s, I> {
         for &at in self.immortals {
             state[at] = IMMORTAL;
         }
-        let mut rescued = Rescued { all: BumpVec::new_in(scratch), last: [0; TOGETHER], len: 0 };
         let cells = Cell::from_mut(&mut *state).as_slice_of_cells();
-        let (mut stay, mut begin) = (cells.len(), 0);
-        let ends = self.starts.get(1..=cells.len()).unwrap_or_default();
-        for at in 0..ends.len() {
-            let (there, end) = (&cells[at], ends[at]);
-            let own = begin as usize..end as usize;
-            begin = end;
-            if there.get() & REACHABLE != 0 {
-                // They are there, but if the heap told wrongly where references end.
-                let Some(own) = self.referents.get(own) else { continue };
-                reach(own, cells, &mut rescued);
-            } else {
-                stay = stay.min(at);
-                there.set(UNREACHABLE);
-            }
-        }
-        stay = self.immortals.iter().fold(stay, |stay, &immortal| stay.min(immortal));
-        let has_immortal = !self.immortals.is_empty();
+        // Most lists are such that nobody is rescued: what need not care for that is quicker.
+        let from = self.pass(cells, 0, |_| false);
+        let mut rescued = Rescued { all: BumpVec::new_in(scratch), last: [0; TOGETHER], len: 0 };
+        self.pass(cells, from, |at| rescued.push(at));
         let mut next = 0;
         while let Some(at) = rescued.get(next) {
             next += 1;
-            reach(self.referents(at), cells, &mut rescued);
+            reach(self.referents(at), cells, |at| rescued.push(at));
         }
         rescued.put_down();
+        let (stay, has_immortal) = (reachable_at_first(state), !self.immortals.is_empty());
         Partition { state, rescued: rescued.all.into_bump_slice(), stay, has_immortal }
     }
+
+    /// Goes through the objects from one on, in their order: what is referred to by reachable ones is reachable, what is not known to
+    /// be seems to be garbage. Up to which it has come, if it ends before the others because somebody is not to be rescued.
+    #[inline]
+    fn pass(&self, state: &[Cell<State>], from: usize, mut rescue: impl FnMut(u32) -> bool) -> usize {
+        let many = state.len();
+        let (Some(begins), Some(ends)) = (self.starts.get(..many), self.starts.get(1..=many)) else {
+            return many;
+        };
+        for at in from..many {
+            if state[at].get() & REACHABLE == 0 {
+                state[at].set(UNREACHABLE);
+            } else {
+                let own = begins[at] as usize..ends[at] as usize;
+                // They are there, but if the heap told wrongly where references end.
+                let own = self.referents.get(own).unwrap_or_default();
+                if !reach(own, state, &mut rescue) {
+                    return at;
+                }
+            }
+        }
+        many
+    }
+}
+
+/// How many at the head are reachable, and were so from the first.
+fn reachable_at_first(state: &[State]) -> usize {
+    let is_all = |states: &&[State]| states.iter().fold(0, |all, state| all | (state ^ REACHABLE)) == 0;
+    let sure = state.chunks(TOGETHER).take_while(is_all).map(<[State]>::len).sum();
+    let others = state.get(sure..).unwrap_or_default();
+    sure + others.iter().take_while(|&&state| state == REACHABLE).count()
 }
 
 /// How many are rescued before they are put down.
@@ -144,7 +168,7 @@ struct Rescued<'s> {
 
 impl Rescued<'_> {
     #[inline]
-    fn push(&mut self, at: u32) {
+    fn push(&mut self, at: u32) -> bool {
         if self.len >= TOGETHER {
             self.put_down();
         }
@@ -152,6 +176,7 @@ impl Rescued<'_> {
             *place = at;
             self.len += 1;
         }
+        true
     }
 
     #[cold]
@@ -170,21 +195,24 @@ impl Rescued<'_> {
     }
 }
 
-/// These are reachable.
+/// These are reachable. Whether all that had seemed to be garbage were rescued.
 #[inline(always)]
 #[allow(clippy::inline_always, reason = "a handful of instructions for each reference")]
-fn reach(referents: &[u32], state: &[Cell<State>], rescued: &mut Rescued<'_>) {
+fn reach(referents: &[u32], state: &[Cell<State>], mut rescue: impl FnMut(u32) -> bool) -> bool {
     for &referent in referents {
         let there = &state[referent as usize];
         let known = there.get();
         if known == UNREACHABLE {
+            if !rescue(referent) {
+                return false;
+            }
             // What had seemed to be garbage is none.
             there.set(RESCUED);
-            rescued.push(referent);
         } else {
             // Either it comes later in the list, where there is no need to set it aside first, or nothing changes. To tell one
             // from the other would be to guess: processors lose more by that than by a store.
-            there.set(known | 1);
+            there.set(known | REACHABLE);
         }
     }
+    true
 }

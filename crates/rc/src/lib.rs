@@ -92,6 +92,6 @@ pub use crate::heap::{Callback, Detached, Heap, Note};
 pub use crate::rules::{Finalizers, Holds, PRESETS, Part, Preset, Rules, Trashcan, preset};
 #[cfg(feature = "pool")]
 pub use crate::typed::{
-    AnyRef, Cleared, Held, Keeper, Leaf, Look, Number, PoolHeap, Ref, Registry, Slot, Surveyor,
-    Trace, Visitor, Weak,
+    AnyRef, Cleared, Held, Keeper, Leaf, Look, Number, PoolHeap, Ref, Registry, Slot, Surveyor, Trace,
+    Visitor, Weak,
 };

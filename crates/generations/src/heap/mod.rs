@@ -91,6 +91,7 @@ use state::State;
 ///
 /// * What a [`Weak`](rc::Weak) is owned by cannot be seen. So the callback of one that is owned by garbage runs, too, where
 ///   CPython's would not.
+/// * Of objects that can refer, 2²⁷ − 1 are looked at; more than that live until counting frees them.
 /// * References to objects of other heaps are seen as references from outside of those: cycles through two heaps leak.
 pub struct Heap<P: Policy + 'static = Generational> {
     registry: Registry,

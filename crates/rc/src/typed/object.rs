@@ -345,7 +345,10 @@ impl<T: Trace> Of<T> {
                             }
                             object.value::<T>().as_ref().traverse(&mut own);
                         }
-                        #[allow(clippy::cast_possible_truncation, reason = "who is told looks at how many there are")]
+                        #[allow(
+                            clippy::cast_possible_truncation,
+                            reason = "who is told looks at how many there are"
+                        )]
                         let gathered = own.gathered() as u32;
                         *end = gathered;
                         many += 1;

@@ -30,7 +30,7 @@ pub trait Keeper: Any {
     fn gone(&self, number: Number, word: u32);
 }
 
-/// A [`PoolHeap`] whose objects have numbers and a word each for somebody who looks after them: a collector of cycles. (Those
+/// A [`PoolHeap`] whose objects have numbers and a word of 31 bits each for somebody who looks after them: a collector of cycles. (Those
 /// of types that [cannot refer](Trace::REFERS) have neither, and are as in any heap.)
 ///
 /// A number is a name that can be copied and kept. It owns nothing, so everything here that takes one says what

@@ -338,11 +338,7 @@ fn what_is_held_dies_when_nobody_else_refers_to_it() {
     }
     let numbers: Vec<_> = nodes.iter().map(|(_, number)| number.unwrap()).collect();
     let stale = Number::new(1 << 20).unwrap();
-    let hold = || {
-        registry
-            .hold(numbers.iter().copied().chain([stale]))
-            .unwrap()
-    };
+    let hold = || registry.hold(numbers.iter().copied().chain([stale])).unwrap();
     // Given up again, they are as before.
     let mut held = hold();
     assert_eq!(registry.count(numbers[0]), Some(3));
