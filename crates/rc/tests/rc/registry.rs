@@ -189,7 +189,7 @@ fn nothing_dies_while_one_looks() {
     for (at, referents) in (0..).zip(&told.referents) {
         // Those that have no number, or another word, are not told of.
         let next = (at % 30 != 2).then_some((at * 7 + 1) % 1000);
-        assert_eq!(referents.iter().copied().collect::<Vec<_>>(), Vec::from_iter(next));
+        assert_eq!(*referents, Vec::from_iter(next));
         next.into_iter().for_each(|next| outside[next as usize] = outside[next as usize].wrapping_sub(1));
     }
     assert_eq!(told.outside, outside);
