@@ -97,3 +97,22 @@ fn a_place_says_where_it_is() {
     assert_eq!(format!("{:?}", heap.places[1]), "1 on list 7");
     assert_eq!((heap.places[1].index(), LISTS[2].number()), (1, 7));
 }
+
+#[test]
+fn places_are_words_of_31_bits_if_they_are_low_enough() {
+    let mut heap = Numbers::new(2);
+    for list in (0..4).map(ListId::new) {
+        track(&mut heap, 0, list);
+        track(&mut heap, 1, list);
+        let words = [0, 1].map(|object| heap.places[object].to_short().unwrap());
+        assert_eq!(words.map(Place::from_short), [heap.places[0], heap.places[1]]);
+        assert_eq!((words[1] - words[0], words[1] >> 31, heap.places[1].after(heap.places[0])), (1, 0, 1));
+        let far = heap.places[0].behind(1 << 28);
+        assert_eq!((far.to_short(), far.after(heap.places[0])), (None, 1 << 28));
+        assert!(untrack(&mut heap, 0) && untrack(&mut heap, 1));
+    }
+    assert_eq!((Place::UNTRACKED.to_short(), Place::from_short(0)), (Some(0), Place::UNTRACKED));
+    track(&mut heap, 0, ListId::new(5));
+    assert_eq!(heap.places[0].to_short(), None);
+    assert!(Place::UNTRACKED.after(heap.places[0]) > 1 << 40);
+}

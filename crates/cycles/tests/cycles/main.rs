@@ -5,6 +5,7 @@
 mod cells;
 mod contract;
 mod graphs;
+mod liars;
 mod lists;
 mod long;
 mod model;
