@@ -320,6 +320,9 @@ impl Look<'_> {
     #[inline]
     pub fn survey(&self, objects: &[Number], first: u32, surveyor: &mut impl Surveyor) {
         let core = self.registry.heap.core_pointer();
+        // `self` may have been kept for longer than the death of an object in which it was made.
+        // SAFETY: `self`, which is there for longer, borrows who needs the core.
+        let _nothing_dies = unsafe { Traversing::new(core) };
         let (mut here, mut counts) = ([Object::NONE; TOGETHER], [0; TOGETHER]);
         let (room, mut more) = ([const { Cell::new(Object::NONE) }; ROOM], Vec::new());
         let (mut told, mut ends) = (Vec::new(), [0; TOGETHER]);
@@ -389,6 +392,8 @@ impl Look<'_> {
     #[inline]
     fn traverse(&self, number: Number, mut visit: impl FnMut(&AnyRef)) {
         if let Some(object) = self.registry.object(number) {
+            // SAFETY: as in `survey`.
+            let _nothing_dies = unsafe { Traversing::new(self.registry.heap.core_pointer()) };
             // SAFETY: what has a number is there, with its value; it stays as long as nothing dies.
             unsafe { object.traverse(&mut Visitor::showing(&mut Show(&mut visit))) };
         }

@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 
 use pool::Geometry;
-use rc::{AnyRef, Keeper, Number, PoolHeap, Ref, Registry, Slot, Surveyor, Trace, Visitor};
+use rc::{AnyRef, Keeper, Look, Number, PoolHeap, Ref, Registry, Slot, Surveyor, Trace, Visitor};
 
 /// Writes down who goes, and does what a test wants then.
 #[derive(Default)]
@@ -248,6 +248,48 @@ fn what_is_of_a_heap_that_is_made_meanwhile_is_not_told_of() {
 /// What was taken off.
 fn taken_off(outside: &[u32]) -> Vec<u32> {
     outside.iter().map(|outside| outside.wrapping_neg()).collect()
+}
+
+/// Makes a look when it dies, and keeps that for ever.
+struct Looks(&'static Registry, Rc<Cell<Option<&'static Look<'static>>>>);
+
+impl Trace for Looks {
+    fn traverse(&self, _: &mut Visitor<'_>) {}
+}
+
+impl Drop for Looks {
+    fn drop(&mut self) {
+        self.1.set(Some(Box::leak(Box::new(self.0.look()))));
+    }
+}
+
+/// Drops the last reference to another one while it is looked at.
+struct Drops(RefCell<Option<AnyRef>>, Rc<Book>);
+
+impl Trace for Drops {
+    fn traverse(&self, visitor: &mut Visitor<'_>) {
+        let last = self.0.take();
+        last.iter().for_each(|last| visitor.visit(last));
+        drop(last);
+        assert!(self.1.gone.borrow().is_empty(), "nothing dies");
+    }
+}
+
+#[test]
+fn nothing_dies_while_one_looks_by_what_was_made_in_a_death() {
+    let (registry, book) = registry();
+    let registry: &'static Registry = Box::leak(Box::new(registry));
+    let look = Rc::new(Cell::new(None));
+    drop(registry.alloc(Looks(registry, look.clone())).0);
+    book.gone.take();
+    let drops = || {
+        let last = Ref::into_any(registry.alloc(Node::default()).0);
+        registry.alloc(Drops(RefCell::new(Some(last)), book.clone()))
+    };
+    let (two, look) = ([drops(), drops()], look.get().unwrap());
+    look.survey(&[two[0].1.unwrap()], 1, &mut Told::of(1));
+    book.gone.take();
+    look.numbers(two[1].1.unwrap(), |_| ());
 }
 
 #[test]
