@@ -37,12 +37,22 @@ use crate::count::{Count, Counting};
 /// shared(&rc::PoolHeap::default().alloc(1));
 /// ```
 ///
+/// And it stays a reference to a `T`: a supertype of that may have another [`Trace`].
+///
+/// ```compile_fail,E0308
+/// use rc::{Leaf, Ref};
+/// fn less(more: Ref<Leaf<fn(&u8)>>) -> Ref<Leaf<fn(&'static u8)>> {
+///     more
+/// }
+/// ```
+///
 /// Cycles of references are never freed by counting: they leak, but in a heap that has a collector.
 #[repr(transparent)]
 pub struct Ref<T: Trace> {
     /// Alive: `self` is counted.
     object: Object,
-    owns: PhantomData<T>,
+    /// As a cell of it would: what is known of a type is not true of its supertypes.
+    owns: PhantomData<Cell<T>>,
 }
 
 impl<T: Trace> Ref<T> {

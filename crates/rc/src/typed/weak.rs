@@ -50,7 +50,8 @@ pub(super) struct Record {
 /// ```
 pub struct Weak<T: Trace> {
     record: Shared,
-    type_: PhantomData<fn() -> T>,
+    /// As [`Ref`] has it.
+    type_: PhantomData<fn(T) -> T>,
 }
 
 /// Counted.
