@@ -39,8 +39,7 @@ pub(super) unsafe fn die<T: Trace>(object: Object) {
         core.as_ref().depth.set(depth + 1);
         object.header().count.set(1);
     }
-    Death::<T> { object, core, depth, next: Phase::Finalizer, room: Of::<T>::ROOM, type_: PhantomData }
-        .go_on();
+    Death::<T> { object, core, next: Phase::Finalizer, room: Of::<T>::ROOM, type_: PhantomData }.go_on();
 }
 
 /// Lets objects die that nobody refers to but who holds them, from where this has come to on, as long as they are of one type:
@@ -54,8 +53,12 @@ pub(super) unsafe fn let_die<T: Trace>(objects: &[Cell<Object>], progress: &Prog
     let Some(first) = objects.get(progress.at.get()).map(Cell::get) else { return };
     // SAFETY: an object is there until it is freed, since it is held, and so are its type and the core.
     let (core, ty) = unsafe { (first.core().as_ref(), first.header().ty) };
-    let deaths = Deaths::new(core);
+    let mut deaths = Deaths::new(core);
     while let Some(object) = objects.get(progress.at.get()).map(Cell::get) {
+        if core.depth.get() > NESTING {
+            // One of them has begun to look.
+            return;
+        }
         if let Some(later) = objects.get(progress.at.get() + AHEAD) {
             later.get().prefetch();
         }
@@ -84,46 +87,28 @@ pub(super) unsafe fn let_die<T: Trace>(objects: &[Cell<Object>], progress: &Prog
         }
         // SAFETY: the same; it has no number any more, and no weak references.
         Dead::<T> { object, core, type_: PhantomData }.go_on();
-        deaths.go_on();
+        if core.has_deposits() && core.depth.get() == 1 {
+            // It is over, and another one begins.
+            drop(deaths);
+            deaths = Deaths::new(core);
+        }
     }
 }
 
 /// While it is there, a death is going on in the heap of a core.
-struct Deaths<'a> {
-    core: &'a Core,
-    /// How deep it was before.
-    depth: usize,
-}
+struct Deaths<'a>(&'a Core);
 
 impl<'a> Deaths<'a> {
     fn new(core: &'a Core) -> Self {
-        let depth = core.depth.get();
-        core.depth.set(depth + 1);
-        Self { core, depth }
-    }
-
-    /// It is over, and another one begins.
-    #[inline(always)]
-    fn go_on(&self) {
-        if self.core.has_deposits() {
-            self.take_up();
-        }
-    }
-
-    #[cold]
-    fn take_up(&self) {
-        if self.depth == 0 {
-            drain(self.core.into());
-            self.core.depth.set(1);
-        }
+        core.depth.set(core.depth.get() + 1);
+        Self(core)
     }
 }
 
 impl Drop for Deaths<'_> {
     fn drop(&mut self) {
-        self.core.depth.set(self.depth);
-        if self.depth == 0 && self.core.has_deposits() {
-            drain(self.core.into());
+        if self.0.leave(1) {
+            drain(self.0.into());
         }
     }
 }
@@ -170,10 +155,9 @@ impl<T: Trace> Drop for Dead<'_, T> {
 #[cold]
 #[inline(never)]
 unsafe fn die_alone<T: Trace>(object: Object, core: &Core) {
-    let depth = core.depth.get();
-    core.depth.set(depth + 1);
+    core.depth.set(core.depth.get() + 1);
     let room = Of::<T>::NUMBERED_ROOM;
-    Death::<T> { object, core: core.into(), depth, next: Phase::Weak, room, type_: PhantomData }.go_on();
+    Death::<T> { object, core: core.into(), next: Phase::Weak, room, type_: PhantomData }.go_on();
 }
 
 /// What happens when an object dies, in order. In each but the last foreign code may run, and unwind.
@@ -198,11 +182,10 @@ enum Phase {
 /// A death that goes on, from the phase that is next.
 ///
 /// The object is there and counts one reference, which is nobody's, until [`Phase::Part`] gives that up; it is a `T`; the
-/// core was at this depth before.
+/// core's depth counts this death.
 struct Death<T: Trace> {
     object: Object,
     core: NonNull<Core>,
-    depth: usize,
     next: Phase,
     /// Bytes of its block in front of it; known when whoever looks after it is told.
     room: usize,
@@ -288,10 +271,7 @@ impl<T: Trace> Death<T> {
     #[inline(always)]
     fn end(&self) {
         // SAFETY: the object is counted still, so the core is there; references to it end with the statements.
-        let deposits = unsafe {
-            self.core.as_ref().depth.set(self.depth);
-            self.depth == 0 && self.core.as_ref().has_deposits()
-        };
+        let deposits = unsafe { self.core.as_ref() }.leave(1);
         if deposits {
             drain(self.core);
         }
@@ -324,29 +304,34 @@ fn unwind<T: Trace>(death: Death<T>) {
 }
 
 /// While it is there, deaths in this heap wait.
-pub(super) struct Traversing(NonNull<Core>);
+///
+/// It needs what is borrowed for so long also when it is dropped.
+pub(super) struct Traversing<'a>(NonNull<Core>, PhantomData<&'a Core>);
 
-impl Traversing {
+impl Traversing<'_> {
+    /// # Panics
+    ///
+    /// If 2³² of them are there, most of them forgotten.
+    ///
     /// # Safety
     ///
     /// The core is needed by somebody while `self` is there.
     pub(super) unsafe fn new(core: NonNull<Core>) -> Self {
         // SAFETY: by contract.
         let depth = unsafe { &core.as_ref().depth };
-        depth.set(depth.get() + TRAVERSING);
-        Self(core)
+        let Some(more) = depth.get().checked_add(TRAVERSING) else {
+            panic!("a heap is looked at too often at once");
+        };
+        depth.set(more);
+        Self(core, PhantomData)
     }
 }
 
-impl Drop for Traversing {
+impl Drop for Traversing<'_> {
     fn drop(&mut self) {
         // SAFETY: by the contract of `new`.
-        unsafe {
-            let core = self.0.as_ref();
-            core.depth.set(core.depth.get() - TRAVERSING);
-            if core.depth.get() == 0 && core.has_deposits() {
-                drain(self.0);
-            }
+        if unsafe { self.0.as_ref() }.leave(TRAVERSING) {
+            drain(self.0);
         }
     }
 }

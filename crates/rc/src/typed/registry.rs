@@ -190,11 +190,10 @@ impl Registry {
     /// [finalizes](Trace::FINALIZES), or is of a type of which the [order](Trace::ORDERED) matters in which it dies.
     #[must_use]
     pub fn hold(&self, numbers: impl Iterator<Item = Number>) -> Option<Held> {
-        let known = self.heap.core().numbers.borrow();
-        let known = known.all();
         let mut held = Held::new(&self.heap, numbers.size_hint().1.unwrap_or_default());
         let mut fit = NonNull::dangling();
-        for object in numbers.filter_map(|number| known.get(number)) {
+        // The iterator is foreign code: nothing is borrowed while it runs.
+        for object in numbers.filter_map(|number| self.object(number)) {
             // SAFETY: what has a number is there; its type is while its core is. What is at zero waits for its death.
             unsafe {
                 let header = object.header();
@@ -304,9 +303,18 @@ pub trait Surveyor {
 }
 
 /// Nothing dies in a heap while this is there: see [`Registry::look`].
+///
+/// It is not there for longer than the registry.
+///
+/// ```compile_fail,E0505
+/// fn look(registry: rc::Registry) {
+///     let _look = registry.look();
+///     drop(registry);
+/// }
+/// ```
 pub struct Look<'a> {
     registry: &'a Registry,
-    _nothing_dies: Traversing,
+    _nothing_dies: Traversing<'a>,
 }
 
 impl Look<'_> {
@@ -320,9 +328,6 @@ impl Look<'_> {
     #[inline]
     pub fn survey(&self, objects: &[Number], first: u32, surveyor: &mut impl Surveyor) {
         let core = self.registry.heap.core_pointer();
-        // `self` may have been kept for longer than the death of an object in which it was made.
-        // SAFETY: `self`, which is there for longer, borrows who needs the core.
-        let _nothing_dies = unsafe { Traversing::new(core) };
         let (mut here, mut counts) = ([Object::NONE; TOGETHER], [0; TOGETHER]);
         let (room, mut more) = ([const { Cell::new(Object::NONE) }; ROOM], Vec::new());
         let (mut told, mut ends) = (Vec::new(), [0; TOGETHER]);
@@ -392,8 +397,6 @@ impl Look<'_> {
     #[inline]
     fn traverse(&self, number: Number, mut visit: impl FnMut(&AnyRef)) {
         if let Some(object) = self.registry.object(number) {
-            // SAFETY: as in `survey`.
-            let _nothing_dies = unsafe { Traversing::new(self.registry.heap.core_pointer()) };
             // SAFETY: what has a number is there, with its value; it stays as long as nothing dies.
             unsafe { object.traverse(&mut Visitor::showing(&mut Show(&mut visit))) };
         }

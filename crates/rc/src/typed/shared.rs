@@ -41,7 +41,8 @@ static MADE: AtomicUsize = AtomicUsize::new(0);
 type Known = (&'static Info, NonNull<Type>);
 
 pub(super) struct Core {
-    /// How many deaths are inside each other now, plus [`TRAVERSING`] for each traversal.
+    /// How many deaths are inside each other now, plus [`TRAVERSING`] for each traversal: these may end in any order, so each
+    /// takes off what it has added.
     pub(super) depth: Cell<usize>,
     /// Who needs the core: objects, weak references, handles, and whoever is at work on it. Who takes it
     /// to zero frees the core: see [`release`].
@@ -226,11 +227,23 @@ impl Core {
     /// Whether deaths have been put off.
     #[inline]
     pub(super) fn has_deposits(&self) -> bool {
-        // SAFETY: mutable borrows end inside of `deposit` and `take_deposit`, which do not call here.
+        // SAFETY: mutable borrows end inside of `deposit` and `next_deposit`, which do not call here.
         unsafe { !(*self.later.as_ptr()).is_empty() }
     }
 
-    fn take_deposit(&self) -> Option<Object> {
+    /// A death that is going on, or a traversal, takes off the depth what it has added. Whether deaths are to be taken up.
+    #[inline]
+    pub(super) fn leave(&self, added: usize) -> bool {
+        let depth = self.depth.get() - added;
+        self.depth.set(depth);
+        depth == 0 && self.has_deposits()
+    }
+
+    /// The next death that is to be taken up by who drains: none while one looks that was made in a death and has been kept.
+    fn next_deposit(&self) -> Option<Object> {
+        if self.depth.get() != 1 {
+            return None;
+        }
         self.later.borrow_mut().pop()
     }
 }
@@ -270,7 +283,7 @@ fn destroy(core: NonNull<Core>) {
     drop(unsafe { Box::from_raw(core.as_ptr()) });
 }
 
-/// Takes up the deaths that were put off, the last one first.
+/// Takes up the deaths that were put off, the last one first. No death and no traversal is going on.
 ///
 /// If one panics, the others follow while that panic unwinds.
 #[cold]
@@ -282,7 +295,7 @@ pub(super) fn drain(core: NonNull<Core>) {
     impl Draining {
         fn run(&self) {
             // SAFETY: `drain` has retained the core; references to it end with each statement.
-            while let Some(object) = unsafe { self.0.as_ref() }.take_deposit() {
+            while let Some(object) = unsafe { self.0.as_ref() }.next_deposit() {
                 // SAFETY: its count came to zero when it was deposited, and it is taken once; it is of
                 // the type that its header says.
                 unsafe { (object.header().ty.as_ref().info.die)(object) };
@@ -295,7 +308,8 @@ pub(super) fn drain(core: NonNull<Core>) {
             self.run();
             // SAFETY: retained by `drain`, released once.
             unsafe {
-                self.0.as_ref().depth.set(0);
+                // What is left is taken up at the end of the look that it waits for.
+                self.0.as_ref().leave(1);
                 release(self.0);
             }
         }

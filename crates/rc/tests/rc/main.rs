@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test says what it found wrong by panicking")]
 
 mod deaths;
+mod guards;
 mod pointers;
 mod python;
 mod recursive;
