@@ -37,14 +37,14 @@ const MUTANTS: &[Mutant] = &[
         file: FOUND,
         patches: &[
             (
-                "if stay + heap.lists().len(self.garbage) < objects.len() {",
+                "if stay + garbage < objects.len() {",
                 "let before: alloc::vec::Vec<_> = heap.lists().iter(plan.old).collect();\n\
-                 if stay + heap.lists().len(self.garbage) < objects.len() {",
+                 if stay + garbage < objects.len() {",
             ),
             (
-                "self.outcome.unreachable = heap.lists().len(self.garbage);",
+                "self.outcome.unreachable = garbage;",
                 "if !plan.is_full() { before.into_iter().for_each(|it| move_to(heap, it, plan.old)); }\n\
-                 self.outcome.unreachable = heap.lists().len(self.garbage);",
+                 self.outcome.unreachable = garbage;",
             ),
         ],
         found_by: "survivors",
@@ -52,10 +52,16 @@ const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "who is reached from behind keeps its place",
         file: "crates/cycles/src/partition.rs",
-        patches: &[(
-            "self.of(0, |state| state < RESCUED).chain(self.rescued.iter().copied())",
-            "self.of(0, |state| state <= RESCUED)",
-        )],
+        patches: &[
+            (
+                "self.of(self.stay, |state| state == REACHABLE).chain(self.rescued.iter().copied())",
+                "self.of(self.stay, |state| state == REACHABLE || state == RESCUED)",
+            ),
+            (
+                "self.of(0, |state| state == REACHABLE).chain(self.rescued.iter().copied())",
+                "self.of(0, |state| state == REACHABLE || state == RESCUED)",
+            ),
+        ],
         found_by: "survivors",
     },
     Mutant {
@@ -71,7 +77,10 @@ const MUTANTS: &[Mutant] = &[
         name: "weak references are called after the second look",
         file: COLLECTION,
         patches: &[
-            ("phase: Phase::Callbacks,\n            at: 0,", "phase: Phase::Finalizers,\n            at: 0,"),
+            (
+                "phase: Phase::Callbacks,\n            taken: 0,",
+                "phase: Phase::Finalizers,\n            taken: 0,",
+            ),
             (
                 "None if self.rules.finalizers && heap.concerns().finalizers => {\n                        \
                  self.go_on(Phase::Finalizers);\n                    }\n                    \
@@ -79,9 +88,9 @@ const MUTANTS: &[Mutant] = &[
                 "None => self.go_on(Phase::Clearing),",
             ),
             (
-                "self.outcome.collected += heap.lists().len(self.garbage);\n                    }\n                    \
+                "self.outcome.collected += heap.lists().len(self.garbage) + self.taken;\n                    }\n                    \
                  self.go_on(Phase::Clearing);",
-                "self.outcome.collected += heap.lists().len(self.garbage);\n                    }\n                    \
+                "self.outcome.collected += heap.lists().len(self.garbage) + self.taken;\n                    }\n                    \
                  self.go_on(Phase::Callbacks);",
             ),
         ],
