@@ -45,17 +45,17 @@ pub fn wrap_unfreeze(original: usize) -> usize {
 }
 
 unsafe extern "C" fn freeze(module: *mut c_void, nothing: *mut c_void) -> *mut c_void {
-    // SAFETY: the arguments that the interpreter gave, to its own function.
-    let doing =
-        || unsafe { core::mem::transmute::<*mut c_void, Freeze>(FREEZE.load(Relaxed))(module, nothing) };
-    collections::freeze(true, doing)
+    collections::freeze(true, || call(&FREEZE, module, nothing))
 }
 
 unsafe extern "C" fn unfreeze(module: *mut c_void, nothing: *mut c_void) -> *mut c_void {
-    // SAFETY: as above.
-    let doing =
-        || unsafe { core::mem::transmute::<*mut c_void, Freeze>(UNFREEZE.load(Relaxed))(module, nothing) };
-    collections::freeze(false, doing)
+    collections::freeze(false, || call(&UNFREEZE, module, nothing))
+}
+
+/// Calls one of the two functions whose place was taken, with what the interpreter has called that with.
+fn call(function: &AtomicPtr<c_void>, module: *mut c_void, nothing: *mut c_void) -> *mut c_void {
+    // SAFETY: the interpreter's own function, of this type, with the arguments that it gave.
+    unsafe { core::mem::transmute::<*mut c_void, Freeze>(function.load(Relaxed))(module, nothing) }
 }
 
 unsafe extern "C" fn collect(

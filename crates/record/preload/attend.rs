@@ -183,7 +183,7 @@ fn look_closely(producer: &Producer, object_size: usize, released: *mut c_void) 
         collections::go_on(producer, collector, &Call { size_within, count, released, last });
     }
     if !is_collecting || collections::is_calling_back() {
-        tell_settings_if_others(producer, collector, count);
+        tell_settings(producer);
     }
 }
 
@@ -231,15 +231,6 @@ fn tell_what_was_allocated(
     if tells && before >= ALARM.load(Relaxed) && is_idle {
         // More was allocated than the threshold says, and there is no collection.
         put(producer, slot::EXCEPTION, 0);
-    }
-}
-
-/// Tells how the collector is set if that is otherwise than was told.
-#[cold]
-#[inline(never)]
-pub fn tell_settings_if_others(producer: &Producer, collector: Collector, count: i32) {
-    if are_settings_others(collector, count) {
-        tell_settings(producer);
     }
 }
 
@@ -353,7 +344,7 @@ pub fn remember_calls_back(calls_back: bool) -> bool {
 /// what makes one due; where collections begin at safe points, it is told then.)
 #[cold]
 #[inline(never)]
-fn tell_settings(producer: &Producer) {
+pub fn tell_settings(producer: &Producer) {
     let Some(collector) = Collector::known() else { return };
     let mut thresholds = THRESHOLDS.iter().zip(0..);
     let is_due = COUNT.load(Relaxed) >= ALARM.load(Relaxed);

@@ -388,7 +388,7 @@ fn are_births_lost(producer: &Producer) -> bool {
 /// A collection begins, and has done nothing yet.
 fn begins_now(producer: &Producer, collector: Collector) {
     let counts = counts(collector);
-    attend::tell_settings_if_others(producer, collector, counts[0]);
+    attend::tell_settings(producer);
     let why = why(producer, Begins::inside_or(Begins::Noticed, collector, counts[0]));
     let oldest = oldest(collector, counts);
     begins(producer, collector, &Beginning { counts, oldest, is_together: false, why });
@@ -397,7 +397,7 @@ fn begins_now(producer: &Producer, collector: Collector) {
 /// A collection begins, which calls functions of the program back before it does anything else.
 fn calls_now(producer: &Producer, collector: Collector) {
     let counts = counts(collector);
-    attend::tell_settings_if_others(producer, collector, counts[0]);
+    attend::tell_settings(producer);
     let why = why(producer, Begins::inside_or(Begins::Noticed, collector, counts[0]));
     let oldest = oldest(collector, counts);
     if !finds_none_uncounted(producer, collector, &Beginning { counts, oldest, is_together: false, why }) {
