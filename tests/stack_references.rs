@@ -1,7 +1,9 @@
 //! References on the evaluation stacks of suspended frames that are not counted, from CPython 3.14 on.
 
+use std::process::Command;
+
 use crate::collections::{fetched, record, replayed};
-use crate::support::pythons::collectors;
+use crate::support::pythons::{Python, collectors};
 use crate::support::verify_json;
 
 /// Generators, coroutines and asynchronous generators that wait in the middle of expressions, and frames that exceptions keep: in
@@ -67,7 +69,7 @@ main()
 
 #[test]
 fn references_on_stacks_that_are_not_counted_are_told_apart() {
-    let newer = |python: &crate::support::pythons::Python| python.version >= (3, 14, 5);
+    let newer = |python: &Python| python.version >= (3, 14, 5);
     for python in collectors("references that are not counted").into_iter().filter(newer) {
         let (_folder, path) = record(&python, "collections", PROGRAM);
         let (report, status) = verify_json(&path);
@@ -111,5 +113,79 @@ fn references_on_stacks_that_are_not_counted_are_told_apart() {
             assert!(is_found || damaged_verified[1] < verified[1], "{python:?} {object}: {firsts:?}");
         }
         assert!(borrowers.iter().filter(in_garbage).count() > 97, "{python:?}");
+    }
+}
+
+/// A type of an extension, as far as it needs no header: an object of it has one reference, and says of that what the interpreter
+/// says of those on its stacks. With the lowest bit set it is not counted.
+const EXTENSION: &str = r#"
+typedef struct { long count; void *type; unsigned long reference; } Holder;
+typedef int (*Visit)(void *, void *);
+typedef struct { int slot; void *function; } Slot;
+typedef struct { const char *name; int size, item_size; unsigned flags; Slot *slots; } Specification;
+
+extern void *PyType_FromSpec(Specification *);
+extern void *PyType_GenericAlloc(void *, long);
+extern int _PyGC_VisitStackRef(unsigned long *, Visit, void *);
+
+static int traverse(Holder *self, Visit visit, void *argument) {
+    int result = visit(self->type, argument);
+    if (!result && self->reference) result = _PyGC_VisitStackRef(&self->reference, visit, argument);
+    return result;
+}
+static int clear(Holder *self) { self->reference = 0; return 0; }
+
+static Slot slots[] = {{71, traverse}, {51, clear}, {0, 0}};
+/* A base type, collected, allocated by its type, which it gives up. */
+static Specification specification = {"extension.Holder", sizeof(Holder), 0, 1u << 10 | 1u << 14 | 1u << 18, slots};
+
+void *make(void) { return PyType_FromSpec(&specification); }
+void *borrow(void *type, long *node) {
+    Holder *holder = PyType_GenericAlloc(type, 0);
+    holder->reference = (unsigned long) node | 1;
+    return holder;
+}
+"#;
+
+/// Holders that are looked at behind what they refer to, which others hold: were theirs taken for counted, nobody would be seen to.
+const HOLDERS: &str = r#"
+import ctypes, gc, sys
+extension = ctypes.PyDLL(sys.argv[1])
+extension.make.restype = extension.borrow.restype = ctypes.py_object
+extension.borrow.argtypes = [ctypes.py_object] * 2
+Holder = extension.make()
+class Node: pass
+gc.collect()
+def rounds():
+    for number in range(50):
+        nodes = [Node() for _ in range(20)]
+        for node in nodes: node.other = Node()
+        holders = [extension.borrow(Holder, node) for node in nodes[::2]]
+        holders += [extension.borrow(Holder, node.other) for node in nodes[::3]]
+        yield gc.collect(number % 3), holders, nodes
+for _ in rounds(): pass
+"#;
+
+#[test]
+fn references_that_an_extension_tells_of_as_on_stacks_are_told_apart() {
+    let newer = |python: &Python| python.version >= (3, 15, 0);
+    let folder = tempfile::tempdir().unwrap();
+    let [source, library] = ["extension.c", "extension.so"].map(|name| folder.path().join(name));
+    std::fs::write(&source, EXTENSION).unwrap();
+    let compiled = Command::new("cc").args(["-shared", "-fPIC", "-o"]).args([&library, &source]).output();
+    if !compiled.is_ok_and(|output| output.status.success()) {
+        return eprintln!("skipped: references that an extension tells of: there is no C compiler (cc)");
+    }
+    let program = HOLDERS.replace("sys.argv[1]", &format!("{:?}", library.to_str().unwrap()));
+    for python in collectors("references that an extension tells of").into_iter().filter(newer) {
+        let (_recorded, path) = record(&python, "collections", &program);
+        let (report, status) = verify_json(&path);
+        assert_eq!((report["verdict"].as_str(), status), (Some("identical"), 0), "{python:?} {report}");
+        let mut borrowed = 0;
+        replayed(&path, |frame| {
+            let told = frame.collections.graphs.iter().flat_map(|graph| graph.told.iter());
+            borrowed += told.map(|told| told.uncounted.len()).sum::<usize>();
+        });
+        assert!(borrowed >= 500, "{python:?}: {borrowed}");
     }
 }

@@ -63,14 +63,15 @@ static PRODUCER: AtomicPtr<Producer> = AtomicPtr::new(null_mut());
 ///
 /// # Safety
 ///
-/// `producer` lives as long as the process, and knows what else is recorded.
+/// `producer` lives as long as the process, and knows what else is recorded. No other thread runs.
 pub unsafe fn install(version: &[u8], producer: *mut Producer) -> bool {
     PRODUCER.store(producer, Relaxed);
     members::know(version);
     let is_known = collector::know(version)
         && collector::is_there()
         && objects::know(version)
-        && stack_references::know(version);
+        // SAFETY: the caller's promise.
+        && unsafe { stack_references::know(version) };
     // SAFETY: the caller's promise.
     let is_told = unsafe { &*producer }.follows_counts();
     attend::know(is_told);

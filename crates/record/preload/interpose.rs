@@ -12,9 +12,10 @@
 //! which is how it is recognised, before anything is changed.
 
 use core::ffi::{CStr, c_char, c_int, c_void};
-use core::ptr::{with_exposed_provenance, with_exposed_provenance_mut};
+use core::ptr::{null, null_mut, with_exposed_provenance, with_exposed_provenance_mut};
 use core::slice;
 
+use super::interpreter::find;
 use super::methods::{EXECUTABLE, LOAD, PROTECTED_LATER, READABLE, WRITABLE};
 use super::sys;
 
@@ -122,6 +123,60 @@ pub unsafe fn replace(replacements: &[Replacement], interpreter: *const c_void) 
     // SAFETY: the caller's promise; `visit` takes a `Walk`, which outlives the call.
     unsafe { sys::dl_iterate_phdr(visit, (&raw mut walk).cast()) };
     !walk.failed
+}
+
+/// Has a name lead to ours in modules that are loaded from here on; where the loader is glibc's, which tells of symbols. What is loaded
+/// stays as it is.
+///
+/// # Safety
+///
+/// No other thread runs. Ours may be called like the function of that name, at any time from now on.
+pub unsafe fn replace_later(name: &CStr, ours: usize) {
+    type SymbolOf =
+        unsafe extern "C" fn(*const c_void, *mut sys::SymbolInfo, *mut *const Symbol, c_int) -> c_int;
+    /// `RTLD_DL_SYMENT`: the entry in the module's table is wanted.
+    const ENTRY: c_int = 1;
+    let (original, symbol_of) = (find(name), find(c"dladdr1"));
+    if original.is_null() || symbol_of.is_null() {
+        return;
+    }
+    let mut definition = Definition { original: original.addr(), symbol: null(), ours };
+    let mut info = sys::SymbolInfo { file: null(), base: null_mut(), symbol: null(), address: null_mut() };
+    // SAFETY: the function of this name has this type, and writes to the two; a symbol's name is terminated. `change` takes a
+    // `Definition`, which outlives the call.
+    unsafe {
+        let symbol_of = core::mem::transmute::<*mut c_void, SymbolOf>(symbol_of);
+        let is_found = symbol_of(original, &raw mut info, &raw mut definition.symbol, ENTRY) != 0;
+        if is_found && !definition.symbol.is_null() && CStr::from_ptr(info.symbol) == name {
+            sys::dl_iterate_phdr(change, (&raw mut definition).cast());
+        }
+    }
+}
+
+/// A function, the symbol that leads to it, and where that shall lead.
+struct Definition {
+    original: usize,
+    symbol: *const Symbol,
+    ours: usize,
+}
+
+/// Changes the symbol, if this is its module.
+///
+/// # Safety
+///
+/// As for [`visit`]; `definition` points to a [`Definition`].
+unsafe extern "C" fn change(module: *mut sys::Module, _size: usize, definition: *mut c_void) -> c_int {
+    // SAFETY: the caller's promise; the loader passes on the pointer that it was given.
+    let (module, definition) = unsafe { (Loaded::new(&*module), &*definition.cast::<Definition>()) };
+    if module.segment_of(definition.original).is_none() {
+        return 0;
+    }
+    // SAFETY: the entry is one of this module's table. The loader adds the base to its value.
+    unsafe {
+        let value = (&raw const (*definition.symbol).value).addr();
+        module.write(value, definition.ours.wrapping_sub(module.base));
+    }
+    1
 }
 
 impl<'a> Walk<'a> {

@@ -7,7 +7,9 @@ use core::sync::atomic::{AtomicBool, AtomicPtr, Ordering::Relaxed};
 
 use super::collector::HEADER;
 use super::interpreter::find;
-use super::layout::{BASIC_SIZE, FLAGS, IS_GC, Object, SIZE, TRAVERSE, Traverse, VALUES, is_type, minor};
+use super::layout::{
+    BASIC_SIZE, FLAGS, IS_GC, Object, SIZE, TRAVERSE, Traverse, VALUES, Visit, is_type, minor,
+};
 use super::objects::put;
 use super::producer::Producer;
 use super::referents;
@@ -133,11 +135,24 @@ pub fn header_of(object: Object) -> *mut usize {
     object.0.wrapping_byte_sub(HEADER).cast()
 }
 
+/// What the members' traversals are given.
+pub const VISIT: Visit = visit;
+
 unsafe extern "C" fn visit(referent: *mut c_void, producer: *mut c_void) -> c_int {
-    HAS_REFERENTS.store(true, Relaxed);
     // SAFETY: what `tell_member` passed on.
-    tell_edge(unsafe { &*producer.cast::<Producer>() }, Object(referent), true);
+    unsafe { visit_marked(referent, producer, true) };
     0
+}
+
+/// What [`VISIT`] does, of a reference that may not be counted.
+///
+/// # Safety
+///
+/// These are a referent, and the argument for which it asks.
+pub unsafe fn visit_marked(referent: *mut c_void, producer: *mut c_void, is_counted: bool) {
+    HAS_REFERENTS.store(true, Relaxed);
+    // SAFETY: the caller's promise.
+    tell_edge(unsafe { &*producer.cast::<Producer>() }, Object(referent), is_counted);
 }
 
 /// A member refers to that object.

@@ -5,13 +5,18 @@
 //! all others: `tp_traverse` looks at who visits, and does not tell the one visitor of them. Ours is not that one, so it
 //! is told of all. The marks are therefore read where they stand; and what is read there has to be what the traversal tells, one
 //! by one and in its order. If it is not, that is said, and nobody has to rely on it.
+//!
+//! Types of extensions, too, may have frames (greenlet's do): from CPython 3.15 on, these ask the interpreter to tell of what is on
+//! their stacks, by functions that it exports. Ours stand in the place of these, and tell our visitor which are counted.
 
-use core::ffi::{c_int, c_void};
+use core::ffi::{CStr, c_int, c_void};
 use core::ptr::null_mut;
 use core::sync::atomic::{AtomicPtr, AtomicU8, Ordering::Relaxed};
 
+use super::interpose;
 use super::interpreter::find;
-use super::layout::{BASIC_SIZE, Object, SIZE_OF_ITEM, Traverse, minor};
+use super::layout::{BASIC_SIZE, Object, SIZE_OF_ITEM, Traverse, Visit, minor};
+use super::members;
 
 /// `PyFrame_Type`.
 static FRAME: AtomicPtr<c_void> = AtomicPtr::new(null_mut());
@@ -43,11 +48,17 @@ const UNCOUNTED: usize = 1;
 const NUMBER: usize = 3;
 
 /// Gets to know an interpreter's frames. False if they are laid out in another way than is known here.
-pub fn know(version: &[u8]) -> bool {
+///
+/// # Safety
+///
+/// No other thread runs.
+pub unsafe fn know(version: &[u8]) -> bool {
     let minor = minor(version);
     if minor < 14 {
         return true;
     }
+    // SAFETY: the caller's promise.
+    unsafe { replace() };
     CLEARED.store(if minor == 14 { 4 } else { 5 }, Relaxed);
     FRAME.store(find(c"PyFrame_Type"), Relaxed);
     for (place, name) in GENERATORS.iter().zip([c"PyGen_Type", c"PyCoro_Type", c"PyAsyncGen_Type"]) {
@@ -61,10 +72,23 @@ pub fn know(version: &[u8]) -> bool {
     })
 }
 
+/// Whether that is a reference. (Nothing may be marked, too.)
+fn is_reference(slot: *mut c_void) -> bool {
+    slot.addr() > UNCOUNTED && slot.addr() & NUMBER != NUMBER
+}
+
+/// Whether a reference with its mark is counted, and the object to which it is one.
+fn of_marked(slot: *mut c_void) -> (Object, bool) {
+    (Object(slot.map_addr(|address| address & !UNCOUNTED)), slot.addr() & UNCOUNTED == 0)
+}
+
+/// How much is told in front of what stands on the stack.
+const ON_STACK: usize = 2;
+
 /// The frame of an object with an evaluation stack, as far as a traversal tells of it: in its order.
 struct Frame {
-    frame: *const usize,
-    /// What comes next: the function, the code, then what stands on the stack.
+    frame: *const *mut c_void,
+    /// What comes next: the function, the code, then what stands on the stack (from [`ON_STACK`] on).
     next: usize,
     /// How much the traversal tells behind that.
     behind: usize,
@@ -81,7 +105,7 @@ impl Frame {
         // SAFETY: the caller's promise, by the layout.
         unsafe {
             if of.0 == FRAME.load(Relaxed) {
-                let frame = object.0.cast::<*const usize>().add(POINTER).read();
+                let frame = object.0.cast::<*const *mut c_void>().add(POINTER).read();
                 let is_told = frame.cast::<u8>().add(OWNER).read() == BY_FRAME;
                 return is_told.then_some(Self { frame, next: 0, behind: 0 });
             }
@@ -89,7 +113,7 @@ impl Frame {
             if !is_one || object.0.cast::<u8>().add(STATE).read() == CLEARED.load(Relaxed) {
                 return None;
             }
-            let frame = object.0.cast::<usize>().add(LENGTH / size_of::<usize>() - STACK);
+            let frame = object.0.cast::<*mut c_void>().add(LENGTH / size_of::<usize>() - STACK);
             Some(Self { frame, next: 0, behind: usize::from(object.word(EXCEPTION) != 0) })
         }
     }
@@ -101,30 +125,93 @@ impl Frame {
 }
 
 impl Iterator for Frame {
-    type Item = usize;
+    type Item = *mut c_void;
 
     /// The next reference, with its mark.
-    fn next(&mut self) -> Option<usize> {
+    fn next(&mut self) -> Option<*mut c_void> {
         loop {
             let place = match self.next {
                 0 => FUNCTION,
                 1 => CODE,
-                at => STACK + at - 2,
+                at => STACK + at - ON_STACK,
             };
             // SAFETY: the frame is that of a live object, whose traversal reads the same.
             let slot = unsafe {
                 let place = self.frame.add(place);
-                if self.next >= 2 && place.addr() >= self.frame.add(STACK_POINTER).read() {
+                if self.next >= ON_STACK && place.addr() >= self.frame.add(STACK_POINTER).read().addr() {
                     return None;
                 }
                 place.read()
             };
             self.next += 1;
-            // Nothing may be marked, too.
-            if slot > UNCOUNTED && slot & NUMBER != NUMBER {
+            if is_reference(slot) {
                 return Some(slot);
             }
         }
+    }
+}
+
+/// Tells a visitor of a reference, or of those on the stack of a frame: `_PyGC_VisitStackRef`, `_PyGC_VisitFrameStack`.
+type Tell = unsafe extern "C" fn(*const *mut c_void, Visit, *mut c_void) -> c_int;
+
+/// The interpreter's own.
+static ORIGINALS: [AtomicPtr<c_void>; 2] = [const { AtomicPtr::new(null_mut()) }; 2];
+
+/// Puts ours in their places, for modules that are loaded from here on.
+///
+/// # Safety
+///
+/// No other thread runs.
+unsafe fn replace() {
+    let all: [(&CStr, Tell); 2] =
+        [(c"_PyGC_VisitStackRef", tell_reference), (c"_PyGC_VisitFrameStack", tell_stack)];
+    for ((name, ours), original) in all.into_iter().zip(&ORIGINALS) {
+        original.store(find(name), Relaxed);
+        // SAFETY: the caller's promise; ours takes what the original does, and does the same.
+        unsafe { interpose::replace_later(name, ours as usize) };
+    }
+}
+
+unsafe extern "C" fn tell_reference(slot: *const *mut c_void, visit: Visit, argument: *mut c_void) -> c_int {
+    // SAFETY: the caller's promise: a reference lies there. Our visitor's argument is the producer.
+    unsafe {
+        if visit as usize != members::VISIT as usize {
+            return original(0)(slot, visit, argument);
+        }
+        tell_marked(slot.read(), argument);
+    }
+    0
+}
+
+unsafe extern "C" fn tell_stack(frame: *const *mut c_void, visit: Visit, argument: *mut c_void) -> c_int {
+    // SAFETY: the caller's promise, as above: a frame lies there.
+    unsafe {
+        if visit as usize != members::VISIT as usize {
+            return original(1)(frame, visit, argument);
+        }
+        Frame { frame, next: ON_STACK, behind: 0 }.for_each(|slot| tell_marked(slot, argument));
+    }
+    0
+}
+
+/// # Safety
+///
+/// The function was there, and called by its name.
+unsafe fn original(at: usize) -> Tell {
+    // SAFETY: the caller's promise.
+    unsafe { core::mem::transmute::<*mut c_void, Tell>(ORIGINALS[at].load(Relaxed)) }
+}
+
+/// Tells our visitor of a reference with its mark, if it is one.
+///
+/// # Safety
+///
+/// The argument is what our visitor is given.
+unsafe fn tell_marked(slot: *mut c_void, argument: *mut c_void) {
+    if is_reference(slot) {
+        let (referent, is_counted) = of_marked(slot);
+        // SAFETY: the caller's promise, and a reference is one to an object.
+        unsafe { members::visit_marked(referent.0, argument, is_counted) };
     }
 }
 
@@ -168,7 +255,7 @@ unsafe fn traverse_frame<F: FnMut(Object, bool)>(
     traverse: Traverse,
     tell: F,
 ) -> Option<bool> {
-    if !frame.again().any(|slot| slot & UNCOUNTED != 0) {
+    if !frame.again().any(|slot| !of_marked(slot).1) {
         return None;
     }
     let mut all = 0_usize;
@@ -192,13 +279,11 @@ unsafe extern "C" fn count(_referent: *mut c_void, all: *mut c_void) -> c_int {
 unsafe extern "C" fn visit<F: FnMut(Object, bool)>(referent: *mut c_void, telling: *mut c_void) -> c_int {
     // SAFETY: what `traverse_frame` passed on.
     let telling = unsafe { &mut *telling.cast::<Telling<F>>() };
-    let mut is_counted = true;
-    if telling.before > 0 {
-        telling.before -= 1;
-    } else if let Some(slot) = telling.frame.next() {
-        is_counted = slot & UNCOUNTED == 0;
-        telling.is_sure &= slot & !UNCOUNTED == referent.addr();
-    }
+    let is_in_frame = telling.before == 0;
+    telling.before = telling.before.saturating_sub(1);
+    let slot = if is_in_frame { telling.frame.next() } else { None };
+    let (object, is_counted) = slot.map_or((Object(referent), true), of_marked);
+    telling.is_sure &= object.0 == referent;
     (telling.tell)(Object(referent), is_counted);
     0
 }
