@@ -3,7 +3,7 @@
 //! A table of cells, lent as `&Table`, so that finalizers may use it while deaths go on.
 //!
 //! ```console
-//! $ cargo run -p rc --example index_heap
+//! $ cargo run -p rc --example table_heap
 //! ```
 
 use std::cell::{Cell, RefCell};
