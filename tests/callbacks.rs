@@ -111,13 +111,13 @@ fn lost_at_end(python: &Python, tier: &str) -> u64 {
     if tier == "objects" { 3 } else { u64::from(python.version >= (3, 15, 0)) }
 }
 
-/// Each interpreter, with each tier at which it tells of such collections: one that reports counts says that a collection begins when
-/// functions have been called back, which is too late where it runs inside of an allocation.
+/// Each interpreter, with each tier at which it tells of such collections.
 fn all(test: &str) -> Vec<(Python, &'static str)> {
     let with = |tier| move |python| (python, tier);
-    let counting = instrumented().into_iter().filter(|python| python.version >= (3, 12, 0));
     let all = collectors(test).into_iter().map(with("collections"));
-    all.chain(tellers(test).into_iter().map(with("objects"))).chain(counting.map(with("counts"))).collect()
+    all.chain(tellers(test).into_iter().map(with("objects")))
+        .chain(instrumented().into_iter().map(with("counts")))
+        .collect()
 }
 
 fn recorded(python: &Python, tier: &str, program: &str) -> (tempfile::TempDir, std::path::PathBuf, Value) {

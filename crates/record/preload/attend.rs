@@ -15,7 +15,6 @@ use super::numbers;
 use super::objects::put;
 use super::producer::Producer;
 use super::slot;
-use super::survivors;
 
 /// The count of the youngest generation at the call before, how many bytes that asked for an object (none if for none), and the
 /// block.
@@ -173,7 +172,7 @@ fn look_closely(producer: &Producer, object_size: usize, released: *mut c_void) 
     SIZE_ASKED.store(object_size, Relaxed);
     // Who reports counts reports collections, too.
     if producer.follows_counts() {
-        survivors::look(producer);
+        collections::go_on_reported(producer, collector, is_collecting);
     } else if is_collecting || !is_waiting {
         // What is released may have lowered the count already.
         let is_counted = last.size > 0 && count > last.count;

@@ -137,10 +137,11 @@ pub fn is_calling_back() -> bool {
     matches!(PHASE.load(Relaxed), CALLS | OVER)
 }
 
-/// Whether functions are called back where a collection begins and where it is over. (Who reports collections leaves that out.)
+/// Whether functions are called back where a collection begins and where it is over. (Who reports collections leaves that out,
+/// and does so between these; where it runs at a safe point they change nothing of it.)
 #[inline(always)]
 pub fn calls_back(producer: &Producer, collector: Collector) -> bool {
-    collector.has_callbacks() && !producer.follows_counts()
+    collector.has_callbacks() && (!producer.follows_counts() || collector::runs_inside())
 }
 
 /// Looks whether a collection has begun that was foreseen, or has looked; this is released now, if anything is.
@@ -171,12 +172,13 @@ pub fn has_begun(producer: &Producer, generation: usize) {
     if let Some(collector) = reporter(producer) {
         let oldest = generation.min(2);
         finalizers::begin();
+        if PHASE.load(Relaxed) == CALLS {
+            looks(producer, collector, oldest, false);
+            return survivors::has_begun(oldest);
+        }
         let counts = counts(collector);
         let why = why(producer, Begins::inside_or(Begins::Noticed, collector, counts[0]));
-        if why == slot::INSIDE {
-            // What was allocated is born only when the collection is over.
-            put(producer, slot::CONTAINER, 0);
-        }
+        tell_allocated_inside(producer, why);
         begins(producer, collector, &Beginning { counts, oldest, is_together: false, why });
         survivors::has_begun(oldest);
     }
@@ -204,10 +206,11 @@ pub unsafe fn have_finalizers_run(producer: &Producer) {
 /// It says that this is over.
 pub fn has_ended(producer: &Producer) {
     if let Some(collector) = reporter(producer) {
-        if PHASE.swap(NONE, Relaxed) == UNSEEN {
+        if PHASE.load(Relaxed) == UNSEEN {
             is_lost(producer, collector, collector.count(0));
+            PHASE.store(NONE, Relaxed);
         } else {
-            ends(producer, collector, GENERATION.load(Relaxed), collector.count(0), false);
+            ends(producer, collector, GENERATION.load(Relaxed), collector.count(0), true);
         }
     }
 }
@@ -244,12 +247,17 @@ pub fn begins_to_look(collector: Collector) {
 /// The functions have returned that were called back, and the collector has begun to look.
 fn have_returned(producer: &Producer, collector: Collector, oldest: usize) {
     attend::settle(producer, collector, |_| false);
+    looks(producer, collector, oldest, true);
+}
+
+/// The collector looks at these, behind the functions that were called back.
+fn looks(producer: &Producer, collector: Collector, oldest: usize, is_together: bool) {
     if oldest != GENERATION.load(Relaxed) {
         return PHASE.store(UNSEEN, Relaxed);
     }
     PHASE.store(BEGUN, Relaxed);
     put(producer, slot::LOOKS, oldest);
-    tell_lists(producer, collector, oldest, true);
+    tell_lists(producer, collector, oldest, is_together);
     set_seen();
 }
 
@@ -360,18 +368,12 @@ pub fn go_on(producer: &Producer, collector: Collector, call: &Call) {
         BEGUN => match is_counted(collector) {
             Some(generation) if generation <= GENERATION.load(Relaxed) => {
                 ends(producer, collector, generation, count, is_collecting);
-                PHASE.store(if is_collecting { OVER } else { NONE }, Relaxed);
             }
             None if is_collecting => survivors::look(producer),
             // It looked at more than was told; or it ended otherwise.
             _ => PHASE.store(UNSEEN, Relaxed),
         },
-        OVER if !is_collecting => {
-            if CALLS_AT_END.swap(false, Relaxed) {
-                put(producer, slot::HAS_CALLED_BACK, 0);
-            }
-            PHASE.store(NONE, Relaxed);
-        }
+        OVER if !is_collecting => have_returned_at_end(producer),
         _ => {}
     }
     // What is released may have been counted less already; it is told of behind that.
@@ -379,6 +381,25 @@ pub fn go_on(producer: &Producer, collector: Collector, call: &Call) {
         is_lost(producer, collector, count);
         PHASE.store(NONE, Relaxed);
     }
+}
+
+/// The same where collections are reported, but not that functions are called back.
+#[cold]
+#[inline(never)]
+pub fn go_on_reported(producer: &Producer, collector: Collector, is_collecting: bool) {
+    match PHASE.load(Relaxed) {
+        NONE if is_collecting && calls_back(producer, collector) => calls_now(producer, collector),
+        OVER if !is_collecting => have_returned_at_end(producer),
+        _ => survivors::look(producer),
+    }
+}
+
+/// Nobody is called back any more behind a collection that is over.
+fn have_returned_at_end(producer: &Producer) {
+    if CALLS_AT_END.swap(false, Relaxed) {
+        put(producer, slot::HAS_CALLED_BACK, 0);
+    }
+    PHASE.store(NONE, Relaxed);
 }
 
 /// Whether nobody tells of births any more: then it is not known who is a container.
@@ -404,12 +425,21 @@ fn calls_now(producer: &Producer, collector: Collector) {
     if !finds_none_uncounted(producer, collector, &Beginning { counts, oldest, is_together: false, why }) {
         return PHASE.store(UNSEEN, Relaxed);
     }
+    tell_allocated_inside(producer, why);
     numbers::remember_counts(collector);
     tell_numbers(producer, collector, counts, why);
     put(producer, slot::CALLS_BACK, oldest);
     GENERATION.store(oldest, Relaxed);
     called::begin();
     PHASE.store(CALLS, Relaxed);
+}
+
+/// Where a collection runs inside of an allocation, and what is born tells itself that it is a container: what was allocated is
+/// born only when the collection is over.
+fn tell_allocated_inside(producer: &Producer, why: usize) {
+    if why == slot::INSIDE && producer.follows_counts() {
+        put(producer, slot::CONTAINER, 0);
+    }
 }
 
 /// It calls them still, unless this call shows that one of them has returned, which may have been the last.
@@ -521,4 +551,5 @@ fn ends(producer: &Producer, collector: Collector, generation: usize, count: i32
     lists::remember(collector);
     survivors::forget();
     lists::tell_left(producer, collector, generation);
+    PHASE.store(if is_collecting { OVER } else { NONE }, Relaxed);
 }

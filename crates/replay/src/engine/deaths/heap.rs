@@ -90,7 +90,7 @@ impl Objects {
             follows,
             types: Vec::new(),
             live: BlockTable::new(),
-            kept: Kept::default(),
+            kept: Kept::new(version),
             told: HashMap::new(),
             dying: Vec::new(),
             spare: Vec::new(),

@@ -32,27 +32,41 @@ pub(super) struct Kept {
     blocks: HashMap<Block, Place>,
     /// The block that was asked for last, and how many bytes of it.
     last: Option<(Block, u64)>,
-    /// The same when collections began that are going on: up to 3.11 that may be between the request for a block and the
-    /// birth in it.
-    before: Vec<Option<(Block, u64)>>,
+    /// Up to 3.11 collections run between the request for a block and the birth in it, with all that they call: how many bytes
+    /// were asked for of blocks in which nobody was born before another one was asked for. None where that is not so.
+    unborn: Option<HashMap<Block, u64>>,
     /// The same of blocks that were resized since.
     resized: HashMap<Block, u64>,
 }
 
 impl Kept {
+    /// Nothing yet, by the rules of this version.
+    pub(super) fn new((major, minor): (u32, u32)) -> Self {
+        Self { unborn: ((major, minor) < (3, 12)).then(HashMap::new), ..Self::default() }
+    }
+
     /// A call of the memory manager is made.
     pub(super) fn called(&mut self, input: PackedInput) {
         match input.kind() {
-            Kind::Allocate if !input.failed() => self.last = Some((input.block(), input.size())),
+            Kind::Allocate if !input.failed() => self.asked(input.block(), input.size()),
             Kind::Resize if !input.failed() => {
                 self.resized.insert(input.block(), input.size());
             }
             // Lists are emptied by full collections.
             Kind::Release => {
                 self.resized.remove(&input.block());
+                self.unborn.as_mut().map(|unborn| unborn.remove(&input.block()));
                 self.take(input.block());
             }
             _ => {}
+        }
+    }
+
+    /// So many bytes were asked for.
+    fn asked(&mut self, block: Block, bytes: u64) {
+        let before = self.last.replace((block, bytes));
+        if let Some(unborn) = &mut self.unborn {
+            unborn.extend(before);
         }
     }
 
@@ -69,21 +83,14 @@ impl Kept {
         self.running = interpreter;
     }
 
-    /// A collection begins.
-    pub(super) fn collection(&mut self) {
-        self.before.push(self.last);
-    }
-
-    /// A collection is over.
-    pub(super) fn collected(&mut self) {
-        self.last = self.before.pop().flatten();
-    }
-
     /// An object is born in a block: how many bytes were asked for for that, or 0 if that is not known.
     pub(super) fn bytes_of(&mut self, block: Block) -> u64 {
         match self.last.take_if(|(last, _)| *last == block) {
             Some((_, bytes)) => bytes,
-            None => self.take(block).unwrap_or(0),
+            None => {
+                let unborn = self.unborn.as_mut().and_then(|unborn| unborn.remove(&block));
+                unborn.or_else(|| self.take(block)).unwrap_or(0)
+            }
         }
     }
 
@@ -143,7 +150,7 @@ mod tests {
 
     #[test]
     fn each_interpreter_has_lists_of_its_own() {
-        let (mut kept, slice) = (Kept::default(), slices());
+        let (mut kept, slice) = (Kept::new((3, 13)), slices());
         assert!(kept.keep(slice, 1, 56) && !kept.keep(slice, 2, 56));
         kept.runs(7);
         assert_eq!(kept.reuse(slice, 0), None);
@@ -156,7 +163,7 @@ mod tests {
 
     #[test]
     fn what_is_released_is_in_no_list_whoever_kept_it() {
-        let (mut kept, slice) = (Kept::default(), slices());
+        let (mut kept, slice) = (Kept::new((3, 13)), slices());
         assert!(kept.keep(slice, 1, 56));
         kept.runs(u64::MAX);
         kept.called(PackedInput::release(1));
@@ -164,10 +171,22 @@ mod tests {
         assert_eq!(kept.reuse(slice, 0), None);
     }
 
+    #[test]
+    fn who_is_asked_for_is_born_behind_others_where_collections_run_in_between() {
+        for (version, expected) in [((3, 11), 56), ((3, 12), 0)] {
+            let mut kept = Kept::new(version);
+            for block in 0..3 {
+                kept.asked(block, 56 + block);
+            }
+            kept.called(PackedInput::release(1));
+            assert_eq!([2, 1, 0].map(|block| kept.bytes_of(block)), [58, 0, expected]);
+        }
+    }
+
     /// One that ends has released everything.
     #[test]
     fn an_interpreter_that_keeps_nothing_takes_no_memory() {
-        let (mut kept, slice) = (Kept::default(), slices());
+        let (mut kept, slice) = (Kept::new((3, 13)), slices());
         for number in 1..1000 {
             kept.runs(number);
             assert!(kept.keep(slice, number, 56));

@@ -372,12 +372,10 @@ impl DeathEngine {
             Step::Interpreter(number) => self.objects.kept.runs(number),
             Step::Collection(generation) => {
                 self.thread.collections += 1;
-                self.objects.kept.collection();
                 out.note(Happening::CollectionBegins(generation));
             }
             Step::Collected(found) => {
                 self.thread.collections = self.thread.collections.saturating_sub(1);
-                self.objects.kept.collected();
                 out.note(Happening::CollectionEnds(found));
             }
             Step::Thread(thread) => {
