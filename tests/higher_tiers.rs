@@ -7,8 +7,8 @@ use std::path::Path;
 use trace::{Answer, Beginning, Begins, Death, Domain, Ending, Fate, Step, Tier, TypeInfo, Writer};
 
 use crate::collections::{CLASSES, PROGRAM, died_reachable, is_blind_and_sharp, record, replayed};
-use crate::support::pythons::{Python, instrumented, tellers};
-use crate::support::{bundled, frames, replay, root, stdout, verify_json};
+use crate::support::pythons::{Python, collectors, instrumented, tellers};
+use crate::support::{bundled, frames, replay, root, stderr, stdout, verify_json};
 
 /// The interpreters that tell of objects, and of their counts, with the tier that they are recorded at.
 fn all(test: &str) -> Vec<(Python, &'static str)> {
@@ -198,4 +198,33 @@ fn older_traces_of_objects_have_no_such_checks() {
         assert!(names.iter().all(|check| check["name"] != "schedule"), "{}: {report}", path.display());
     }
     eprintln!("{found} bundled traces of objects were recorded without collections");
+}
+
+/// What an interpreter does not tell is not recorded, which is said; what it tells of that is.
+#[test]
+fn less_than_was_asked_for_is_recorded_where_there_is_no_more() {
+    let with = |tier: &'static str| move |python| (python, tier);
+    let most = instrumented().into_iter().map(with("counts"));
+    let most = most.chain(tellers("objects where counts are asked for").into_iter().map(with("objects")));
+    let others = collectors("collections where objects are asked for").into_iter();
+    let others = others.filter(|python| python.version < (3, 13, 0)).map(with("collections"));
+    for (python, tier) in most.chain(others) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.viv");
+        for asked in ["counts", "objects"] {
+            let output = replay()
+                .args(["record", "--force", "--tier", asked, "-o"])
+                .arg(&path)
+                .args([python.path.to_str().unwrap(), "-S", "-c", "[[one] for one in range(99)]"])
+                .output()
+                .unwrap();
+            let header = frames(&path).0;
+            assert_eq!(header.tier.name(), tier, "{python:?} {asked}: {}", header.tier_reason);
+            // Where counts are reported they are all that was asked for, and more.
+            let is_less = tier == "collections" || (tier, asked) == ("objects", "counts");
+            let said = stderr(&output);
+            assert_eq!(said.contains(&format!("tier {asked} was asked for")), is_less, "{python:?} {said}");
+            assert_eq!(verify_json(&path).1, 0, "{python:?} {asked}");
+        }
+    }
 }

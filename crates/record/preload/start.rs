@@ -171,21 +171,19 @@ unsafe fn start(board: &'static Board, ring: &Ring, symbols: &Symbols) {
         if let Allocators::Hooked { interface, get_arena, set_arena } = symbols.allocators {
             hooks::install(interface, page);
             arena::install(get_arena, set_arena, page);
+            // Of what cannot be had, the next lower tier.
             let tier = board.tier.load(Relaxed);
-            match tier {
-                board::TIER_OBJECTS if objects::install(version, page) => {
-                    (*page).record(producer::OBJECTS);
-                    (*page).raise(header::FLAG_OBJECTS);
-                }
-                board::TIER_COUNTS | board::TIER_AUTOMATIC if counts::install(version, page) => {
-                    (*page).record(producer::COUNTS);
-                    (*page).raise(header::FLAG_COUNTS);
-                }
-                _ => {}
+            let wants_objects = matches!(tier, board::TIER_OBJECTS | board::TIER_COUNTS);
+            // What an interpreter reports says more than what a tracer is told there.
+            if (wants_objects || tier == board::TIER_AUTOMATIC) && counts::install(version, page) {
+                (*page).record(producer::COUNTS);
+                (*page).raise(header::FLAG_COUNTS);
+            } else if wants_objects && objects::install(version, page) {
+                (*page).record(producer::OBJECTS);
+                (*page).raise(header::FLAG_OBJECTS);
             }
-            if (!(*page).has_no_births() || tier == board::TIER_COLLECTIONS)
-                && collections::install(version, page)
-            {
+            let wants_collections = wants_objects || tier == board::TIER_COLLECTIONS;
+            if (wants_collections || !(*page).has_no_births()) && collections::install(version, page) {
                 (*page).record_collections();
                 methods::wrap_requests(module);
             }

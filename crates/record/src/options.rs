@@ -16,13 +16,14 @@ pub struct SessionOptions {
     pub objects: Objects,
 }
 
-/// What of objects is recorded, where that can be done, beside blocks and arenas.
+/// What of objects is recorded, beside blocks and arenas; of an interpreter that does not tell as much, the most that it tells of
+/// that.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Objects {
     /// Nothing.
     Nothing,
     /// Births and deaths, and what dying objects refer to (CPython 3.13.3 and later, but for 3.14.0 to 3.14.4, on x86-64):
-    /// see [`ObjectEvent`](crate::ObjectEvent).
+    /// see [`ObjectEvent`](crate::ObjectEvent). Of interpreters that report counts, these.
     Deaths,
     /// Collections: what the collector looked at and what was left (CPython 3.8 and later, but for 3.14.0 to 3.14.4).
     Collections,

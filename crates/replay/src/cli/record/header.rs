@@ -99,7 +99,7 @@ pub(super) fn header(
         tier_reason: match (tier, arguments.tier) {
             (Tier::Counts, _) => "nothing further can be recorded",
             (Tier::Objects, _) => "changes of counts are not told by this interpreter",
-            (_, None | Some(TierChoice::Blocks)) | (Tier::Collections, _) => {
+            (_, None | Some(TierChoice::Blocks)) | (Tier::Collections, Some(TierChoice::Collections)) => {
                 "births and deaths of objects were not asked for (--tier objects)"
             }
             (_, Some(TierChoice::Collections)) => {

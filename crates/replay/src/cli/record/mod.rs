@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 
 use bytesize::ByteSize;
 use record::{Objects, Session, SessionOptions};
-use trace::Ending;
+use trace::{Ending, Tier};
 
 use super::{complain, numbers};
 use family::Family;
@@ -41,8 +41,8 @@ pub(super) struct Arguments {
     /// Overwrite the file if it exists
     #[arg(short, long)]
     force: bool,
-    /// How much of what happens to record: what a trace holds decides which checks `verify` can make [default: blocks;
-    /// counts of interpreters that report them]
+    /// How much of what happens to record, or less if the interpreter does not tell as much: what a trace holds decides which
+    /// checks `verify` can make [default: blocks; counts of interpreters that report them]
     #[arg(long, value_enum)]
     tier: Option<TierChoice>,
     /// Leave the command line and the interpreter's place out of the trace
@@ -75,10 +75,22 @@ enum TierChoice {
     /// 3.14.4): checks `schedule`, `partition`, `survivors` and `stats`, too
     Collections,
     /// Births and deaths of objects as well, with what they refer to when they die, where that can be seen (CPython 3.13.3
-    /// and later, but for 3.14.0 to 3.14.4, on x86-64): checks `deaths` and `placement-from-deaths`, too
+    /// and later, but for 3.14.0 to 3.14.4, on x86-64; counts of interpreters that report them): checks `deaths` and
+    /// `placement-from-deaths`, too
     Objects,
     /// Every change of a reference count as well, of interpreters that were built to report these: check `counts`, too
     Counts,
+}
+
+impl TierChoice {
+    fn tier(self) -> Tier {
+        match self {
+            Self::Blocks => Tier::Blocks,
+            Self::Collections => Tier::Collections,
+            Self::Objects => Tier::Objects,
+            Self::Counts => Tier::Counts,
+        }
+    }
 }
 
 /// Exit statuses of commands that run commands, as shells and `env` have them.

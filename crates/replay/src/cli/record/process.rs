@@ -11,13 +11,15 @@ use trace::{Ending, Header, Tier, Totals};
 use super::family::{Family, Past};
 use super::follow::{End, Failure, drain_all, introduced};
 use super::header::{command_of, header, now};
-use super::{complain, numbers};
+use super::{TierChoice, complain, numbers};
 use crate::drain::Drain;
 use crate::kinds::minor_version;
 
 /// A recording that is over.
 pub(super) struct Recorded {
     number: u32,
+    /// At which tier it is, and why at none further.
+    tier: (Tier, String),
     drain: Drain<BufWriter<File>>,
     path: PathBuf,
     duration: Duration,
@@ -114,7 +116,10 @@ fn follow(consumer: &mut Consumer, family: &Family<'_>) -> Result<Recorded, Stri
         Ok(end)
     });
     match outcome {
-        Ok(end) => Ok(Recorded { number, drain, path, duration, end }),
+        Ok(end) => {
+            let tier = (header.tier, header.tier_reason);
+            Ok(Recorded { number, tier, drain, path, duration, end })
+        }
         Err(Failure::Worthless(why)) => {
             discard(drain, &path);
             Err(why)
@@ -218,6 +223,12 @@ impl Recorded {
             numbers::bytes(bytes),
             numbers::ratio(bytes, events),
         ));
+        let (tier, reason) = self.tier;
+        let asked = family.arguments.tier.map(TierChoice::tier);
+        if let Some(asked) = asked.filter(|asked| *asked > tier) {
+            let [asked, tier] = [asked, tier].map(Tier::name);
+            complain(format_args!("tier {asked} was asked for, {path} is at tier {tier}: {reason}"));
+        }
         if lost_objects {
             complain(
                 "the program took the interpreter's reference tracer away, as tracemalloc does: births and deaths of \
