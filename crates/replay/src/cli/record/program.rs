@@ -62,8 +62,9 @@ impl Program {
         let path = self.path.display();
         self.why_unreachable().unwrap_or_else(|| {
             format!(
-                "{path} is no CPython, or none that the recorder could reach: env -i and sudo belong in front of replay, \
-                 and one that is linked statically cannot be reached"
+                "{path} is no CPython, or none that the recorder could reach, and has started none (if it should have, it \
+                 may have said why not): env -i and sudo belong in front of replay, and one that is linked statically \
+                 cannot be reached"
             )
         })
     }
