@@ -9,6 +9,8 @@
 //! The second half is one such object model, for programs in Rust: [`Ref`] is a counted pointer to a value that
 //! lives in a [`PoolHeap`], in CPython's order of deaths, with its finalizers and its weak references.
 //!
+//! Names are short and meant to be imported singly or used by path: `rc::Heap` is a contract, `generations::Heap` a heap.
+//!
 //! ```
 //! use rc::{PoolHeap, Ref, Slot, Trace, Visitor};
 //!
@@ -30,7 +32,7 @@
 //! let tail = heap.alloc(Node { name: "tail", next: Slot::empty() });
 //! let head = heap.alloc(Node { name: "head", next: Slot::new(tail.clone()) });
 //! let weak = Ref::downgrade(&tail);
-//! let watch = Ref::watch(&tail, || println!("and nobody refers to it any more"));
+//! let _watch = Ref::watch(&tail, || println!("and nobody refers to it any more"));
 //!
 //! drop(tail);
 //! assert_eq!(head.next.get(), weak.upgrade());
@@ -63,8 +65,8 @@
 //!
 //! # Features
 //!
-//! * `pool` (default): typed pointers. Without it the crate is the contract alone: `core` and `alloc`, no unsafe
-//!   code, no dependencies.
+//! * `pool` (default): typed pointers; [`Trace`] for them in the collections of `std`. Without it the crate is the contract
+//!   alone: `core` and `alloc`, no unsafe code, no dependencies.
 //!
 //! # Limits
 //!
@@ -76,7 +78,7 @@
 #![cfg_attr(not(feature = "pool"), forbid(unsafe_code))]
 
 extern crate alloc;
-#[cfg(test)]
+#[cfg(any(test, feature = "pool"))]
 extern crate std;
 
 mod count;

@@ -26,7 +26,8 @@ pub enum Death<I> {
     /// Run the callback of this weak reference, which is cleared already; then say
     /// [`finished`](Deaths::finished).
     Callback(I),
-    /// The object is gone: free its memory, or keep it for reuse.
+    /// The object is gone: free its memory, or keep it for reuse. If a collector knows it, let that forget it first (with the
+    /// crate `cycles`: `untrack` it): else the next collection takes it for garbage, and it is told of here once more.
     Free(I),
 }
 

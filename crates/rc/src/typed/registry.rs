@@ -285,7 +285,7 @@ impl fmt::Debug for Registry {
     }
 }
 
-/// Who is told of objects by [`Look::survey`].
+/// Who is told of objects by [`Look::survey`]. It may use the heap meanwhile, in which nothing dies before the look is over.
 pub trait Surveyor {
     /// The object of this index among those that are surveyed has this [count](Registry::count). Whether it is to be told what
     /// that refers to.
@@ -334,8 +334,8 @@ impl Look<'_> {
         let mut at = 0;
         while let Some(rest) = objects.get(at..).filter(|rest| !rest.is_empty()) {
             let mut many = 0;
-            let mut refers = true;
-            {
+            // The surveyor is foreign code: nothing is borrowed while it runs. What is found here stays, as nothing dies.
+            let next = {
                 let numbers = self.registry.heap.core().numbers.borrow();
                 let numbers = numbers.all();
                 for ((&number, place), counted) in rest.iter().zip(&mut here).zip(&mut counts) {
@@ -348,17 +348,20 @@ impl Look<'_> {
                     (*place, *counted) = (object, count);
                     many += 1;
                 }
-                surveyor.all_counted(at, counts.get(..many).unwrap_or_default());
                 // Then there is none, it is immortal, or its death has been put off.
-                if let (Some(&number), Some(place)) = (rest.get(many), here.get_mut(many)) {
+                rest.get(many).map(|&number| {
                     let object = numbers.get(number);
                     // SAFETY: as above.
-                    let count = object.map_or(1, |object| unsafe { object.header() }.count.get().max(1));
-                    refers = surveyor.counted(at + many, count.into());
-                    *place = object.filter(|_| refers).unwrap_or(*place);
-                    refers = refers && object.is_some();
-                    many += usize::from(refers);
-                }
+                    (object, object.map_or(1, |object| unsafe { object.header() }.count.get().max(1)))
+                })
+            };
+            surveyor.all_counted(at, counts.get(..many).unwrap_or_default());
+            let mut refers = true;
+            if let (Some((object, count)), Some(place)) = (next, here.get_mut(many)) {
+                refers = surveyor.counted(at + many, count.into());
+                *place = object.filter(|_| refers).unwrap_or(*place);
+                refers = refers && object.is_some();
+                many += usize::from(refers);
             }
             at += many;
             let here = here.get(..many).unwrap_or_default();

@@ -5,10 +5,12 @@ use core::cell::{Cell, OnceCell, RefCell};
 
 use alloc::borrow::Cow;
 use alloc::boxed::Box;
-use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::collections::{BTreeMap, BTreeSet, BinaryHeap, LinkedList, VecDeque};
 use alloc::rc::Rc;
 use alloc::string::String;
 use alloc::vec::Vec;
+
+use std::collections::{HashMap, HashSet};
 
 use super::any::AnyRef;
 use super::object::Object;
@@ -338,26 +340,34 @@ macro_rules! several {
     )*};
 }
 
-several!([] Vec<T>, [] VecDeque<T>, [] Box<[T]>, [] BTreeSet<T>, [const N: usize] [T; N]);
+several!([] Vec<T>, [] VecDeque<T>, [] Box<[T]>, [const N: usize] [T; N]);
+several!([] BTreeSet<T>, [] BinaryHeap<T>, [] LinkedList<T>, [S: 'static] HashSet<T, S>);
 
-impl<K: Trace, V: Trace> Trace for BTreeMap<K, V> {
-    const REFERS: bool = K::REFERS || V::REFERS;
-    const FINALIZES: bool = false;
+/// What holds pairs.
+macro_rules! pairs {
+    ($([$($parameter:tt)*] $type:ty),* $(,)?) => {$(
+        impl<K: Trace, V: Trace, $($parameter)*> Trace for $type {
+            const REFERS: bool = K::REFERS || V::REFERS;
+            const FINALIZES: bool = false;
 
-    fn traverse(&self, visitor: &mut Visitor<'_>) {
-        for (key, value) in self {
-            key.traverse(visitor);
-            value.traverse(visitor);
+            fn traverse(&self, visitor: &mut Visitor<'_>) {
+                for (key, value) in self {
+                    key.traverse(visitor);
+                    value.traverse(visitor);
+                }
+            }
+
+            fn clear_refs(&self) {
+                for (key, value) in self {
+                    key.clear_refs();
+                    value.clear_refs();
+                }
+            }
         }
-    }
-
-    fn clear_refs(&self) {
-        for (key, value) in self {
-            key.clear_refs();
-            value.clear_refs();
-        }
-    }
+    )*};
 }
+
+pairs!([] BTreeMap<K, V>, [S: 'static] HashMap<K, V, S>);
 
 /// While it is borrowed mutably its references cannot be seen: a collector then takes what they refer to for
 /// referred to from outside, and lets it live. Clearing takes the value out before it drops it.

@@ -183,3 +183,57 @@ fn iterators_may_do_anything_while_one_holds() {
     assert!(registry.get(number.unwrap()).is_none());
     assert!(weak.upgrade().is_none());
 }
+
+/// Does something whenever it is told how objects are counted.
+struct Meddler<F>(Vec<u32>, F);
+
+impl<F: FnMut(&[u32])> Surveyor for Meddler<F> {
+    fn counted(&mut self, _: usize, word: u64) -> bool {
+        self.1(&[u32::try_from(word).unwrap()]);
+        true
+    }
+    fn all_counted(&mut self, _: usize, counts: &[u32]) {
+        self.1(counts);
+    }
+    fn outside(&mut self) -> &mut [u32] {
+        &mut self.0
+    }
+    fn refer(&mut self, _: &[u32], _: &[u32]) {}
+}
+
+#[test]
+fn surveyors_may_do_anything_when_told_of_counts() {
+    let registry = registry();
+    let (died, traversed) = (Rc::new(Cell::new(0)), Rc::new(Cell::new(0)));
+    let mut last: Vec<_> = (0..100).map(|_| registry.alloc(Large::new(&died))).collect();
+    let traverses = traversed.clone();
+    let watched =
+        registry.alloc(Traversed(RefCell::new(Box::new(move |_| traverses.set(traverses.get() + 1)))));
+    Ref::immortalize(&watched.0);
+    // The first one is immortal, then there is none, and the last one is told of behind all that have lost their last reference.
+    let mut numbers: Vec<Number> = last.iter().map(|(_, number)| number.unwrap()).collect();
+    numbers.insert(0, watched.1.unwrap());
+    numbers.insert(1, Number::new(1 << 20).unwrap());
+    numbers.push(watched.1.unwrap());
+    let (mut told, mut born) = (Vec::new(), Vec::new());
+    {
+        let look = registry.look();
+        let mut surveyor = Meddler(vec![0; numbers.len()], |counts: &[u32]| {
+            told.extend_from_slice(counts);
+            // So many that whatever knows them by number has to move.
+            born.extend((0..1000).map(|_| registry.alloc(Large::new(&died))));
+            last.clear();
+            let inner = registry.look();
+            inner.survey(&numbers, 1, &mut Told(vec![0; numbers.len()]));
+            drop(inner);
+            assert_eq!(died.get(), 0);
+        });
+        look.survey(&numbers, 1, &mut surveyor);
+    }
+    assert_eq!(told.len(), numbers.len());
+    assert_eq!(told[1..66], [1; 65]);
+    assert_eq!(died.get(), 100);
+    assert!(traversed.get() > 2);
+    drop(born);
+    assert_eq!(registry.numbered(), 1);
+}
