@@ -124,6 +124,12 @@ pub enum Malformed {
         /// The stream's identifier.
         id: u8,
     },
+    /// What came before the first frame that was given was not: the trace is of a forked process, and begins with what its
+    /// [`Lineage`](crate::Lineage) holds before its own.
+    PastNotRead {
+        /// How many events came before it.
+        events: u64,
+    },
     /// An event names a block that is not live: a gap in the recording.
     BlockNotLive {
         /// The block's number.
@@ -209,6 +215,11 @@ impl fmt::Display for Malformed {
             Self::StreamContinues { id } => write!(f, "stream {id:#04x} goes on after its last record"),
             Self::Code { id, code } => write!(f, "stream {id:#04x} has the undefined code {code:#04x}"),
             Self::OutOfRange { id } => write!(f, "stream {id:#04x} has a number that is out of range"),
+            Self::PastNotRead { events } => write!(
+                f,
+                "{events} events come before it and were not read: a forked process' trace is read behind those of its \
+                 ancestors (`Lineage::open`)"
+            ),
             Self::BlockNotLive { block } => {
                 write!(f, "block {block} is not live: the recording has a gap")
             }

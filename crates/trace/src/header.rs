@@ -1,5 +1,8 @@
 //! The two documents at the ends of a trace: who was recorded and how, and what it came to.
 
+use std::thread::available_parallelism;
+use std::time::{SystemTime, UNIX_EPOCH};
+
 use serde::{Deserialize, Serialize};
 
 /// What is known before the first event: the trace's first frame, as JSON.
@@ -263,6 +266,37 @@ pub enum Ending {
 }
 
 impl Header {
+    /// That of a trace of tier `blocks` that begins now, on this machine, of a program that this version of CPython runs. Whoever
+    /// knows more of it says so in its fields.
+    ///
+    /// The clock and the number of processors are read; what cannot be known of them is 0 and 1.
+    #[must_use]
+    pub fn new(program: &str, version: &str, allocator: Allocator) -> Self {
+        let started = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+        let processors = available_parallelism().ok().and_then(|many| u32::try_from(many.get()).ok());
+        Self {
+            recorder: concat!("vivarium ", env!("CARGO_PKG_VERSION")).to_owned(),
+            started,
+            program: Program { name: program.to_owned(), command: None },
+            interpreter: Interpreter {
+                implementation: "CPython".to_owned(),
+                version: version.to_owned(),
+                build: version.to_owned(),
+                executable: None,
+            },
+            machine: Machine {
+                os: std::env::consts::OS.to_owned(),
+                arch: std::env::consts::ARCH.to_owned(),
+                processors: processors.unwrap_or(1),
+            },
+            allocator,
+            tier: Tier::Blocks,
+            collections: false,
+            tier_reason: String::new(),
+            parent: None,
+        }
+    }
+
     /// Whether the trace holds collections, with what the collector looked at.
     #[must_use]
     pub fn has_collections(&self) -> bool {

@@ -13,31 +13,53 @@
 //! [`Resolver`] follow the blocks.
 //!
 //! ```
-//! use trace::{Answer, BlockTable, Domain, Ending, Frame, Reader, Resolver, Writer};
+//! use trace::{Allocator, Answer, BlockTable, Domain, EmptyArenas, Ending, Frame, Header, Reader, Resolver, Writer};
 //!
-//! # let header: trace::Header = serde_json::from_str(r#"{
-//! #     "recorder": "doctest", "started": 0, "program": {"name": "doctest"},
-//! #     "interpreter": {"implementation": "CPython", "version": "3.13.0", "build": "3.13.0"},
-//! #     "machine": {"os": "linux", "arch": "x86_64", "processors": 2},
-//! #     "allocator": {"alignment": 16, "small_limit": 512, "pool_size": 16384, "arena_size": 1048576,
-//! #                   "empty_arenas": "keep-last"},
-//! #     "tier": "blocks", "tier_reason": ""}"#).unwrap();
-//! let mut file = Vec::new();
-//! let mut writer = Writer::new(&mut file, &header)?;
-//! writer.arena_requested(Some(0x7f00_0000_0000));
-//! let block = writer.allocate(Domain::Obj, 24, false, Answer::At(0x7f00_0000_0030))?.unwrap();
-//! writer.release(block, 0x7f00_0000_0030, Domain::Obj)?;
-//! writer.finish(Ending::Exited(0), 1_000)?;
+//! fn main() -> Result<(), trace::Error> {
+//!     let allocator = Allocator {
+//!         alignment: 16,
+//!         small_limit: 512,
+//!         pool_size: 16 << 10,
+//!         arena_size: 1 << 20,
+//!         empty_arenas: EmptyArenas::KeepLast,
+//!     };
+//!     let mut file = Vec::new();
+//!     let mut writer = Writer::new(&mut file, &Header::new("example", "3.13.0", allocator))?;
+//!     writer.arena_requested(Some(0x7f00_0000_0000));
+//!     let block = writer.allocate(Domain::Obj, 24, false, Answer::At(0x7f00_0000_0030))?.unwrap();
+//!     writer.release(block, 0x7f00_0000_0030, Domain::Obj)?;
+//!     writer.finish(Ending::Exited(0), 1_000)?;
 //!
-//! let mut reader = Reader::new(&file[..])?;
-//! let mut frame = Frame::default();
-//! assert!(reader.read(&mut frame)?);
-//! assert_eq!(frame.inputs.len(), 2);
-//! let mut addresses = Vec::new();
-//! Resolver::new(&header.allocator).resolve(&frame, &mut BlockTable::new(), &mut addresses)?;
-//! assert_eq!(addresses, [0x7f00_0000_0030]);
-//! assert!(!reader.read(&mut frame)?);
-//! assert_eq!(reader.trailer().unwrap().totals.events, 2);
+//!     let mut reader = Reader::new(&file[..])?;
+//!     let mut frame = Frame::default();
+//!     assert!(reader.read(&mut frame)?);
+//!     assert_eq!(frame.inputs.len(), 2);
+//!     let mut addresses = Vec::new();
+//!     Resolver::new(&reader.header().allocator).resolve(&frame, &mut BlockTable::new(), &mut addresses)?;
+//!     assert_eq!(addresses, [0x7f00_0000_0030]);
+//!     assert!(!reader.read(&mut frame)?);
+//!     assert_eq!(reader.trailer().unwrap().totals.events, 2);
+//!     Ok(())
+//! }
+//! ```
+//!
+//! Files are best opened as a [`Lineage`]. The trace of a forked process goes on from its parent's, in the same folder, and
+//! cannot be resolved without; one that was not forked is read as by a `Reader`:
+//!
+//! ```
+//! use trace::{BlockTable, Frame, Lineage, Resolver};
+//!
+//! let mut trace = Lineage::open("../../traces/store/store-3.11.2-4.viv".as_ref())?;
+//! let mut resolver = Resolver::new(&trace.header().allocator);
+//! let (mut blocks, mut frame, mut addresses) = (BlockTable::new(), Frame::default(), Vec::new());
+//! let (mut inherited, mut own) = (0, 0);
+//! while trace.read(&mut frame)? {
+//!     addresses.clear();
+//!     resolver.resolve(&frame, &mut blocks, &mut addresses)?;
+//!     *if trace.in_past() { &mut inherited } else { &mut own } += frame.inputs.len();
+//! }
+//! assert_eq!(own as u64, trace.trailer().unwrap().totals.events);
+//! assert_eq!(inherited as u64, trace.header().parent.as_ref().unwrap().events);
 //! # Ok::<(), trace::Error>(())
 //! ```
 

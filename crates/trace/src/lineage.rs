@@ -126,18 +126,19 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::{Answer, BlockTable, Domain, Ending, LiveBlock, Resolver, Writer};
+    use crate::{
+        Allocator, Answer, BlockTable, Domain, EmptyArenas, Ending, LiveBlock, Malformed, Resolver, Writer,
+    };
 
     fn header() -> Header {
-        serde_json::from_str(
-            r#"{"recorder": "test", "started": 0, "program": {"name": "test"},
-                "interpreter": {"implementation": "CPython", "version": "3.13.0", "build": "3.13.0"},
-                "machine": {"os": "linux", "arch": "x86_64", "processors": 1},
-                "allocator": {"alignment": 16, "small_limit": 512, "pool_size": 16384, "arena_size": 1048576,
-                              "empty_arenas": "keep-last"},
-                "tier": "blocks", "tier_reason": ""}"#,
-        )
-        .unwrap()
+        let allocator = Allocator {
+            alignment: 16,
+            small_limit: 512,
+            pool_size: 16 << 10,
+            arena_size: 1 << 20,
+            empty_arenas: EmptyArenas::KeepLast,
+        };
+        Header::new("test", "3.13.0", allocator)
     }
 
     /// What a program does: allocates at some place, or releases the n-th of its live blocks.
@@ -172,6 +173,25 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn without_its_past_a_trace_is_not_resolved() {
+        let header = header();
+        let (mut parent, mut child) = (Vec::new(), Vec::new());
+        let mut writer = Writer::new(&mut parent, &header).unwrap();
+        let mut live = Vec::new();
+        play(&mut writer, &mut live, &[Step::Allocate(1), Step::Allocate(2)], &mut Vec::new());
+        let branch = writer.branch().unwrap();
+        let mut writer = Writer::resume(&mut child, &header, branch, "parent".to_owned()).unwrap();
+        play(&mut writer, &mut live, &[Step::Allocate(3)], &mut Vec::new());
+        writer.finish(Ending::Unknown, 0).unwrap();
+        let (mut reader, mut frame) = (Reader::new(&child[..]).unwrap(), Frame::default());
+        assert!(reader.read(&mut frame).unwrap());
+        let resolved =
+            Resolver::new(&header.allocator).resolve(&frame, &mut BlockTable::new(), &mut Vec::new());
+        let what = Malformed::PastNotRead { events: 2 };
+        assert!(matches!(resolved, Err(Error::Malformed { event: None, what: found, .. }) if found == what));
     }
 
     proptest! {

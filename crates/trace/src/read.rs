@@ -93,6 +93,9 @@ pub struct Observations {
 ///
 /// Memory: a frame. What a frame's observed addresses are, and whether the program only touched live blocks, takes
 /// knowledge of the live blocks: a [`Resolver`](crate::Resolver) tells.
+///
+/// A trace whose header has a [parent](Header::parent) is of a forked process, and begins in the middle: this reads its own
+/// part, a [`Lineage`](crate::Lineage) all of it.
 pub struct Reader<R> {
     frames: FrameReader<R>,
     header: Header,

@@ -110,13 +110,15 @@ impl From<BadCode> for Wrong {
 pub struct Resolver {
     allocator: Allocator,
     rule: AddressRule,
+    /// Whether it was given the frame that all begins with.
+    has_begun: bool,
 }
 
 impl Resolver {
     /// For a trace with this allocator in its header.
     #[must_use]
     pub fn new(allocator: &Allocator) -> Self {
-        Self { allocator: *allocator, rule: AddressRule::new(allocator.alignment) }
+        Self { allocator: *allocator, rule: AddressRule::new(allocator.alignment), has_begun: false }
     }
 
     /// Resolves the next frame: appends to `out` the address of each request that pools serve, or [`FOREIGN`].
@@ -125,7 +127,8 @@ impl Resolver {
     /// Takes time proportional to the frame's events.
     ///
     /// # Errors
-    /// If the addresses contradict themselves or the inputs. The resolver and `places` are then of no further use.
+    /// If the addresses contradict themselves or the inputs; [`Malformed::PastNotRead`] if the first frame is not that which all
+    /// begins with: a forked process' trace is resolved from its [`Lineage`](crate::Lineage). The resolver and `places` are then of no further use.
     pub fn resolve(
         &mut self,
         frame: &Frame,
@@ -138,6 +141,10 @@ impl Resolver {
             event: index.map(|index| frame.first_event + index as u64),
             what,
         };
+        if !self.has_begun && frame.first_event > 0 {
+            return Err(malformed(None, Malformed::PastNotRead { events: frame.first_event }));
+        }
+        self.has_begun = true;
         let bytes = &frame.observations.codes[..];
         let mut position = 0;
         // At most one address for each input.

@@ -1,7 +1,7 @@
 //! What safe code can do to typed pointers: each must be sound, most must also make sense.
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BinaryHeap, HashMap, HashSet, LinkedList};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 
@@ -448,6 +448,29 @@ fn slots_while_they_are_traversed() {
     assert_eq!(heap.live(), 1);
 }
 
+/// Has a place among others, as what is in a heap of `std` must.
+#[derive(PartialEq, Eq)]
+struct Ranked(u8, Ref<u8>);
+
+impl Ord for Ranked {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.0.cmp(&other.0)
+    }
+}
+
+impl PartialOrd for Ranked {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Trace for Ranked {
+    const FINALIZES: bool = false;
+    fn traverse(&self, visitor: &mut Visitor<'_>) {
+        self.1.traverse(visitor);
+    }
+}
+
 /// Everything that can hold references shows them, and gives up those that it can.
 #[test]
 fn containers_are_traversed() {
@@ -471,6 +494,12 @@ fn containers_are_traversed() {
     assert_eq!(seen(&heap, (RefCell::new(Some(Box::new(leaf()))), String::new())), (1, 0));
     assert_eq!(seen(&heap, BTreeMap::from([(1_u8, Slot::new(leaf()))])), (1, 0));
     assert_eq!(seen(&heap, vec![Ref::into_any(leaf())].into_boxed_slice()), (1, 1));
+    assert_eq!(seen(&heap, HashMap::from([(1_u8, Slot::new(leaf())), (2, Slot::empty())])), (1, 0));
+    assert_eq!(seen(&heap, RefCell::new(HashMap::from([("a", leaf()), ("b", leaf())]))), (2, 0));
+    assert_eq!(seen(&heap, RefCell::new(HashSet::from([leaf(), leaf()]))), (2, 0));
+    assert_eq!(seen(&heap, LinkedList::from([Slot::new(leaf())])), (1, 0));
+    assert_eq!(seen(&heap, RefCell::new(BinaryHeap::from([Ranked(1, leaf())]))), (1, 0));
+    assert_eq!(seen(&heap, HashSet::from([1_u8])), (0, 0));
     assert_eq!(seen(&heap, Ref::downgrade(&leaf())), (0, 0));
     assert_eq!(seen(&heap, vec![1_u64, 2]), (0, 0));
     // Borrowed: neither seen nor cleared.
