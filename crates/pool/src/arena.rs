@@ -13,8 +13,6 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::ptr::{self, NonNull};
 
-use serde::{Deserialize, Serialize};
-
 use crate::geometry::{EmptyArenas, Geometry};
 use crate::header::{Header, Status};
 
@@ -22,8 +20,9 @@ use crate::header::{Header, Status};
 ///
 /// Numbers begin at 0 and are never used again. An arena that the pool had to refuse has
 /// consumed one, so that a source may count along.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(transparent))]
 pub struct ArenaId(u64);
 
 impl ArenaId {

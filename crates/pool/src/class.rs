@@ -2,16 +2,15 @@
 
 use core::fmt;
 
-use serde::Serialize;
-
 use crate::geometry::{Geometry, MAX_CLASSES};
 
 /// A size class: which of the block sizes of a [`Geometry`] a request gets.
 ///
 /// Classes are numbered from 0, the smallest. They are made by [`Geometry::class_of`] and
 /// [`Geometry::class`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-#[serde(transparent)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[cfg_attr(feature = "serde", serde(transparent))]
 pub struct SizeClass(u8);
 
 impl SizeClass {

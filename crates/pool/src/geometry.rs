@@ -7,8 +7,6 @@
 use core::alloc::Layout;
 use core::{error, fmt};
 
-use serde::{Deserialize, Serialize};
-
 use crate::class::SizeClass;
 use crate::header::HEADER_BYTES;
 
@@ -25,8 +23,9 @@ const MIN_POOLS: usize = 4;
 const MAX_POOLS: usize = 1 << 16;
 
 /// What becomes of an arena when its last pool is given back.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "kebab-case"))]
 pub enum EmptyArenas {
     /// Every empty arena goes back to its source at once (CPython up to 3.8).
     Return,
@@ -50,8 +49,9 @@ pub enum EmptyArenas {
 /// assert!(Geometry::new(16, 500, 4096, 256 << 10, EmptyArenas::Return).is_err());
 /// # Ok::<(), pool::GeometryError>(())
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(try_from = "Fields", into = "Fields")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(try_from = "Fields", into = "Fields"))]
 pub struct Geometry {
     alignment: usize,
     small_limit: usize,
@@ -205,7 +205,9 @@ impl Geometry {
     }
 }
 
-#[derive(Serialize, Deserialize)]
+/// What is read is checked.
+#[cfg(feature = "serde")]
+#[derive(serde::Serialize, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Fields {
     alignment: usize,
@@ -215,6 +217,7 @@ struct Fields {
     empty_arenas: EmptyArenas,
 }
 
+#[cfg(feature = "serde")]
 impl From<Geometry> for Fields {
     fn from(geometry: Geometry) -> Self {
         let Geometry { alignment, small_limit, pool_size, arena_size, empty_arenas } = geometry;
@@ -222,6 +225,7 @@ impl From<Geometry> for Fields {
     }
 }
 
+#[cfg(feature = "serde")]
 impl TryFrom<Fields> for Geometry {
     type Error = GeometryError;
 
@@ -375,6 +379,7 @@ mod tests {
         assert!(error.to_string().contains("520") && error.to_string().contains("8 to 512"));
     }
 
+    #[cfg(feature = "serde")]
     #[test]
     fn deserialising_checks() {
         let geometry = cpython(12);

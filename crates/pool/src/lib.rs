@@ -39,11 +39,13 @@
 //! # Features
 //!
 //! * `os` (default): `Os`, arenas from anonymous mappings.
-//! * `libc` (default): `Malloc`, the C library behind the pools.
+//! * `libc` (default): `Malloc`, the C library behind the pools. Without it [`Pool::new`] has nothing behind them:
+//!   `malloc(600)`, which no pool serves, is `None`.
 //! * `bump` (default): `Bump`, arenas from bump allocation.
+//! * `serde` (default): geometries, statistics and views can be serialised.
 //!
-//! Without them the crate needs `core` and `alloc` only, and takes arenas from the global
-//! allocator ([`Heap`]).
+//! Without them the crate needs `core`, `alloc` and `allocator-api2` only, and takes arenas from the
+//! global allocator ([`Heap`]).
 //!
 //! # Limits
 //!

@@ -66,13 +66,19 @@ const TEXTBOOK: Preset = preset_of(
     EmptyArenas::Keep,
 );
 
-/// Every named geometry, oldest first.
+/// Every named geometry, oldest first: `textbook`, `cpython-3.6`, `cpython-3.8`, `cpython-3.9`, `cpython-3.10` and
+/// `cpython-3.15-hugepages`. Each is named after the first version that had it, and serves those after it, too.
 pub const PRESETS: &[Preset] =
     &[TEXTBOOK, CPYTHON_3_6, CPYTHON_3_8, CPYTHON_3_9, CPYTHON_3_10, CPYTHON_3_15_HUGEPAGES];
 
-/// The preset of this name.
+/// The preset of this name: one of [`PRESETS`]. Not every version has one (3.13 is built like 3.10);
+/// [`Geometry::for_cpython`] finds that of any version.
 ///
 /// ```
+/// use pool::{Geometry, preset};
+///
+/// assert!(preset("cpython-3.13").is_none());
+/// assert_eq!(Geometry::for_cpython(3, 13, 0), preset("cpython-3.10").map(|preset| preset.geometry));
 /// assert_eq!(pool::preset("textbook").unwrap().geometry.small_limit(), 256);
 /// assert!(pool::preset("cpython-1.5").is_none());
 /// ```

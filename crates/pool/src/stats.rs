@@ -2,15 +2,14 @@
 
 use alloc::vec::Vec;
 
-use serde::{Deserialize, Serialize};
-
 use crate::fallback::Fallback;
 use crate::geometry::Geometry;
 use crate::pool::Pool;
 use crate::source::ArenaSource;
 
 /// What the pools of one class hold.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct ClassStats {
     /// Number of the class.
     pub class: usize,
@@ -25,7 +24,8 @@ pub struct ClassStats {
 }
 
 /// How many arenas there are and were.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct ArenaStats {
     /// Acquired since the beginning.
     pub allocated_total: u64,
@@ -48,7 +48,8 @@ impl ArenaStats {
 }
 
 /// Where the bytes of the arenas are. Each is in one of the groups.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct ByteStats {
     /// In live blocks.
     pub in_use: u64,
@@ -76,7 +77,8 @@ impl ByteStats {
 }
 
 /// Statistics of a pool allocator.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Stats {
     /// Its numbers.
     pub geometry: Geometry,

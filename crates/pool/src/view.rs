@@ -4,8 +4,6 @@
 
 use alloc::vec::Vec;
 
-use serde::Serialize;
-
 use crate::arena::{Arena, ArenaId};
 use crate::class::SizeClass;
 use crate::fallback::Fallback;
@@ -15,7 +13,8 @@ use crate::source::ArenaSource;
 use crate::state::State;
 
 /// A byte of an arena.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Place {
     /// Which arena.
     pub arena: ArenaId,
@@ -24,7 +23,8 @@ pub struct Place {
 }
 
 /// A byte of a block, live or free.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Position {
     /// Which arena.
     pub arena: ArenaId,
@@ -42,7 +42,8 @@ pub struct Position {
 }
 
 /// A size class of a pool.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct ClassView {
     /// Which class.
     pub class: SizeClass,
@@ -53,7 +54,8 @@ pub struct ClassView {
 }
 
 /// A pool that has been in use at least once.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct PoolView {
     /// Which pool of its arena, from 0.
     pub index: usize,
@@ -68,7 +70,8 @@ pub struct PoolView {
 }
 
 /// An arena.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct ArenaView {
     /// Which arena.
     pub id: ArenaId,

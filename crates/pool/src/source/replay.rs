@@ -14,16 +14,15 @@ use core::cell::{Cell, OnceCell, RefCell};
 use core::fmt;
 use core::ptr::NonNull;
 
-use serde::Serialize;
-
 use super::ArenaSource;
 use super::span::Span;
 use crate::arena::ArenaId;
 use crate::geometry::Geometry;
 
 /// What happened between a pool and its [`Replay`] source.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "kebab-case"))]
 pub enum ArenaEvent {
     /// The pool acquired an arena.
     Acquired {
@@ -44,8 +43,9 @@ pub enum ArenaEvent {
 }
 
 /// Why [`Replay`] refused an arena.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "kebab-case"))]
 pub enum Refusal {
     /// The recording says that there was none (or it has no more).
     Recorded,
