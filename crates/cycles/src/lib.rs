@@ -4,13 +4,15 @@
 //! (callbacks, finalizers, deaths), and that may do anything to the heap. So the collector says what is to be done and
 //! returns; between its steps it holds on to nothing but lists that the heap keeps. And it frees nothing: it has
 //! objects *cleared*, and those die of their counts, by [`rc::Deaths`]. So a heap that tells lies has the wrong
-//! objects cleared, at worst; none of them is freed while a counted reference to it is left.
+//! objects cleared, at worst; none of them is freed while a counted reference to it is left. One thing is the driver's:
+//! to [`untrack`] what dies. Who forgets that has it cleared, and told of as [free](rc::Death::Free), once more: by this
+//! collection or the next.
 //!
 //! What it asks of an object model is [`rc::Heap`] and, on top, [`Containers`]. In what the versions of CPython differ
 //! is data: [`Rules`].
 //!
 //! ```
-//! use bumpalo::Bump;
+//! use cycles::bumpalo::Bump;
 //! use cycles::{Collection, Containers, ListId, Lists, Place, Plan, Rules, Step, track, untrack};
 //! use rc::{Death, Deaths, Heap};
 //!
@@ -64,6 +66,7 @@
 //!     for o in given_up {
 //!         deaths.decrement(&mut heap, o).unwrap();
 //!         while let Some(Death::Free(o)) = deaths.next(&mut heap).unwrap() {
+//!             // Or it would be cleared and freed once more.
 //!             untrack(&mut heap, o);
 //!             freed.push(o);
 //!         }
@@ -74,7 +77,7 @@
 //! assert_eq!(heap.lists.iter(young).collect::<Vec<_>>(), [3]);
 //! ```
 //!
-//! `examples/index_heap.rs` has a finalizer, too.
+//! `examples/index_heap.rs` has a finalizer, too. The [`bumpalo`] whose memory collections use is exported again.
 //!
 //! # What it does not do
 //!
@@ -137,6 +140,8 @@ mod snapshot;
 mod step;
 #[cfg(feature = "petgraph")]
 mod view;
+
+pub use bumpalo;
 
 #[cfg(feature = "petgraph")]
 pub use crate::anatomy::{Anatomy, Knot, Limits, anatomy};

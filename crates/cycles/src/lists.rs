@@ -302,7 +302,7 @@ pub fn track<H: Containers>(heap: &mut H, object: H::Id, list: ListId) -> bool {
 
 /// Takes an object off the list that it stands on, if it stands on one. O(1), amortised.
 ///
-/// For one that dies, this comes before anything else of it is gone.
+/// For one that dies, this comes before anything else of it is gone: one that is left is garbage once more.
 #[inline]
 pub fn untrack<H: Containers>(heap: &mut H, object: H::Id) -> bool {
     let place = heap.place(object);

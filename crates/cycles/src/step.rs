@@ -69,9 +69,11 @@ pub struct Outcome {
     pub finalized: usize,
     /// Garbage that lives on because of finalizers and callbacks.
     pub resurrected: usize,
-    /// Garbage that outlived being cleared (and may have died later).
+    /// Garbage that outlived being cleared (and may have died later): because somebody else has come to hold it, or
+    /// because clearing it gave up too little. What each collection tells of as both collected and this is a leak.
     pub outlived: usize,
-    /// What CPython tells as `collected`: garbage, and the weak references that died with their callback.
+    /// What CPython tells as `collected`: garbage, whether or not it [outlived](Self::outlived) that, and the weak references
+    /// that died with their callback.
     pub collected: usize,
     /// What it tells as `uncollectable`: garbage with finalizers that nobody dares to run, and what that refers to.
     pub uncollectable: usize,

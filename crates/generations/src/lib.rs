@@ -46,7 +46,7 @@
 //!
 //! ```
 //! use cycles::{Lists, Place};
-//! use generations::{Answer, Generation, Generations, Request, Step, Thread};
+//! use generations::{Answer, Generation, Generations, Step, Thread};
 //!
 //! // An object model: numbered objects that refer to others.
 //! #[derive(Default)]
@@ -77,7 +77,7 @@
 //! let mut generations = Generations::for_cpython(3, 11, 2).unwrap();
 //! let mut heap = Heap::default();
 //! let mut deaths = rc::Deaths::new(rc::Rules::for_cpython(3, 11).unwrap());
-//! let scratch = bumpalo::Bump::new();
+//! let scratch = generations::bumpalo::Bump::new();
 //! let mut freed = 0;
 //!
 //! // A program that leaves rings of two behind.
@@ -99,6 +99,7 @@
 //!                 deaths.decrement(&mut heap, o).unwrap();
 //!                 while let Some(death) = deaths.next(&mut heap).unwrap() {
 //!                     let rc::Death::Free(o) = death else { continue };
+//!                     // Or it would be cleared and freed once more.
 //!                     cycles::untrack(&mut heap, o);
 //!                     generations.freed();
 //!                     freed += 1;
@@ -111,6 +112,9 @@
 //! // The last one before the threshold and what came then are a ring, too.
 //! assert_eq!((freed, generations.stats()[0].collections, heap.lists.len(Generation::YOUNG.list())), (700, 1, 2));
 //! ```
+//!
+//! The [`bumpalo`] whose memory collections use is exported again. Names are short and meant to be imported singly or used by
+//! path: `rc::Heap` is a contract, `generations::Heap` a heap.
 //!
 //! # Limits
 //!
@@ -132,6 +136,8 @@ mod policy;
 mod rules;
 mod run;
 mod schedule;
+
+pub use bumpalo;
 
 pub use crate::counters::{Counters, Stats};
 pub use crate::generation::{Generation, PERMANENT};

@@ -160,7 +160,7 @@ pub const PRESETS: &[Preset] = &[
     CPYTHON_3_13,
 ];
 
-/// The preset of this name.
+/// The preset of this name. Each is named after the first version that has it; [`Rules::for_cpython`] finds that of any version.
 #[must_use]
 pub fn preset(name: &str) -> Option<&'static Preset> {
     PRESETS.iter().find(|preset| preset.name == name)

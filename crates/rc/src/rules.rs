@@ -122,7 +122,7 @@ const TEXTBOOK: Preset = Preset {
 pub const PRESETS: &[Preset] =
     &[TEXTBOOK, CPYTHON_2_7, CPYTHON_3_6, CPYTHON_3_8, CPYTHON_3_12, CPYTHON_3_13, CPYTHON_3_14];
 
-/// The preset of this name.
+/// The preset of this name. Each is named after the first version that has it; [`Rules::for_cpython`] finds that of any version.
 #[must_use]
 pub fn preset(name: &str) -> Option<&'static Preset> {
     PRESETS.iter().find(|preset| preset.name == name)

@@ -35,7 +35,9 @@ use state::State;
 /// 4. [`clear_refs`](Trace::clear_refs) is called on each of the others, and they die of it, *by counting*.
 ///
 /// So a type's `clear_refs` has to give up something for cycles through it to be collected: those of
-/// [`Slot`](rc::Slot) and `RefCell` do.
+/// [`Slot`](rc::Slot) and `RefCell` do; a [`Ref`] that is in neither, be it in a `Vec` or a `OnceCell`, cannot be given up. A
+/// cycle that gives up nothing leaks, and each collection of its generation tells of that: as [`collected`](Outcome::collected)
+/// that [`outlived`](Outcome::outlived) it.
 ///
 /// CPython's garbage dies in the midst of that: one object inside of the death of another. If all garbage of a collection is of
 /// types that have no finalizer and say that [nobody can tell](Trace::ORDERED), all of it is cleared before any of it dies, which
@@ -92,6 +94,8 @@ use state::State;
 /// * What a [`Weak`](rc::Weak) is owned by cannot be seen. So the callback of one that is owned by garbage runs, too, where
 ///   CPython's would not.
 /// * Of objects that can refer, 2²⁷ − 1 are looked at; more than that live until counting frees them.
+/// * A handle of the heap in one of its objects is one that is not dropped: if that object is part of a cycle, dropping all
+///   others collects nothing. An object asks [`Heap::of`] instead.
 /// * References to objects of other heaps are seen as references from outside of those: cycles through two heaps leak.
 pub struct Heap<P: Policy + 'static = Generational> {
     registry: Registry,

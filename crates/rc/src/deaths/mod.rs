@@ -27,7 +27,7 @@ pub enum Death<I> {
     /// [`finished`](Deaths::finished).
     Callback(I),
     /// The object is gone: free its memory, or keep it for reuse. If a collector knows it, let that forget it first (with the
-    /// crate `cycles`: `untrack` it): else the next collection takes it for garbage, and it is told of here once more.
+    /// crate `cycles`: `untrack` it): else a collection takes it for garbage, and it is told of here once more.
     Free(I),
 }
 
