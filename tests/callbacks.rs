@@ -166,7 +166,7 @@ fn a_collection_that_was_not_seen_costs_no_other() {
 /// What is explained of such a trace tells how many were not seen, and of all others.
 fn is_told(path: &Path, unseen: u64) {
     use replay::explain::{Options, explain};
-    let report = explain(path, &Options { top: 3, why_alive: None }, |_| ()).unwrap();
+    let report = explain(path, &Options { top: 3, ..Options::default() }, |_| ()).unwrap();
     assert_eq!(report.unseen, unseen);
     assert_eq!(report.verified, Some(report.collections - unseen), "{report:?}");
 }

@@ -38,6 +38,32 @@ fn what_record_does_not_understand_is_no_status_of_a_program() {
 }
 
 #[test]
+fn a_mistyped_option_is_no_command() {
+    for (word, hint) in
+        [("--teir", " (did you mean --tier?)"), ("--teir=blocks", " (did you mean --tier?)"), ("-x", "")]
+    {
+        let output = replay().args(["record", word, "objects", "--", "true"]).output().unwrap();
+        assert_eq!(output.status.code(), Some(125), "{word}");
+        let words = format!("replay: {word} is no option of `record`{hint}: ");
+        assert!(stderr(&output).starts_with(&words), "{}", stderr(&output));
+    }
+}
+
+#[test]
+fn what_is_unverified_names_its_trace() {
+    let paths = ["plugins-3.12", "plugins-3.13.5"]
+        .map(|name| root().join(format!("traces/plugins/{name}-collections.viv")));
+    let output = replay().arg("verify").args(&paths).output().unwrap();
+    let text = stdout(&output);
+    for path in &paths {
+        let line = format!("{}: facts unverified: schedule 3, partition ", path.display());
+        assert!(text.lines().any(|one| one.starts_with(&line) && one.ends_with("not seen)")), "{text}");
+    }
+    let output = replay().arg("verify").arg(&paths[0]).output().unwrap();
+    assert!(stdout(&output).contains("\n  facts unverified: schedule 3, partition "), "{}", stdout(&output));
+}
+
+#[test]
 fn shells_and_manuals_know_the_command() {
     for shell in ["bash", "zsh", "fish"] {
         let output = replay().args(["completions", shell]).output().unwrap();
@@ -157,4 +183,24 @@ fn info_tells_what_a_trace_holds() {
         assert!(text.lines().any(|line| line.starts_with(name)), "{name}: {text}");
     }
     assert!(text.contains("bytes per event"), "{text}");
+}
+
+/// An event is what `verify` counts, whatever else a trace holds.
+#[test]
+fn info_counts_events_as_others_do() {
+    let path = root().join("traces/chains/chains-3.13.5-counts.viv");
+    let (report, _) = crate::support::verify_json(&path);
+    let events = report["events"].as_u64().unwrap();
+    let text = stdout(&replay().arg("info").arg(&path).output().unwrap());
+    let number = |name: &str| -> u64 {
+        let line =
+            text.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_else(|| panic!("{name}: {text}"));
+        line.trim().replace(',', "").parse().unwrap()
+    };
+    assert_eq!(number("events "), events);
+    assert_eq!(["  allocate", "  resize", "  release", "  mark"].map(number).iter().sum::<u64>(), events);
+    let bytes = std::fs::metadata(&path).unwrap().len();
+    #[expect(clippy::cast_precision_loss, reason = "two digits are shown")]
+    let per_event = format!(", {:.2} bytes per event", bytes as f64 / events as f64);
+    assert!(text.contains(&per_event) && number("  changes") > events, "{text}");
 }

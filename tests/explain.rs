@@ -215,6 +215,56 @@ gc.collect()
     }
 }
 
+/// At exit everything is garbage in the end: what held it before is what is told.
+#[test]
+fn what_is_held_at_the_end_is_told_as_of_before_the_exit() {
+    let program = "
+import gc
+class Session: pass
+class Cache: pass
+cache = Cache(); cache.entries = [Session() for _ in range(200)]
+";
+    for python in collectors("explain") {
+        for (asks, taken) in [("", "first-at-exit"), ("gc.collect()", "last-full")] {
+            let (_folder, path) = record(&python, "collections", &format!("{program}{asks}"));
+            let told = explained(&path, &["--why-alive", "Session"]);
+            let picture = &told["why_alive"]["picture"];
+            assert_eq!(picture["taken"], taken, "{python:?} {picture}");
+            assert_eq!([&picture["examined"], &picture["unreachable"]].map(number), [200, 0], "{python:?}");
+            let way = picture["ways"][0]["path"].as_array().unwrap();
+            let names: Vec<_> = way.iter().map(|member| member["type"].as_str().unwrap()).collect();
+            assert!(
+                names.contains(&"Cache") && names.ends_with(&["list", "Session"]),
+                "{python:?} {names:?}"
+            );
+            // A later one, by its number: they are garbage by then.
+            let list = told["list"].as_array().unwrap();
+            let finds = |one: &&serde_json::Value| number(&one["unreachable"]) >= 200;
+            let later = list.iter().find(finds).unwrap()["number"].to_string();
+            let told = explained(&path, &["--why-alive", "Session", "--collection", &later]);
+            let picture = &told["why_alive"]["picture"];
+            assert_eq!([&picture["examined"], &picture["unreachable"]].map(number), [200, 200], "{python:?}");
+        }
+    }
+}
+
+/// Who asks for somebody who is not there is told at once, and who may have been meant.
+#[test]
+fn who_is_not_there_is_an_error() {
+    let path = root().join("traces/sessions/sessions-3.13.5-collections.viv");
+    for (options, words) in [
+        (&["--why-alive", "visitr"][..], "names like it: \"Visitor\""),
+        (&["--why-alive", "__main__.Visitor"], "names like it: \"Visitor\""),
+        (&["--why-alive", "99999999"], "looked at object 99999999"),
+        (&["--why-alive", "Visitor", "--collection", "99999"], "have the numbers 0 to "),
+        (&["--collection", "3"], "--why-alive"),
+    ] {
+        let output = replay().arg("explain").args(options).arg(&path).output().unwrap();
+        assert_eq!((output.status.code(), stdout(&output).as_str()), (Some(2), ""), "{options:?}");
+        assert!(stderr(&output).contains(words), "{options:?}: {}", stderr(&output));
+    }
+}
+
 /// Where only counts are told, as they once were of CPython 3.11, collections are known by what they found, and by who died in them.
 #[test]
 fn of_counts_there_is_less_to_tell() {

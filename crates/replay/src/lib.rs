@@ -26,5 +26,6 @@ pub mod engine;
 pub mod explain;
 mod free_lists;
 mod kinds;
+mod nearest;
 pub mod stats;
 pub mod verify;

@@ -484,7 +484,10 @@ impl Outcome {
                 let unseen = self.collections.unseen;
                 // Each is a fact of the schedule; where it is known how things are behind it, all others are compared.
                 let is_why = unseen > 0 && (check == Check::Schedule || self.collections.is_lost());
-                let unseen = is_why.then(|| format!("{unseen} collections were not seen"));
+                let unseen = is_why.then(|| match unseen {
+                    1 => "a collection was not seen".to_owned(),
+                    _ => format!("{unseen} collections were not seen"),
+                });
                 Some(unseen.unwrap_or_else(|| "code of the program ran in collections".to_owned()))
             }
             _ if check.tier() > Tier::Blocks && tally.unverified > 0 => {

@@ -16,6 +16,8 @@ pub enum Error {
     Io(io::Error),
     /// The file does not begin with a trace's first eight bytes.
     NotATrace,
+    /// The bytes between the version and the first frame, which no checksum covers, are not the zeroes that were written.
+    NotZero,
     /// The trace was written in a format that this build no longer reads.
     TooOld {
         /// The version in the file.
@@ -157,6 +159,10 @@ impl fmt::Display for Error {
             }
             Self::Io(error) => write!(f, "{error}"),
             Self::NotATrace => f.write_str("not a Vivarium trace: its first eight bytes are not a trace's"),
+            Self::NotZero => f.write_str(
+                "corrupt before its first frame: bytes 12 to 15 of the file are not zero, as those of every trace are; copy \
+                 the trace again, or record again",
+            ),
             Self::TooOld { found, oldest } => write!(
                 f,
                 "too old: the trace is in format {found}, and the oldest that can be read here is {oldest}; \

@@ -307,6 +307,10 @@ impl<R: Read> FrameReader<R> {
         if version.major > VERSION.major {
             return Err(Error::TooNew { found: version, newest: VERSION });
         }
+        // Of another major version they may mean something.
+        if start[12..] != [0; 4] {
+            return Err(Error::NotZero);
+        }
         Ok(Self {
             source,
             version,

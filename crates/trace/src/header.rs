@@ -238,8 +238,8 @@ pub struct Totals {
 }
 
 impl Totals {
-    /// Events of all kinds, the unit of every rate and size: calls of the memory manager, and, where these are told, births,
-    /// changes of counts, and references of dying objects.
+    /// All that the program's recorder was told: events, and, where these are told, births, changes of counts, objects that have
+    /// come to the collector's lists, and references. The unit of what recording costs; nothing else goes by it.
     #[must_use]
     pub fn events_of_all_kinds(&self) -> u64 {
         self.events + self.objects + self.arrivals + self.changes + self.edges + self.references

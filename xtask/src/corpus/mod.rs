@@ -143,10 +143,10 @@ fn verified(path: &Path) -> Result<u64> {
     match (report.verdict, first) {
         (Verdict::Identical, _) => Ok(report.checks.iter().map(|check| check.verified).sum()),
         (_, Some((check, first))) => Err(format!(
-            "{}: {} diverged at event {}: predicted {}, observed {}",
+            "{}: {} diverged {}: predicted {}, observed {}",
             path.display(),
             check.name(),
-            first.event,
+            first.place(),
             first.predicted,
             first.observed
         )),

@@ -15,7 +15,7 @@ use crate::explain::{Options, Report, Wanted, explain};
 /// is only told how many objects each found, and who died in it.) What is told is computed by a replay from what the program
 /// did; whether CPython did the same is said where it was observed.
 ///
-/// Exit status: 0, or 2 if a trace could not be used.
+/// Exit status: 0, or 2 if a trace could not be used, or did not have what --why-alive and --collection ask for.
 #[derive(clap::Args)]
 #[command(after_long_help = DEFINITIONS)]
 pub(super) struct Arguments {
@@ -28,6 +28,10 @@ pub(super) struct Arguments {
     /// Also tell what holds the objects of a type, or the one of a number: shortest ways from outside
     #[arg(long, value_name = "TYPE|ID")]
     why_alive: Option<String>,
+    /// As of which collection --why-alive tells that, by its number [default: the last full one before the interpreter ended,
+    /// or the one that shows most]
+    #[arg(long, value_name = "N", requires = "why_alive")]
+    collection: Option<u64>,
     /// Print JSON instead of text, with all that is known
     #[arg(long)]
     json: bool,
@@ -72,7 +76,7 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
         Ok(object) => Wanted::Object(object),
         Err(_) => Wanted::Type(text.clone()),
     });
-    let options = Options { top, why_alive: wanted };
+    let options = Options { top, why_alive: wanted, as_of: arguments.collection };
     let told = told::each(&traces, |trace, progress| explain(trace, &options, progress));
     let text = if arguments.json {
         json(&told)

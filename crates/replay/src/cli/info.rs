@@ -100,6 +100,24 @@ fn json<R: std::io::Read>(reader: &Reader<R>, frames: u64, error: Option<&trace:
     format!("{document:#}\n")
 }
 
+/// What is told beside events, of what.
+fn beside(header: &trace::Header, totals: &trace::Totals) -> Vec<(&'static str, Vec<(&'static str, u64)>)> {
+    let mut beside = Vec::new();
+    if header.tier >= trace::Tier::Objects {
+        let mut told = vec![("births", totals.objects), ("references", totals.edges)];
+        if header.tier >= trace::Tier::Counts {
+            told.push(("changes", totals.changes));
+        }
+        beside.push(("objects", told));
+    }
+    if header.has_collections() {
+        let is_all = header.tier == trace::Tier::Collections;
+        let arrivals = if is_all { totals.objects } else { totals.arrivals };
+        beside.push(("collections", vec![("arrivals", arrivals), ("references", totals.references)]));
+    }
+    beside
+}
+
 fn text<R: std::io::Read>(reader: &Reader<R>, frames: u64) -> String {
     use std::fmt::Write;
     let header = reader.header();
@@ -161,27 +179,16 @@ fn text<R: std::io::Read>(reader: &Reader<R>, frames: u64) -> String {
     line("ending", ending);
     line("recorded by", header.recorder.clone());
     line("format", format!("{}, {} frames", reader.version(), numbers::count(frames)));
-    let per_event = numbers::ratio(reader.bytes_read(), totals.events_of_all_kinds());
+    let per_event = numbers::ratio(reader.bytes_read(), totals.events);
     line("size", format!("{}, {per_event:.2} bytes per event", numbers::bytes(reader.bytes_read())));
-    line("events", numbers::count(totals.events_of_all_kinds()));
-    let tier = header.tier;
-    let arrivals = if tier == trace::Tier::Collections { totals.objects } else { totals.arrivals };
-    for (name, from, number) in [
-        ("allocate", trace::Tier::Blocks, totals.allocates),
-        ("resize", trace::Tier::Blocks, totals.resizes),
-        ("release", trace::Tier::Blocks, totals.releases),
-        ("mark", trace::Tier::Blocks, totals.marks),
-        ("birth", trace::Tier::Objects, totals.objects),
-        ("reference", trace::Tier::Objects, totals.edges),
-        ("arrival", trace::Tier::Collections, arrivals),
-        ("reference", trace::Tier::Collections, totals.references),
-        ("count", trace::Tier::Counts, totals.changes),
-    ] {
-        // Not all traces of objects have what those of collections have.
-        let has = if from == trace::Tier::Collections { header.has_collections() } else { tier >= from };
-        if has {
-            line(&format!("  {name}"), numbers::count(number));
-        }
+    line("events", numbers::count(totals.events));
+    line("  allocate", numbers::count(totals.allocates));
+    line("  resize", numbers::count(totals.resizes));
+    line("  release", numbers::count(totals.releases));
+    line("  mark", numbers::count(totals.marks));
+    for (heading, told) in beside(header, totals) {
+        line(heading, String::new());
+        told.into_iter().for_each(|(name, number)| line(&format!("  {name}"), numbers::count(number)));
     }
     line("arenas", numbers::count(totals.arenas));
     line("facts", String::new());

@@ -47,8 +47,8 @@ What is counted (STATISTICS.md, in the crate's folder, has it in full):
   inside     Died inside of another object's death: because that gave up the last reference to it
              (as was predicted); hidden, if no known reference explains it; or after program code
              (a finalizer, a birth) ran in that.
-  alone      Died by what the program did; in a trace that does not tell of collections, also
-             what these freed.
+  alone      Died by what the program did; at tier objects, where it is not told which deaths
+             happened in collections, also what these freed.
   at exit    Died after the interpreter had begun to finalize, if the trace tells when. For
              lifetimes and survival such an object outlived the program.
   cascade    What died inside of one outermost death, of objects that were born before that began.

@@ -162,6 +162,7 @@ fn table(reports: &[TraceReport]) -> String {
     let mut text = format!("{table}\n");
     for report in reports {
         tell(report, &mut text);
+        text.push_str(&unverified(report, reports.len() > 1));
     }
     text.push_str(&given(reports));
     text.push_str(&collections(reports));
@@ -214,8 +215,7 @@ fn tell(report: &TraceReport, text: &mut String) {
     }
     for check in &report.checks {
         if let Some(first) = &check.first {
-            let _ =
-                writeln!(text, "\n{}: {} diverged at event {}", report.path, check.name.name(), first.event);
+            let _ = writeln!(text, "\n{}: {} diverged {}", report.path, check.name.name(), first.place());
             let _ = writeln!(text, "  predicted: {}", first.predicted);
             let _ = writeln!(text, "  observed:  {}", first.observed);
             for detail in &first.details {
@@ -226,10 +226,22 @@ fn tell(report: &TraceReport, text: &mut String) {
             let verified = numbers::count(check.verified);
             let _ = writeln!(text, "  {}: {verified} facts verified", check.name.name());
         }
-        if check.unverified > 0 {
-            let why = check.why.as_deref().unwrap_or("unknown");
-            let unverified = numbers::count(check.unverified);
-            let _ = writeln!(text, "  {}: {unverified} facts unverified ({why})", check.name.name());
+    }
+}
+
+/// What could not be verified of a trace: a line for each reason, with the trace's path if there are others.
+fn unverified(report: &TraceReport, has_others: bool) -> String {
+    let mut reasons: Vec<(&str, Vec<String>)> = Vec::new();
+    for check in report.checks.iter().filter(|check| check.unverified > 0) {
+        let why = check.why.as_deref().unwrap_or("unknown");
+        let count = format!("{} {}", check.name.name(), numbers::count(check.unverified));
+        match reasons.iter_mut().find(|(reason, _)| *reason == why) {
+            Some((_, counts)) => counts.push(count),
+            None => reasons.push((why, vec![count])),
         }
     }
+    let path = if has_others { format!("{}: ", report.path) } else { "  ".to_owned() };
+    let line =
+        |(why, counts): (_, Vec<_>)| format!("{path}facts unverified: {} ({why})\n", counts.join(", "));
+    reasons.into_iter().map(line).collect()
 }

@@ -215,14 +215,26 @@ pub struct CheckReport {
 /// A first divergence, told in full.
 #[derive(Clone, Debug, Serialize)]
 pub struct Divergence {
-    /// The event at which it showed.
+    /// The event at which it showed; or the first one of the frame in which it did.
     pub event: u64,
+    /// Whether only the frame is known.
+    #[serde(skip)]
+    pub is_frame: bool,
     /// What was predicted.
     pub predicted: String,
     /// What was observed.
     pub observed: String,
     /// What else is known of that place, a sentence each.
     pub details: Vec<String>,
+}
+
+impl Divergence {
+    /// Where it showed, as far as that is known: words that go on from "diverged".
+    #[must_use]
+    pub fn place(&self) -> String {
+        let Self { event, is_frame, .. } = self;
+        if *is_frame { format!("in the frame from event {event} on") } else { format!("at event {event}") }
+    }
 }
 
 #[cfg(test)]

@@ -75,5 +75,5 @@ pub(crate) fn collections(path: &Path, divergence: CollectionDivergence) -> Dive
         }
     };
     let details = vec![format!("{collection} collections were predicted before")];
-    Divergence { event, predicted, observed, details }
+    Divergence { event, is_frame: false, predicted, observed, details }
 }

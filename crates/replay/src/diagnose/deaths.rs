@@ -79,6 +79,7 @@ pub(crate) fn deaths(path: &Path, divergence: ListDivergence<Death>) -> Divergen
     let notes = take_notes(path, at, &objects);
     Divergence {
         event: notes.event,
+        is_frame: true,
         predicted: notes.tell(predicted),
         observed: notes.tell(observed),
         details: vec![
@@ -100,6 +101,7 @@ pub(crate) fn counts(path: &Path, divergence: ListDivergence<u32>) -> Divergence
     };
     Divergence {
         event: first_event_of(path, at, |frame| frame.objects.counts.len() as u64),
+        is_frame: true,
         predicted: tell(predicted),
         observed: tell(observed),
         details: vec![
@@ -129,6 +131,7 @@ pub(crate) fn placement_from_deaths(path: &Path, divergence: ListDivergence<u64>
     let tell = |address: Option<u64>| address.map_or_else(|| "nothing".to_owned(), place);
     Divergence {
         event,
+        is_frame: true,
         predicted: tell(predicted),
         observed: tell(observed),
         details: vec![

@@ -156,7 +156,7 @@ pub(crate) fn placement(path: &Path, header: &Header, divergence: PlacementDiver
     if !notes.complete {
         details.push("(the trace could not be replayed again up to this event)".to_owned());
     }
-    Divergence { event, predicted: place(predicted), observed: place(observed), details }
+    Divergence { event, is_frame: false, predicted: place(predicted), observed: place(observed), details }
 }
 
 fn change(event: Option<ArenaEvent>) -> String {
@@ -184,6 +184,7 @@ pub(crate) fn arenas(path: &Path, header: &Header, divergence: ArenaDivergence) 
     details.dedup();
     Divergence {
         event,
+        is_frame: false,
         predicted: change(divergence.predicted),
         observed: change(divergence.observed),
         details,

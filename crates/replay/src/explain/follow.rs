@@ -3,10 +3,11 @@
 use hashbrown::{HashMap, HashSet};
 use trace::{Block, BlockTable, Kind, MARK_FINALIZING, Object, PackedInput};
 
+use super::Options;
 use super::census::{Census, Fact, Found};
 use super::held::{Wanted, picture};
 use super::names::{Name, Names};
-use super::report::{Alive, Collection, Count, Details, Kept, OfType, Picture, Totals, Why, WhyKept};
+use super::report::{Alive, Collection, Count, Details, Kept, OfType, Picture, Taken, Totals, Why, WhyKept};
 use super::timeline::{Step, Timeline};
 use crate::engine::{Over, Seen, Watch};
 
@@ -63,6 +64,8 @@ pub(super) struct Follower<'a> {
     pub(super) unseen_from: Option<u64>,
     pub(super) tells_exit: bool,
     wanted: Option<&'a Wanted>,
+    /// The number of the only collection of which is to be told what it saw.
+    as_of: Option<u64>,
     top: usize,
     blocks: BlockTable<Held>,
     at_exit: HashMap<Option<Name>, Count>,
@@ -77,8 +80,9 @@ pub(super) struct Follower<'a> {
 }
 
 impl<'a> Follower<'a> {
-    /// Nothing happened yet. So many of the collections that found most are kept as `top` says.
-    pub(super) fn new(top: usize, wanted: Option<&'a Wanted>) -> Self {
+    /// Nothing happened yet.
+    pub(super) fn new(options: &'a Options) -> Self {
+        let Options { top, why_alive, as_of } = options;
         Self {
             names: Names::default(),
             census: Census::default(),
@@ -92,8 +96,9 @@ impl<'a> Follower<'a> {
             unseen: 0,
             unseen_from: None,
             tells_exit: false,
-            wanted,
-            top,
+            wanted: why_alive.as_ref(),
+            as_of: *as_of,
+            top: *top,
             blocks: BlockTable::new(),
             at_exit: HashMap::new(),
             saved: HashMap::new(),
@@ -211,17 +216,33 @@ impl<'a> Follower<'a> {
 
     fn look_for(&mut self, seen: &Seen<'_>) {
         let Some(wanted) = self.wanted else { return };
-        // Of one object the last picture counts; of a type, the last of those that show most.
-        let shows_less =
-            |last: &Picture| matches!(wanted, Wanted::Type(_)) && seen.generation < last.generation;
-        if self.picture.as_ref().is_some_and(shows_less) {
+        let is_at_exit = self.tells_exit || seen.why == generations::Why::Exit;
+        let taken = match (self.as_of, seen.generation) {
+            (Some(number), _) if number != self.over => return,
+            (Some(_), _) => Taken::ByNumber,
+            (None, 2) if is_at_exit => Taken::FirstAtExit,
+            (None, 2) => Taken::LastFull,
+            (None, _) => Taken::NoneFull,
+        };
+        if self.picture.as_ref().is_some_and(|last| !shows_more(taken, seen.generation, last)) {
             return;
         }
         let name = |at| self.names.of(seen.of(at));
         let size = |at| self.size(seen.block(at));
-        if let Some(picture) = picture(seen, self.over, wanted, &self.names, name, size) {
+        if let Some(picture) = picture(seen, (self.over, taken), wanted, &self.names, name, size) {
             self.picture = Some(picture);
         }
+    }
+}
+
+/// Whether a later collection, of this generation, takes the place of the one that has been looked at.
+fn shows_more(taken: Taken, generation: u8, last: &Picture) -> bool {
+    match (last.taken, taken) {
+        // What the interpreter takes to pieces as it ends is held by nobody any more.
+        (Taken::LastFull, taken) => taken == Taken::LastFull,
+        (Taken::FirstAtExit, _) => false,
+        (Taken::NoneFull, Taken::NoneFull) => generation >= last.generation,
+        (Taken::NoneFull | Taken::ByNumber, _) => true,
     }
 }
 

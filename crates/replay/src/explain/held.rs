@@ -8,7 +8,7 @@ use hashbrown::{DefaultHashBuilder, HashMap};
 use trace::Object;
 
 use super::names::{Name, Names};
-use super::report::{Member, Picture, Way};
+use super::report::{Member, Picture, Taken, Way};
 use crate::engine::Seen;
 
 /// As many ways are told of at most.
@@ -42,7 +42,7 @@ impl std::fmt::Display for Wanted {
 /// O(objects + references).
 pub(super) fn picture(
     seen: &Seen<'_>,
-    collection: u64,
+    (collection, taken): (u64, Taken),
     wanted: &Wanted,
     names: &Names,
     name: impl Fn(u32) -> Name,
@@ -95,6 +95,7 @@ pub(super) fn picture(
         collection,
         event,
         generation,
+        taken,
         examined: targets.len() as u64,
         unreachable,
         ways,

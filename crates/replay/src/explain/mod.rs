@@ -24,12 +24,13 @@ use trace::{Frame, Header, Lineage, Tier};
 
 use crate::compare::Collections;
 use crate::engine::{CollectionEngine, CollectionPredictions, EngineError, PredictedCollection};
+use crate::nearest::nearest;
 use follow::Follower;
 
 pub use held::Wanted;
 pub use report::{
     Alive, Census, Collection, Count, Cycle, Details, Example, Form, Kept, Member, OfType, Picture, Report,
-    Totals, Way, Why, WhyAlive, WhyKept,
+    Taken, Totals, Way, Why, WhyAlive, WhyKept,
 };
 pub use timeline::{Step, Timeline};
 
@@ -38,31 +39,37 @@ pub use timeline::{Step, Timeline};
 pub enum Error {
     /// It cannot be read.
     Trace(trace::Error),
-    /// It tells of no collections: its tier, and why.
+    /// It tells of no collections: its tier, and the interpreter's version.
     Tier(Tier, String),
-    /// It does not tell who refers to whom when a collection looks: its tier.
-    NoGraph(Tier),
+    /// It does not tell who refers to whom when a collection looks: its tier, and the interpreter's version.
+    NoGraph(Tier, String),
     /// It cannot be replayed.
     Engine(EngineError),
     /// The replay could not go on.
     Stopped(String),
+    /// No type has the name that was asked for: this, and those that are like it, the nearest first.
+    NoType(String, Vec<String>),
+    /// None of those who were asked for was looked at: who that is, and by which collection, if one was asked for.
+    NotSeen(String, Option<u64>),
+    /// No collection has the number that was asked for: this, and how many there are.
+    NoCollection(u64, u64),
 }
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const HOW: &str = "record the program again with `replay record --tier collections`, on CPython 3.12 or later (but \
-                           for 3.14.0 to 3.14.4)";
+        const HOW: &str = "record the program with `replay record --tier collections`, on CPython 3.8 or later (but for 3.14.0 \
+                           to 3.14.4)";
         match self {
             Self::Trace(error) => error.fmt(f),
-            Self::Tier(tier, why) if why.is_empty() => {
-                write!(f, "the trace tells of no collections (it is of tier {}): {HOW}", tier.name())
-            }
-            Self::Tier(tier, why) => {
-                write!(f, "the trace tells of no collections (it is of tier {}: {why}): {HOW}", tier.name())
-            }
-            Self::NoGraph(tier) => write!(
+            Self::Tier(tier, version) => write!(
                 f,
-                "the trace does not tell who refers to whom (it is of tier {}), so not why something is alive: {HOW}",
+                "the trace tells of no collections: it is of tier {}, of CPython {version}. To have them, {HOW}",
+                tier.name()
+            ),
+            Self::NoGraph(tier, version) => write!(
+                f,
+                "the trace does not tell who refers to whom, so not why something is alive: it is of tier {}, of CPython \
+                 {version}, and was recorded without what collections look at. To have that, {HOW}",
                 tier.name()
             ),
             Self::Engine(EngineError::Version(version)) => {
@@ -70,6 +77,32 @@ impl fmt::Display for Error {
             }
             Self::Engine(error) => error.fmt(f),
             Self::Stopped(why) => write!(f, "the replay ended early: {why}"),
+            Self::NoType(asked, alike) if alike.is_empty() => {
+                write!(
+                    f,
+                    "no collection looked at an object of a type with the name {asked:?}, nor of one like it"
+                )
+            }
+            Self::NoType(asked, alike) => write!(
+                f,
+                "no collection looked at an object of a type with the name {asked:?}; names like it: {}",
+                alike.iter().map(|name| format!("{name:?}")).collect::<Vec<_>>().join(", ")
+            ),
+            Self::NotSeen(asked, Some(number)) => write!(
+                f,
+                "collection {number} did not look at {asked}; without --collection, one is taken that did"
+            ),
+            Self::NotSeen(asked, None) => write!(f, "no collection that was seen looked at {asked}"),
+            Self::NoCollection(number, 0) => {
+                write!(f, "there is no collection {number}: none was seen")
+            }
+            Self::NoCollection(number, all) => {
+                write!(
+                    f,
+                    "there is no collection {number}: those that were seen have the numbers 0 to {}",
+                    all - 1
+                )
+            }
         }
     }
 }
@@ -83,12 +116,16 @@ pub struct Options {
     pub top: usize,
     /// Of whom it is to be told what holds them.
     pub why_alive: Option<Wanted>,
+    /// As of which collection, by its number; else as of the last full one before the interpreter ended, or the one that
+    /// shows most.
+    pub as_of: Option<u64>,
 }
 
 /// Explains the collections of a trace file; `progress` is told now and then how many bytes were read.
 ///
 /// # Errors
-/// If the trace cannot be read, tells of no collections, or cannot be replayed.
+/// If the trace cannot be read, tells of no collections, or cannot be replayed; or if no collection, or not the one that was
+/// asked for, looked at those of whom is to be told what holds them.
 pub fn explain(path: &Path, options: &Options, progress: impl FnMut(u64)) -> Result<Report, Error> {
     of(Lineage::open(path).map_err(Error::Trace)?, options, progress)
 }
@@ -101,13 +138,15 @@ fn of<R: Read>(
     let header = trace.header().clone();
     if !header.has_collections() {
         return match header.tier {
-            Tier::Counts if options.why_alive.is_some() => Err(Error::NoGraph(header.tier)),
+            Tier::Counts if options.why_alive.is_some() => {
+                Err(Error::NoGraph(header.tier, header.interpreter.version))
+            }
             Tier::Counts => counts::explain(trace, options.top, progress),
-            tier => Err(Error::Tier(tier, header.tier_reason)),
+            tier => Err(Error::Tier(tier, header.interpreter.version)),
         };
     }
     let mut engine = CollectionEngine::new(&header.interpreter.version).map_err(Error::Engine)?;
-    let mut follower = Follower::new(options.top, options.why_alive.as_ref());
+    let mut follower = Follower::new(options);
     let mut frame = Frame::default();
     let mut predictions = CollectionPredictions::default();
     let mut compared = Collections::default();
@@ -143,10 +182,8 @@ fn of<R: Read>(
     let verified = diverged.unwrap_or(u64::MAX).min(schedule.verified).min(follower.over);
     let (saved, kept) = follower.report_kept();
     let (alive, alive_unknown) = follower.report_alive();
-    let why_alive = options
-        .why_alive
-        .as_ref()
-        .map(|wanted| WhyAlive { asked: wanted.to_string(), picture: follower.picture.take() });
+    let why_alive = options.why_alive.as_ref().map(|wanted| why_alive(&mut follower, wanted, options.as_of));
+    let why_alive = why_alive.transpose()?;
     let (census, garbage) = follower.census.report(&follower.names);
     let mut report = Report {
         events: follower.events,
@@ -176,6 +213,20 @@ fn of<R: Read>(
         }
     }
     Ok(report)
+}
+
+/// What was seen of who was asked for.
+fn why_alive(follower: &mut Follower<'_>, wanted: &Wanted, as_of: Option<u64>) -> Result<WhyAlive, Error> {
+    let names = &follower.names;
+    match (follower.picture.take(), wanted, as_of) {
+        (Some(picture), ..) => Ok(WhyAlive { asked: wanted.to_string(), picture }),
+        (None, Wanted::Type(asked), _) if names.find(asked).is_none() => {
+            let bare = asked.rsplit('.').next().unwrap_or(asked);
+            Err(Error::NoType(asked.clone(), nearest(bare, names.all().iter().map(String::as_str))))
+        }
+        (None, _, Some(number)) if number >= follower.over => Err(Error::NoCollection(number, follower.over)),
+        (None, ..) => Err(Error::NotSeen(wanted.to_string(), as_of)),
+    }
 }
 
 /// What a header says; nothing was counted yet.

@@ -37,6 +37,11 @@ impl Names {
         self.places.get(name).copied()
     }
 
+    /// All names, in the order in which types were described.
+    pub(super) fn all(&self) -> &[String] {
+        &self.all
+    }
+
     /// The name of a type; that of none for one that was not described.
     pub(super) fn of(&self, of: TypeNumber) -> Name {
         self.types.get(of as usize).copied().unwrap_or(Name::MAX)

@@ -332,8 +332,22 @@ pub struct Alive {
 pub struct WhyAlive {
     /// Who was asked for.
     pub asked: String,
-    /// Absent if no collection looked at such an object.
-    pub picture: Option<Picture>,
+    /// What the collection saw.
+    pub picture: Picture,
+}
+
+/// Why it is this collection of which is told what it saw.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Taken {
+    /// It has the number that was asked for.
+    ByNumber,
+    /// It is the last full one, of those that looked at such objects before the interpreter began to end.
+    LastFull,
+    /// Of those, none was full: it is the first full one since then.
+    FirstAtExit,
+    /// None that looked at such objects was full: it is the last of those that looked at most generations.
+    NoneFull,
 }
 
 /// What a collection saw.
@@ -345,6 +359,8 @@ pub struct Picture {
     pub event: u64,
     /// It looked at this generation, and those younger.
     pub generation: u8,
+    /// Why it is this one.
+    pub taken: Taken,
     /// How many of those asked for it looked at.
     pub examined: u64,
     /// Of those, how many were garbage.

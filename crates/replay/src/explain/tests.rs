@@ -5,7 +5,14 @@ use super::*;
 use crate::stats::example::header;
 
 fn report(wrong: bool, why_alive: Option<Wanted>) -> Report {
-    report_of(&trace(wrong), &Options { top: 15, why_alive }).unwrap()
+    report_of(&trace(wrong), &Options { top: 15, why_alive, as_of: None }).unwrap()
+}
+
+/// What is seen of somebody by the collection that is taken, or by that of a number.
+fn picture(wanted: Wanted, as_of: Option<u64>) -> Result<Picture, String> {
+    let options = Options { top: 15, why_alive: Some(wanted), as_of };
+    let report = report_of(&trace(false), &options).map_err(|error| error.to_string())?;
+    Ok(report.why_alive.unwrap().picture)
 }
 
 #[test]
@@ -78,7 +85,7 @@ fn who_is_left_is_told_and_what_held_them() {
     assert_eq!((told.alive_unknown.at_exit.objects, told.alive_unknown.at_end.objects), (1, 1));
     assert!(told.why_alive.is_none());
     for wanted in [Wanted::Type("Node".to_owned()), Wanted::Object(8)] {
-        let picture = report(false, Some(wanted)).why_alive.unwrap().picture.unwrap();
+        let picture = picture(wanted, None).unwrap();
         // Not the later one, which looked at nobody of them.
         assert_eq!(
             (picture.collection, picture.generation, picture.examined, picture.unreachable),
@@ -90,11 +97,32 @@ fn who_is_left_is_told_and_what_held_them() {
         assert_eq!((way.outside, way.holds, way.length), (Some(1), 1, 3));
     }
     // Garbage is held by nobody.
-    let picture = report(false, Some(Wanted::Object(1))).why_alive.unwrap().picture.unwrap();
+    let picture = picture(Wanted::Object(1), None).unwrap();
     assert_eq!((picture.collection, picture.unreachable, picture.ways.len()), (0, 1, 0));
-    for nobody in [Wanted::Type("Nobody".to_owned()), Wanted::Object(12)] {
-        assert_eq!(report(false, Some(nobody)).why_alive.unwrap().picture, None);
-    }
+    assert_eq!(picture.taken, Taken::NoneFull);
+}
+
+#[test]
+fn a_collection_can_be_chosen() {
+    let node = || Wanted::Type("Node".to_owned());
+    let taken =
+        |as_of| picture(node(), as_of).map(|picture| (picture.collection, picture.examined, picture.taken));
+    assert_eq!(taken(None), Ok((1, 1, Taken::LastFull)));
+    assert_eq!(taken(Some(0)), Ok((0, 3, Taken::ByNumber)));
+    assert_eq!(taken(Some(1)), Ok((1, 1, Taken::ByNumber)));
+    let why = |wanted, as_of| picture(wanted, as_of).unwrap_err();
+    assert!(why(node(), Some(2)).starts_with("collection 2 did not look at Node"));
+    assert!(why(node(), Some(3)).ends_with("those that were seen have the numbers 0 to 2"));
+}
+
+#[test]
+fn who_was_never_seen_is_no_answer() {
+    let why = |name: &str| picture(Wanted::Type(name.to_owned()), None).unwrap_err();
+    assert!(why("node").ends_with("names like it: \"Node\""), "{}", why("node"));
+    assert!(why("__main__.Node").ends_with("names like it: \"Node\""), "{}", why("__main__.Node"));
+    assert!(why("Wholly other").contains("with the name \"Wholly other\", nor of one like it"));
+    let error = picture(Wanted::Object(12), None).unwrap_err();
+    assert_eq!(error, "no collection that was seen looked at object 12");
 }
 
 #[test]
@@ -115,5 +143,7 @@ fn a_trace_without_collections_says_how_to_have_them() {
         Writer::new(&mut file, &header(tier)).unwrap().finish(Ending::Unknown, 0).unwrap();
         let error = report_of(&file, &Options::default()).unwrap_err().to_string();
         assert!(error.contains("replay record --tier collections") && error.contains(tier), "{error}");
+        // Of whom they are recorded, and of whom this is, is the reason.
+        assert!(error.contains("of CPython 3.13.5") && error.contains("CPython 3.8 or later"), "{error}");
     }
 }

@@ -56,10 +56,13 @@ impl fmt::Display for Error {
                 tier.name()
             ),
             Self::Engine(error) => error.fmt(f),
-            Self::Diverged(Divergence { event, predicted, observed, .. }) => write!(
+            Self::Diverged(divergence) => write!(
                 f,
-                "deaths are not as predicted, so there is nothing to count: at event {event}, predicted: {predicted}, \
-                 observed: {observed} (`replay verify` tells more)"
+                "deaths are not as predicted, so there is nothing to count: {}, predicted: {}, observed: {} (`replay \
+                 verify` tells more)",
+                divergence.place(),
+                divergence.predicted,
+                divergence.observed
             ),
             Self::Stopped(why) => write!(f, "the replay of deaths ended early: {why}"),
         }

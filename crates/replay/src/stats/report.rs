@@ -20,7 +20,8 @@ pub struct Report {
     /// The trace whose past is this one's, up to the fork: that past is counted here.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub forked_from: Option<String>,
-    /// Whether the trace tells of collections. If not, what they freed is counted as if the program had.
+    /// Whether it is told which deaths happened in collections: not at tier `objects`, whose collections, where it holds them,
+    /// are told by events, which are too coarse for that. If not, what they freed is counted as if the program had.
     pub tells_collections: bool,
     /// Whether the trace tells when the interpreter begins to finalize. If not, what died then is counted as if the
     /// program ran.

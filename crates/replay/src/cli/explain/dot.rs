@@ -15,7 +15,7 @@ pub(super) fn dot(told: &[Told], top: usize) -> String {
         let _ = writeln!(out, "digraph {} {{", quoted(path));
         out.push_str("  node [shape=box];\n");
         match &report.why_alive {
-            Some(why) => why.picture.iter().for_each(|picture| ways(&mut out, picture, top)),
+            Some(why) => ways(&mut out, &why.picture, top),
             None => cycles(&mut out, report, top),
         }
         out.push_str("}\n");

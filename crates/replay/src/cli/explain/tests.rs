@@ -2,7 +2,8 @@ use super::*;
 use crate::explain::example::{report_of, trace};
 
 fn told(top: usize, why_alive: Option<Wanted>) -> Vec<Told> {
-    let result = report_of(&trace(false), &Options { top, why_alive }).map_err(|error| error.to_string());
+    let options = Options { top, why_alive, as_of: None };
+    let result = report_of(&trace(false), &options).map_err(|error| error.to_string());
     let unusable = Err("no such file".to_owned());
     vec![Told { path: "example.viv".to_owned(), result }, Told { path: "b.viv".to_owned(), result: unusable }]
 }

@@ -5,7 +5,7 @@ use crate::cli::numbers;
 use crate::cli::page::{self, Page, clean, cut, percent};
 use crate::explain::{
     Alive, Census, Collection, Count, Cycle, Details, Example, Form, Kept, Member, OfType, Report, Step,
-    Totals, Way, Why, WhyAlive, WhyKept,
+    Taken, Totals, Way, Why, WhyAlive, WhyKept,
 };
 
 /// How many rows the drawing has.
@@ -471,15 +471,17 @@ fn alive(page: &mut Page, report: &Report) {
 
 fn why_alive(page: &mut Page, WhyAlive { asked, picture }: &WhyAlive) {
     page.out.push('\n');
-    let asked = clean(asked);
-    let Some(picture) = picture else {
-        return page.say(&format!("Why {asked} is alive: no collection that was seen looked at that."));
-    };
     page.say(&format!(
-        "Why {asked} is alive, as of collection {} (before event {}), which looked at {}: there were {}, and {} of them \
+        "Why {} is alive, as of collection {} (before event {}{}), which looked at {}: there were {}, and {} of them \
          were garbage",
+        clean(asked),
         numbers::count(picture.collection),
         numbers::count(picture.event),
+        match picture.taken {
+            Taken::ByNumber | Taken::NoneFull => "",
+            Taken::LastFull => "; the last full one before the exit",
+            Taken::FirstAtExit => "; the first full one at exit, since none before it looked at such",
+        },
         match picture.generation {
             0 => "generation 0 only",
             1 => "generations 0 and 1",

@@ -22,6 +22,7 @@ use record::{Objects, Session, SessionOptions};
 use trace::{Ending, Tier};
 
 use super::{complain, numbers};
+use crate::nearest::nearest;
 use family::Family;
 use follow::{End, NAP};
 use header::is_program;
@@ -102,6 +103,10 @@ const NOT_FOUND: u8 = 127;
 const LATECOMERS: Duration = Duration::from_millis(100);
 
 pub(super) fn run(arguments: Arguments) -> ExitCode {
+    if let Some(why) = arguments.command.first().and_then(|command| no_option(command)) {
+        complain(why);
+        return ExitCode::from(FAILED);
+    }
     if arguments.behind.is_none()
         && let Some(status) = front::stand()
     {
@@ -155,6 +160,24 @@ pub(super) fn run(arguments: Arguments) -> ExitCode {
             ExitCode::from(FAILED)
         }
     }
+}
+
+/// Why this is no command, if it looks like an option: what is none of ours is taken for the command's first word.
+fn no_option(command: &OsStr) -> Option<String> {
+    let word = command.to_str().filter(|word| word.starts_with('-'))?;
+    // One letter may have been meant for anything.
+    let name = word.strip_prefix("--").unwrap_or_default().split('=').next().unwrap_or_default();
+    let ours = <Arguments as clap::Args>::augment_args(clap::Command::new("record"));
+    let options =
+        ours.get_arguments().filter(|argument| !argument.is_hide_set()).filter_map(clap::Arg::get_long);
+    let hint = match &nearest(name, options)[..] {
+        [option, ..] => format!(" (did you mean --{option}?)"),
+        [] => String::new(),
+    };
+    Some(format!(
+        "{word} is no option of `record`{hint}: options stand before the command, as in `replay record --tier objects -- \
+         python3 app.py`; a command whose own name begins with - needs its path, as in ./{word}"
+    ))
 }
 
 /// Why the command cannot be executed, and the status that says so.

@@ -66,7 +66,8 @@ impl Page {
         self.table("How objects died", ["", "objects", "of born"], 1, rows);
         if !report.tells_collections {
             self.say(
-                "The trace does not tell of collections: what they freed is counted as alone or inside.",
+                "At tier objects it is not told which deaths happened in collections: what these freed is counted as alone \
+                 or inside. (`replay explain` tells what they found, if the trace holds them.)",
             );
         }
         if !report.tells_exit {
