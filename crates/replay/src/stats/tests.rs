@@ -78,7 +78,9 @@ fn what_is_not_predicted_is_not_counted() {
     let mut trace = Lineage::new(Reader::new(cut).unwrap(), |_| unreachable!()).unwrap();
     while trace.read(&mut Frame::default()).is_ok_and(|more| more) {}
     assert!(matches!(report_of(cut, 15), Err(Error::Trace(_))));
-    for (diverges, words) in [(true, "in the frame from event 0 on, predicted: "), (false, "facts about deaths")] {
+    for (diverges, words) in
+        [(true, "in the frame from event 0 on, predicted: "), (false, "facts about deaths")]
+    {
         let bytes = wrong(diverges);
         let error = report_of(&bytes, 15).unwrap_err().to_string();
         assert!(error.contains(words), "{error}");
