@@ -510,6 +510,56 @@ mod tests {
         assert_eq!(frame.objects.deaths.len(), 2);
     }
 
+    /// Whether an object lives on whose birth was not seen is not known when its death is over: it does not if another one is
+    /// born where it was.
+    #[test]
+    fn who_is_born_where_a_stranger_died_is_another() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../traces/chains/chains-3.13.5-objects.viv");
+        let mut header = trace::Reader::new(std::fs::File::open(path).unwrap()).unwrap().header().clone();
+        header.collections = false;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.viv");
+        let file = std::fs::File::create(&path).unwrap();
+        let mut drain = Drain::new(header, move || Ok(file));
+        let (first, block) = (0x7f00_0000_0000, 0x7f00_0000_0100);
+        let allocate = |address| Event::Allocate { domain: Obj, zeroed: false, address, size: 48 };
+        let release = |address| Event::Release { domain: Obj, address };
+        let name = || Event::Object(ObjectEvent::TypeName(*b"x\0\0\0\0\0"));
+        let dies = |object, is_last| Event::Object(ObjectEvent::Dies { object, is_last });
+        let count = record::ReferentCount::new(2);
+        let events = [
+            Event::Object(ObjectEvent::Type(16)),
+            Event::Object(ObjectEvent::TypeFlags(0)),
+            name(),
+            name(),
+            Event::Object(ObjectEvent::TypePlace { of: 16, place: 1 }),
+            allocate(block),
+            allocate(first),
+            Event::Object(ObjectEvent::Born { object: first, of: 1 }),
+            dies(first, false),
+            Event::Object(ObjectEvent::Edge { referent: block, count, is_last: true }),
+            release(first),
+            dies(block, true),
+            release(block),
+            allocate(block),
+            Event::Object(ObjectEvent::Born { object: block, of: 1 }),
+            dies(block, true),
+            release(block),
+        ];
+        events.into_iter().try_for_each(|event| drain.push(event)).unwrap();
+        drain.finish(Ending::Exited(0), 1, false).unwrap();
+        let mut reader = trace::Reader::new(std::fs::File::open(&path).unwrap()).unwrap();
+        let mut frame = trace::Frame::default();
+        assert!(reader.read(&mut frame).unwrap());
+        let died = |step: &trace::Step| match step {
+            trace::Step::Dies(object) => Some(*object),
+            _ => None,
+        };
+        let died: Vec<_> = frame.objects.steps.iter().filter_map(died).collect();
+        assert_eq!(died, [0, trace::STRANGER, 1]);
+        assert_eq!(frame.objects.deaths.last(), Some(&trace::Death::Ends(1, trace::Fate::Released)));
+    }
+
     /// Half a trace can be told from none.
     #[test]
     fn a_trace_that_was_opened_has_begun_even_if_its_first_events_do_not_fit() {

@@ -288,10 +288,10 @@ impl Objects {
             return Ok(());
         }
         let Some(of) = self.census.in_place(of) else { return Ok(()) };
-        // Whoever had this memory is dead, whatever is told.
-        if let Some(block) = block.filter(|block| self.is_open(*block))
-            && let Some(owner) = self.open.iter().position(|open| open.block == Some(block))
-        {
+        // Whoever had this memory is dead, whatever is told. (Of whom no birth was seen it is not known in which block.)
+        let is_open = block.is_some_and(|block| self.is_open(block)) || self.is_reviving(address);
+        let had_it = |open: &Open| open.address == address || (open.block.is_some() && open.block == block);
+        if is_open && let Some(owner) = self.open.iter().position(had_it) {
             self.finish_down_to(owner, writer);
         }
         self.leave(writer);
