@@ -13,6 +13,8 @@ use super::types::is_described;
 
 /// Bytes of the smallest object.
 pub const LEAST: usize = 16;
+/// Nothing lies at lower addresses.
+const LOWEST: usize = 1 << 16;
 /// What the second word of an untracked container's header holds at most: flags.
 const HEADER_FLAGS: usize = 3;
 
@@ -53,9 +55,12 @@ pub unsafe fn is_one(block: *mut c_void, size: usize, collector: Option<Collecto
             let words = object.cast::<usize>();
             (object.add(TYPE_OF).read(), words.sub(2).read(), words.sub(1).read(), words.read())
         };
+        // On no list, or on one: what else stands where a header would is that of an object without, or nobody's.
+        let is_untracked = next == 0 && previous <= HEADER_FLAGS;
+        let is_header = is_untracked || next >= LOWEST;
         // What is not on a list any more, and dead.
-        let has_died = next == 0 && previous <= HEADER_FLAGS && count == 0;
-        is_type_of_containers(of) || (has_died && is_type_elsewhere(of.addr()))
+        let has_died = is_untracked && count == 0;
+        is_header && (is_type_of_containers(of) || (has_died && is_type_elsewhere(of.addr())))
     })
 }
 
@@ -123,5 +128,27 @@ mod tests {
         assert!(others.into_iter().all(|other| !is_one([0, 0, 0, other, 0, 0])));
         // It is alive, or what is in front of it is no header.
         assert!(!is_one([0, 0, 1, of, 0, 0]) && !is_one([9, 9, 0, of, 0, 0]));
+    }
+
+    /// What lives is known by its type if that is the interpreter's own, unless what stands where its header would is none: as in
+    /// an object of a few words of which the last happens to be the address of a type.
+    #[test]
+    fn what_lives_is_known_by_its_type_behind_a_header() {
+        let metatype = 0_usize;
+        let metatype = (&raw const metatype).cast_mut().cast::<c_void>();
+        let mut data = [0_usize; 3 * 64];
+        (data[TYPE_OF], data[FLAGS]) = (metatype.expose_provenance(), IS_GC);
+        let from = (&raw mut data).cast::<usize>();
+        METATYPE.store(metatype, Relaxed);
+        DATA[0].store(from.addr(), Relaxed);
+        DATA[1].store(from.addr() + size_of_val(&data), Relaxed);
+        let of = from.expose_provenance();
+        let is_one = |words: [usize; 4]| {
+            let mut block = words;
+            // SAFETY: the block is as large.
+            unsafe { is_one((&raw mut block).cast(), size_of_val(&block), None) }
+        };
+        assert!(is_one([0, 1, 1, of]) && is_one([of, 6, 1, of]));
+        assert!(!is_one([1, of, 1, of]) && !is_one([0, of, 1, of]));
     }
 }
