@@ -58,7 +58,8 @@ pub(crate) struct Kind {
     pub(crate) keeps: bool,
     /// The list in which it is, if it is known when: by its place in [`FREE_LISTS`](crate::free_lists::FREE_LISTS).
     pub(crate) free_list: Option<usize>,
-    /// Memory that is kept keeps its reference to the type.
+    /// Memory that is kept keeps its reference to the type: so that it can be released in its way, whatever has become of
+    /// who kept it.
     pub(crate) keeps_type: bool,
     /// Whether its finalizer runs when its objects die.
     pub(crate) finalizes: Finalizes,
@@ -223,7 +224,8 @@ impl Kind {
             keeps: info.foreign || KEPT.contains(&name),
             foreign: info.foreign,
             free_list: if info.class || info.foreign { None } else { free_lists::of_type(name, version) },
-            keeps_type: name == "_asyncio.FutureIter",
+            // (What Cython calls the variables of closures.)
+            keeps_type: name == "_asyncio.FutureIter" || name.contains(".__pyx_scope_struct_"),
             finalizes: match family {
                 _ if !info.finalizes => Finalizes::Never,
                 _ if info.class => Finalizes::Always,

@@ -72,6 +72,7 @@ fn objects(writer: &mut Writer<std::fs::File>, follows: bool) -> Result<(), trac
         weakly_referable: true,
         class: finalizes,
         foreign: false,
+        finalizes_late: false,
         family: if finalizes { "object" } else { name }.to_owned(),
         object: None,
     };
