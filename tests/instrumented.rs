@@ -84,7 +84,8 @@ fn an_ordinary_one_has_no_counts_to_tell() {
         );
         let info = replay().args(["info", "a.viv"]).current_dir(folder.path()).output().unwrap();
         let told = stdout(&info);
-        let tiers = ["collections: changes of counts are told by", "objects: changes of counts are not told by"];
+        let tiers =
+            ["collections: changes of counts are told by", "objects: changes of counts are not told by"];
         assert!(tiers.into_iter().any(|tier| told.contains(tier)), "{told}");
     }
 }

@@ -114,12 +114,16 @@ impl<'a> Pip<'a> {
         let trial = tempfile::tempdir_in(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
         let from_source = format!("--no-binary={}", COMPILED.join(","));
         self.install_into(trial.path(), &from_source, names)?;
-        let elsewhere = compiled_elsewhere(trial.path());
-        match elsewhere.first() {
-            // It has been built, and is not built again.
-            None => self.install_into(folder, &from_source, names),
-            Some(name) => Err(format!("{name} comes compiled against other headers")),
+        if let Some(name) = compiled_elsewhere(trial.path()).first() {
+            return Err(format!("{name} comes compiled against other headers"));
         }
+        if let Some(name) = writes_counts(trial.path()).filter(|_| self.python.version >= (3, 12, 0)) {
+            return Err(format!(
+                "{name} is compiled by mypyc, which changes counts without the interpreter's macros"
+            ));
+        }
+        // It has been built, and is not built again.
+        self.install_into(folder, &from_source, names)
     }
 
     fn install_into(&self, folder: &Path, what: &str, names: &[&str]) -> Result<()> {
@@ -200,4 +204,12 @@ fn compiled_elsewhere(folder: &Path) -> Vec<String> {
 pub(crate) fn environment(packages: Option<&Packages>, command: &mut Command) {
     command.env_clear().envs(corpus::environment());
     command.envs(packages.map(|packages| ("PYTHONPATH", packages.folder())));
+}
+
+/// A module in a folder that mypyc has compiled: where there are immortal objects (from CPython 3.12 on) it changes the counts of
+/// others by itself.
+fn writes_counts(folder: &Path) -> Option<String> {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let mut names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
+    names.find(|name| name.contains("__mypyc."))
 }
