@@ -473,16 +473,27 @@ mod tests {
         assert!(frames > 1, "{frames}");
     }
 
-    /// It is told in front of a death when the reference that was the last has been given up.
-    #[test]
-    fn another_interpreter_runs_before_what_dies_in_it() {
-        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../traces/life/life-3.13.5-counts.viv");
+    /// The one frame that comes of these events, of an interpreter that is recorded as that of a bundled trace was, without
+    /// collections.
+    fn frame_of(trace: &str, events: impl IntoIterator<Item = Event>) -> trace::Frame {
+        let path = format!("{}/../../traces/{trace}", env!("CARGO_MANIFEST_DIR"));
         let mut header = trace::Reader::new(std::fs::File::open(path).unwrap()).unwrap().header().clone();
         header.collections = false;
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.viv");
         let file = std::fs::File::create(&path).unwrap();
         let mut drain = Drain::new(header, move || Ok(file));
+        events.into_iter().try_for_each(|event| drain.push(event)).unwrap();
+        drain.finish(Ending::Exited(0), 1, false).unwrap();
+        let mut reader = trace::Reader::new(std::fs::File::open(&path).unwrap()).unwrap();
+        let mut frame = trace::Frame::default();
+        assert!(reader.read(&mut frame).unwrap());
+        frame
+    }
+
+    /// It is told in front of a death when the reference that was the last has been given up.
+    #[test]
+    fn another_interpreter_runs_before_what_dies_in_it() {
         let block = 0x7f00_0000_0000;
         let name = || ObjectEvent::TypeName(*b"x\0\0\0\0\0");
         let told = [
@@ -498,13 +509,10 @@ mod tests {
             ObjectEvent::OfType(16),
             ObjectEvent::EdgesEnd,
         ];
-        drain.push(Event::Allocate { domain: Obj, zeroed: false, address: block, size: 48 }).unwrap();
-        told.into_iter().try_for_each(|event| drain.push(Event::Object(event))).unwrap();
-        drain.push(Event::Release { domain: Obj, address: block }).unwrap();
-        drain.finish(Ending::Exited(0), 1, false).unwrap();
-        let mut reader = trace::Reader::new(std::fs::File::open(&path).unwrap()).unwrap();
-        let mut frame = trace::Frame::default();
-        assert!(reader.read(&mut frame).unwrap());
+        let allocate = Event::Allocate { domain: Obj, zeroed: false, address: block, size: 48 };
+        let release = Event::Release { domain: Obj, address: block };
+        let events = [allocate].into_iter().chain(told.map(Event::Object)).chain([release]);
+        let frame = frame_of("life/life-3.13.5-counts.viv", events);
         let last = frame.objects.steps.last_chunk().unwrap();
         assert_eq!(last, &[trace::Step::Interpreter(3), trace::Step::Down(0)]);
         assert_eq!(frame.objects.deaths.len(), 2);
@@ -514,13 +522,6 @@ mod tests {
     /// born where it was.
     #[test]
     fn who_is_born_where_a_stranger_died_is_another() {
-        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../traces/chains/chains-3.13.5-objects.viv");
-        let mut header = trace::Reader::new(std::fs::File::open(path).unwrap()).unwrap().header().clone();
-        header.collections = false;
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("a.viv");
-        let file = std::fs::File::create(&path).unwrap();
-        let mut drain = Drain::new(header, move || Ok(file));
         let (first, block) = (0x7f00_0000_0000, 0x7f00_0000_0100);
         let allocate = |address| Event::Allocate { domain: Obj, zeroed: false, address, size: 48 };
         let release = |address| Event::Release { domain: Obj, address };
@@ -546,11 +547,7 @@ mod tests {
             dies(block, true),
             release(block),
         ];
-        events.into_iter().try_for_each(|event| drain.push(event)).unwrap();
-        drain.finish(Ending::Exited(0), 1, false).unwrap();
-        let mut reader = trace::Reader::new(std::fs::File::open(&path).unwrap()).unwrap();
-        let mut frame = trace::Frame::default();
-        assert!(reader.read(&mut frame).unwrap());
+        let frame = frame_of("chains/chains-3.13.5-objects.viv", events);
         let died = |step: &trace::Step| match step {
             trace::Step::Dies(object) => Some(*object),
             _ => None,
