@@ -557,6 +557,49 @@ mod tests {
         assert_eq!(frame.objects.deaths.last(), Some(&trace::Death::Ends(1, trace::Fate::Released)));
     }
 
+    /// Where there are more references to an object than can be told, fewer that were told before say nothing any more.
+    #[test]
+    fn nobody_dies_of_whom_there_are_too_many_references_to_tell() {
+        let [outer, inner, referent] = [0x7f00_0000_0000, 0x7f00_0000_0100, 0x7f00_0000_0200];
+        let object = Event::Object;
+        let allocate = |address| Event::Allocate { domain: Obj, zeroed: false, address, size: 48 };
+        let release = |address| Event::Release { domain: Obj, address };
+        let name = || object(ObjectEvent::TypeName(*b"x\0\0\0\0\0"));
+        let dies = |object, is_last| Event::Object(ObjectEvent::Dies { object, is_last });
+        let edge = |referent, count, is_last| {
+            let count = record::ReferentCount::new(count);
+            Event::Object(ObjectEvent::Edge { referent, count, is_last })
+        };
+        let described = [
+            object(ObjectEvent::Type(16)),
+            object(ObjectEvent::TypeFlags(0)),
+            name(),
+            name(),
+            object(ObjectEvent::TypePlace { of: 16, place: 1 }),
+        ];
+        let born = [outer, inner, referent]
+            .into_iter()
+            .flat_map(|address| [allocate(address), object(ObjectEvent::Born { object: address, of: 1 })]);
+        let die = [
+            dies(outer, false),
+            edge(inner, 1, false),
+            edge(referent, 2, true),
+            dies(inner, false),
+            edge(referent, record::COUNT_MANY, true),
+            release(inner),
+            release(outer),
+        ];
+        let mut frame =
+            frame_of("chains/chains-3.13.5-objects.viv", described.into_iter().chain(born).chain(die));
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../traces/chains/chains-3.13.5-objects.viv");
+        let header = trace::Reader::new(std::fs::File::open(path).unwrap()).unwrap().header().clone();
+        let mut engine = crate::engine::DeathEngine::new(&header.allocator, "3.13.5", header.tier).unwrap();
+        let mut predicted = crate::engine::DeathPredictions::default();
+        engine.run(&mut frame.objects, &mut frame.fetched, &mut predicted).unwrap();
+        assert_eq!(predicted.deaths, frame.objects.deaths);
+        assert_eq!(predicted.deaths.len(), 3);
+    }
+
     /// Half a trace can be told from none.
     #[test]
     fn a_trace_that_was_opened_has_begun_even_if_its_first_events_do_not_fit() {

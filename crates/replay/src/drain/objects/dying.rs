@@ -199,6 +199,7 @@ impl Objects {
         let known = self.census.known(place);
         let referent = Some(known.object);
         let Some(count) = count.exactly() else {
+            known.set_count(None);
             self.references.push(Some(place), &mut self.census);
             return Edge { referent, count: None };
         };

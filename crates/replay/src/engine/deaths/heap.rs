@@ -277,6 +277,10 @@ impl Objects {
     /// Keeps the counts that are told with references.
     fn learn_counts(&mut self, edges: &[Edge]) {
         for edge in edges {
+            // There are more than can be told: what was known of that is no more true.
+            if let Edge { referent: Some(referent), count: None } = edge {
+                self.told.remove(referent);
+            }
             if let Edge { referent: Some(referent), count: Some(count) } = *edge {
                 let before = self.told.insert(referent, count.into());
                 // Fewer than were known: the deaths around this one have given up as many already.
