@@ -277,21 +277,20 @@ impl Objects {
     /// Keeps the counts that are told with references.
     fn learn_counts(&mut self, edges: &[Edge]) {
         for edge in edges {
-            // There are more than can be told: what was known of that is no more true.
-            if let Edge { referent: Some(referent), count: None } = edge {
-                self.told.remove(referent);
-            }
-            if let Edge { referent: Some(referent), count: Some(count) } = *edge {
-                let before = self.told.insert(referent, count.into());
-                // Fewer than were known: the deaths around this one have given up as many already.
-                let gone = before.unwrap_or(0).saturating_sub(count.into());
-                // Hardly ever; and there may be many edges to look through.
-                if gone > 0 {
-                    let around = self.dying.iter_mut().rev().flat_map(|dying| dying.told.edges.iter_mut());
-                    let same = around.filter(|edge| edge.referent == Some(referent));
-                    same.take(usize::try_from(gone).unwrap_or(usize::MAX))
-                        .for_each(|edge| edge.referent = None);
-                }
+            let Some(referent) = edge.referent else { continue };
+            let Some(count) = edge.count else {
+                // There are more than can be told: what was known of that is no more true.
+                self.told.remove(&referent);
+                continue;
+            };
+            let before = self.told.insert(referent, count.into());
+            // Fewer than were known: the deaths around this one have given up as many already.
+            let gone = before.unwrap_or(0).saturating_sub(count.into());
+            // Hardly ever; and there may be many edges to look through.
+            if gone > 0 {
+                let around = self.dying.iter_mut().rev().flat_map(|dying| dying.told.edges.iter_mut());
+                let same = around.filter(|edge| edge.referent == Some(referent));
+                same.take(usize::try_from(gone).unwrap_or(usize::MAX)).for_each(|edge| edge.referent = None);
             }
         }
     }
