@@ -171,3 +171,36 @@ time.sleep(60)";
     assert_eq!(output.status.code(), Some(4), "{}", stderr(&output));
     assert_eq!(verify_json(&folder.path().join("a.viv")).1, 0);
 }
+
+/// It may be on its way when the command has ended already.
+#[test]
+fn signals_wait_for_an_interpreter_that_begins_later() {
+    let Some(python) = recordable("beginning later").pop() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let script = "import time; time.sleep(30); print('not asked to end')";
+    let later = format!("read line < go; exec '{}' -c \"{script}\"", python.path.display());
+    let command = format!("read line < end; ({later}) & exit 4");
+    let fifo = |name| {
+        let path = folder.path().join(name);
+        rustix::fs::mknodat(rustix::fs::CWD, &path, rustix::fs::FileType::Fifo, rustix::fs::Mode::RWXU, 0)
+            .unwrap();
+        path
+    };
+    let (end, go) = (fifo("end"), fifo("go"));
+    let front = replay()
+        .current_dir(folder.path())
+        .args(["record", "-o", "a.viv", "sh", "-c", &command])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    std::fs::write(end, "end\n").unwrap();
+    while child_of(front.id()).and_then(child_of).is_some() {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    kill_process(Pid::from_raw(front.id().cast_signed()).unwrap(), Signal::TERM).unwrap();
+    std::fs::write(go, "go\n").unwrap();
+    let output = front.wait_with_output().unwrap();
+    // It may have been too early for anything to be recorded.
+    assert_eq!(stdout(&output), "", "{}", stderr(&output));
+}

@@ -61,4 +61,8 @@ impl Graph for Nodes {
     fn give_up(&mut self) {
         self.0.mutate_root(|_, root| root.root = None);
     }
+
+    fn left(&self) -> Option<usize> {
+        Some(self.0.metrics().total_gc_allocation() / size_of::<Node<'_>>())
+    }
 }

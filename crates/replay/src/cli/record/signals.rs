@@ -54,7 +54,7 @@ struct Program {
 }
 
 enum Target {
-    /// There is no process yet: they wait.
+    /// There is no process yet, or none that is known: they wait.
     Nobody(Vec<i32>),
     Process(Process),
     /// It has ended.
@@ -105,10 +105,8 @@ impl Signals {
 
     /// Passes on what has come and what will come.
     pub(super) fn forward_to(&self, child: &Child) {
-        let Some(process) = Process::of(child.id()) else { return };
-        let mut program = lock(&self.program);
-        if let Target::Nobody(waiting) = std::mem::replace(&mut program.target, Target::Process(process)) {
-            waiting.into_iter().for_each(|signal| program.send(signal));
+        if let Some(process) = Process::of(child.id()) {
+            lock(&self.program).begin(process);
         }
     }
 
@@ -119,8 +117,11 @@ impl Signals {
             fs::read_link(format!("/proc/{}/exe", claim.pid)).is_ok_and(|path| path == claim.executable);
         let mut program = lock(&self.program);
         let is_target = matches!(&program.target, Target::Process(child) if child.is(claim.pid));
-        if is_it && !is_target {
-            program.interpreter = Process::of(claim.pid);
+        let interpreter = if is_it && !is_target { Process::of(claim.pid) } else { None };
+        match (interpreter, &program.target) {
+            (Some(interpreter), Target::Nobody(_)) => program.begin(interpreter),
+            (Some(interpreter), _) => program.interpreter = Some(interpreter),
+            (None, _) => {}
         }
     }
 
@@ -160,6 +161,13 @@ fn lock(program: &Mutex<Program>) -> std::sync::MutexGuard<'_, Program> {
 }
 
 impl Program {
+    /// This is the one that signals go to, first those that have waited.
+    fn begin(&mut self, process: Process) {
+        if let Target::Nobody(waiting) = std::mem::replace(&mut self.target, Target::Process(process)) {
+            waiting.into_iter().for_each(|signal| self.send(signal));
+        }
+    }
+
     fn send(&mut self, signal: i32) {
         // It may have been continued by whoever continued us.
         self.watch();
@@ -169,15 +177,15 @@ impl Program {
         }
         match &mut self.target {
             Target::Nobody(waiting) => waiting.push(signal),
-            Target::Process(process) => {
-                // A process that has ended gets none.
-                if process.send(name) == Err(Errno::SRCH)
-                    && let Some(interpreter) = &self.interpreter
-                {
-                    let _ = interpreter.send(name);
+            // A process that has ended takes them and does nothing, until it is waited for.
+            Target::Process(process) if process.has_ended() || process.send(name) == Err(Errno::SRCH) => {
+                match &self.interpreter {
+                    Some(interpreter) => drop(interpreter.send(name)),
+                    // Whoever left it behind was faster than we are: it may be about to introduce itself.
+                    None => self.target = Target::Nobody(vec![signal]),
                 }
             }
-            Target::Gone => {}
+            Target::Process(_) | Target::Gone => {}
         }
     }
 
@@ -218,6 +226,13 @@ impl Process {
     fn is(&self, number: u32) -> bool {
         let (Self::Known(pid, _) | Self::Number(pid)) = self;
         pid.as_raw_nonzero().get().cast_unsigned() == number
+    }
+
+    /// Whether it is a child that has ended and was not waited for.
+    fn has_ended(&self) -> bool {
+        let (Self::Known(pid, _) | Self::Number(pid)) = self;
+        let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+        matches!(waitid(WaitId::Pid(*pid), options), Ok(Some(_)))
     }
 
     fn send(&self, signal: Signal) -> Result<(), Errno> {
