@@ -92,6 +92,18 @@ for generation in 0, 1, 0, 0, 2:
 gc.unfreeze(); work(900)
 "#;
 
+/// Many modules make collections due while the interpreter ends, and so does what dies with one of them.
+const ENDING: &str = r#"
+import gc, sys, types
+gc.callbacks.append(lambda phase, info: None)
+class Ends:
+    def __del__(self): self.kept = [[n] for n in range(9000)]
+def module(name): sys.modules[name] = types.ModuleType(name); return sys.modules[name]
+for n in range(600):
+    own = module("m%d" % n); own.own = own
+module("plain").ends = Ends()
+"#;
+
 /// What is called there, and does not keep what it is given, or does.
 const KEEPS_NOTHING: &str = "pass";
 const KEEPS_TEXTS: &str = "held[:] = [phase, *info]";
@@ -141,6 +153,16 @@ fn collections_that_call_back_are_predicted() {
             let lost = number(&report, "schedule", "unverified");
             assert!(lost <= lost_at_end(&python, tier), "{python:?} {tier} {report}");
         }
+    }
+}
+
+#[test]
+fn an_interpreter_that_ends_collects_what_is_due_meanwhile() {
+    for (python, tier) in all("collections while the interpreter ends") {
+        let (_folder, _, report) = recorded(&python, tier, ENDING);
+        let [verified, lost] = ["verified", "unverified"].map(|what| number(&report, "schedule", what));
+        assert!(verified >= 9, "{python:?} {tier} {report}");
+        assert!(lost <= lost_at_end(&python, tier), "{python:?} {tier} {report}");
     }
 }
 

@@ -19,11 +19,15 @@ pub struct Beginning {
     pub why: usize,
 }
 
+/// Whether a collection is due when the count of the youngest generation is this one.
+fn is_due(collector: Collector, count: i32) -> bool {
+    let threshold = collector.threshold(0);
+    collector.enabled() != 0 && threshold != 0 && count > threshold
+}
+
 /// Whether an allocation that has made the count of the youngest generation this one has a collection run inside of it.
 pub fn runs_inside(collector: Collector, count: i32) -> bool {
-    let threshold = collector.threshold(0);
-    let is_due = collector.enabled() != 0 && threshold != 0 && count > threshold;
-    is_due && collector::runs_inside() && asked::generation() == 0
+    is_due(collector, count) && collector::runs_inside() && asked::generation() == 0
 }
 
 /// How a collection begins, as far as that is seen.
@@ -66,8 +70,8 @@ pub fn oldest(collector: Collector, counts: [i32; 3]) -> usize {
     if asked > 0 {
         return asked - 1;
     }
-    // An interpreter that ends collects all, whatever is due.
-    if attend::is_ending() {
+    // An interpreter that ends collects all; meanwhile it collects what is due, as ever.
+    if attend::is_ending() && !is_due(collector, counts[0]) {
         return 2;
     }
     let is_due = |generation: &usize| counts[*generation] > collector.threshold(*generation);
