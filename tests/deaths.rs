@@ -215,7 +215,8 @@ del things";
 
 /// What once was predicted wrongly: iterators that give up what they refer to in another order than they tell it; objects
 /// whose attributes are in a dictionary as well; chains that are longer than the machine's stack may be deep; generators that
-/// what they raise at their end brings back to life; other threads that go on inside of a death.
+/// what they raise at their end brings back to life; other threads that go on inside of a death; objects whose class is changed, of
+/// which the last is gone with them.
 #[test]
 fn what_was_predicted_wrongly_once() {
     let programs = [
@@ -258,6 +259,20 @@ def work():
 threads = [threading.Thread(target=work) for _ in range(3)]
 for thread in threads: thread.start()
 for thread in threads: thread.join()",
+        "import gc
+gc.disable()
+class Plain: pass
+class Third: pass
+class Slotted: __slots__ = 'one', 'two'
+def make(of):
+    class Other: pass
+    class OtherSlotted: __slots__ = 'one', 'two'
+    Other(); OtherSlotted(); Third()
+    thing = of(); thing.one = Third; thing.two = Third()
+    thing.__class__ = Other if of is Plain else OtherSlotted
+    ring = [thing]; ring.append(ring)
+for n in range(50): make(Plain); make(Slotted)
+gc.collect()",
     ];
     for python in tellers("deaths") {
         for program in programs {

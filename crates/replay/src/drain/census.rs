@@ -65,6 +65,11 @@ impl Known {
         (self.block != NO_BLOCK).then_some(self.block)
     }
 
+    /// Whether it is a type whose birth was seen, and that was described.
+    pub(super) fn is_known_type(&self) -> bool {
+        self.is_type && self.object & STRANGER == 0
+    }
+
     pub(super) fn set_block(&mut self, block: Option<Block>) {
         self.block = block.unwrap_or(NO_BLOCK);
     }

@@ -1,6 +1,7 @@
 //! How a death begins: what explains it, whether it is put off, and what the dying object refers to.
 
 use std::io::Write;
+use std::ops::Range;
 
 use rc::Part;
 use record::ReferentCount;
@@ -130,8 +131,8 @@ impl Objects {
         let Dying { address: own, place, object, block, is_explained, .. } = dying;
         let of = self.census.known(place).of();
         let kind = self.census.kind(of);
-        let (keeps, revives, has_order) =
-            (kind.keeps, kind.revives && !is_put_off, kind.order == Order::Same);
+        let (keeps, revives, has_order, part) =
+            (kind.keeps, kind.revives && !is_put_off, kind.order == Order::Same, kind.part);
         let finalizes = kind.finalizes != Finalizes::Never;
         if kind.borrows {
             self.edges.clear();
@@ -153,6 +154,7 @@ impl Objects {
             }
         }
         let references = start..self.references.end();
+        let of = self.given_up_last(self.census.place_of_type(of), part, references.clone());
         if is_put_off {
             writer.trashcan(false);
         }
@@ -165,7 +167,7 @@ impl Objects {
             place: Some(place),
             object,
             block,
-            of: self.census.place_of_type(of),
+            of,
             references,
             steps: 0,
             is_over: std::mem::take(&mut self.is_unnested),
@@ -186,6 +188,18 @@ impl Objects {
             self.make_stale();
         }
         Ok(())
+    }
+
+    /// To which type the reference is that is given up last: of which the object was born, unless its class was changed. Then it
+    /// is the last type to which it refers.
+    fn given_up_last(&mut self, of: Option<Place>, part: Part, references: Range<usize>) -> Option<Place> {
+        let born_of = of?;
+        let refers_to = |of| self.references.all(references.clone()).rev().any(|to| to == of);
+        if part != Part::Instance || refers_to(born_of) || !self.census.known(born_of).is_known_type() {
+            return of;
+        }
+        let mut others = self.references.all(references).rev();
+        others.find(|to| self.census.known(*to).is_known_type()).or(of)
     }
 
     /// One more reference of the death that begins.

@@ -61,6 +61,11 @@ impl References {
         u32::try_from(times).unwrap_or(u32::MAX)
     }
 
+    /// To what each of a death's references is that are counted, in their order, and backwards.
+    pub(super) fn all(&self, range: Range<usize>) -> impl DoubleEndedIterator<Item = Place> {
+        self.all.get(range).unwrap_or_default().iter().filter_map(|one| one.to)
+    }
+
     /// Notes that so many of a death's references to something were given up, the first ones; how many are left to be given
     /// up elsewhere.
     pub(super) fn forget(&mut self, range: Range<usize>, to: Place, times: u32, census: &mut Census) -> u32 {

@@ -1,6 +1,6 @@
 //! A trace's objects, as counting sees them.
 
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 use rc::{Callback, Counting, Detached, Finalizers as When, Heap, Note, Part, Rules, Trashcan};
 use trace::{
     Beginning, Begins, Block, BlockTable, COUNT_LIMIT, Death, Edge, Fate, FetchedDeaths, Object, STRANGER,
@@ -64,6 +64,8 @@ pub(super) struct Objects {
     follows: bool,
     /// What is known of each type, and which object it is.
     types: Vec<(Kind, Option<Object>)>,
+    /// The objects that these are.
+    type_objects: HashSet<Object>,
     live: BlockTable<Live>,
     pub(super) kept: Kept,
     /// Unless counts are followed: of what the deaths that are going on refer to.
@@ -89,6 +91,7 @@ impl Objects {
             version,
             follows,
             types: Vec::new(),
+            type_objects: HashSet::new(),
             live: BlockTable::new(),
             kept: Kept::new(version),
             told: HashMap::new(),
@@ -117,7 +120,9 @@ impl Objects {
     }
 
     pub(super) fn described(&mut self, info: Option<TypeInfo>) {
-        self.types.extend(info.map(|info| (Kind::of(&info, self.version), info.object)));
+        let Some(info) = info else { return };
+        self.types.push((Kind::of(&info, self.version), info.object));
+        self.type_objects.extend(info.object);
     }
 
     /// An object is born. `None` if it is said to be in kept memory, and there is none. In such memory, whose that is.
@@ -258,7 +263,7 @@ impl Objects {
         } else {
             self.learn_counts(&dying.told.edges);
         }
-        let last = dying.told.edges.iter().rposition(|edge| of.is_some() && edge.referent == of);
+        let last = self.reference_to_type(&dying.told.edges, kind, of);
         dying.last = last.and_then(|last| dying.told.edges[last].referent.take());
         let is_known = match kind.order {
             Order::Same => true,
@@ -272,6 +277,17 @@ impl Objects {
             (true, Some(last)) if is_known => Some(WeakAt::Reference(last)),
             (true, _) => Some(WeakAt::Told),
         };
+    }
+
+    /// Where the reference to the type of a dying object is. If its class was changed, which nobody tells where counts are not
+    /// followed, it refers to another type than that of which it was born: the last one that its traversal tells is it.
+    fn reference_to_type(&self, edges: &[Edge], kind: Kind, of: Option<Object>) -> Option<usize> {
+        let born_of = of?;
+        let own = edges.iter().rposition(|edge| edge.referent == Some(born_of));
+        if own.is_some() || self.follows || kind.part != Part::Instance {
+            return own;
+        }
+        edges.iter().rposition(|edge| edge.referent.is_some_and(|to| self.type_objects.contains(&to)))
     }
 
     /// Keeps the counts that are told with references.
