@@ -1,7 +1,7 @@
 //! Terminals and job control: who is stopped, interrupted and continued.
 
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -98,6 +98,13 @@ fn a_job_is_stopped_continued_and_interrupted_once() {
     assert_eq!(verify_json(&folder.path().join("a.viv")).1, 0);
 }
 
+/// Begins to record this.
+fn begin(folder: &Path, command: &[&str]) -> Child {
+    let mut record = replay();
+    record.current_dir(folder).args(["record", "-o", "a.viv"]).args(command);
+    record.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+}
+
 /// Without a shell, too; a program that is continued does not wait for a recorder that is not.
 #[test]
 fn a_program_that_somebody_stops_goes_on_when_it_is_continued() {
@@ -107,13 +114,7 @@ fn a_program_that_somebody_stops_goes_on_when_it_is_continued() {
 open('ready', 'w').close()
 while True:
     kept = [[n] for n in range(2000)]";
-    let mut front = replay()
-        .current_dir(folder.path())
-        .args(["record", "-o", "a.viv", python.path.to_str().unwrap(), "-c", script])
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let mut front = begin(folder.path(), &[python.path.to_str().unwrap(), "-c", script]);
     while !folder.path().join("ready").exists() {
         std::thread::sleep(Duration::from_millis(5));
     }
@@ -155,13 +156,7 @@ open('ready', 'w').close()
 time.sleep(60)";
     std::fs::write(folder.path().join("program.py"), script).unwrap();
     let command = format!("'{}' program.py & exit 4", python.path.display());
-    let front = replay()
-        .current_dir(folder.path())
-        .args(["record", "-o", "a.viv", "sh", "-c", &command])
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let front = begin(folder.path(), &["sh", "-c", &command]);
     while !folder.path().join("ready").exists() || child_of(front.id()).and_then(child_of).is_some() {
         std::thread::sleep(Duration::from_millis(5));
     }
@@ -187,13 +182,7 @@ fn signals_wait_for_an_interpreter_that_begins_later() {
         path
     };
     let (end, go) = (fifo("end"), fifo("go"));
-    let front = replay()
-        .current_dir(folder.path())
-        .args(["record", "-o", "a.viv", "sh", "-c", &command])
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let front = begin(folder.path(), &["sh", "-c", &command]);
     std::fs::write(end, "end\n").unwrap();
     while child_of(front.id()).and_then(child_of).is_some() {
         std::thread::sleep(Duration::from_millis(1));
