@@ -168,13 +168,13 @@ del one, proxies
     );
 }
 
-/// Weak references of what a class is made of are cleared after what the class has.
+/// Weak references of what a class is made of are cleared after what the class has, those of type variables after all.
 #[test]
 fn weak_references_of_bases_are_cleared_late() {
     is_identical(
         "weak references of bases",
         r"
-import collections, functools, weakref
+import collections, functools, typing, weakref
 class Last:
     def __del__(self): pass
 called = []
@@ -186,6 +186,12 @@ for base in (set, frozenset, collections.deque, functools.partial, collections.O
         weak = weakref.ref(one, lambda weak: called.append(Last()))
         del one
 assert len(called) == 15
+for make in typing.TypeVar, typing.ParamSpec:
+    one = make('T')
+    one.one, one.two = Last(), {3: [Last()]}
+    weak = weakref.ref(one, lambda weak: called.append(Last()))
+    del one
+assert len(called) == 17
 class Reference(weakref.ref): pass
 one = Last()
 weak = Reference(one, lambda weak: None)

@@ -48,6 +48,17 @@ pub(crate) enum Finalizes {
     Given,
 }
 
+/// When an object's weak references are cleared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Weak {
+    /// Before it gives up anything.
+    First,
+    /// In the middle of what it gives up: by the type that the class is made of.
+    Middle,
+    /// When it has given up all but its type.
+    Last,
+}
+
 /// What is to be known of a type.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Kind {
@@ -69,8 +80,8 @@ pub(crate) struct Kind {
     pub(crate) revives: bool,
     /// Its objects' weak references are cleared before their finalizer runs.
     pub(crate) weak_first: bool,
-    /// They are cleared in the middle of what its objects give up: by the type that the class is made of.
-    pub(crate) weak_late: bool,
+    /// When they are cleared, else.
+    pub(crate) weak: Weak,
     /// What its objects tell of their references is not to be relied upon: some are not counted.
     pub(crate) borrows: bool,
     /// Whether the collector of cycles knows its objects, and so whether their finalizers have run.
@@ -106,6 +117,8 @@ const IN_ORDER: &[(&str, &[usize])] = &[
 ];
 /// Types that have a finalizer, from their bases, which their own deallocation does not call.
 const NOT_FINALIZED: &[&str] = &["_io.StringIO", "_io.BytesIO", "_io.BufferedRWPair"];
+/// Types that no class is made of, and that clear their objects' weak references behind all else.
+const WEAK_LAST: &[&str] = &["typing.TypeVar", "typing.ParamSpec", "typing.TypeVarTuple"];
 /// Types whose deallocation clears weak references first, and calls the finalizer then.
 const GENERATORS: &[&str] = &["generator", "coroutine", "async_generator"];
 /// Types that classes can be made of, and that clear their objects' weak references themselves.
@@ -198,7 +211,7 @@ impl Kind {
         finalizes_late: false,
         revives: true,
         weak_first: false,
-        weak_late: false,
+        weak: Weak::First,
         borrows: true,
         is_gc: false,
         part: Part::None,
@@ -236,8 +249,12 @@ impl Kind {
             finalizes_late: info.finalizes_late,
             revives: info.finalizes || info.finalizes_late,
             weak_first: GENERATORS.contains(&family),
-            weak_late: family == "collections.OrderedDict"
-                || info.class && (info.foreign || WEAKLY_REFERABLE.contains(&family)),
+            weak: match family {
+                "collections.OrderedDict" => Weak::Middle,
+                _ if info.class && (info.foreign || WEAKLY_REFERABLE.contains(&family)) => Weak::Middle,
+                family if WEAK_LAST.contains(&family) => Weak::Last,
+                _ => Weak::First,
+            },
             borrows: version >= (3, 14) && STACKS.contains(&family),
             is_gc: info.is_gc(),
             part: match family {

@@ -9,7 +9,7 @@ use trace::{
 
 use super::Given;
 use super::kept::Kept;
-use crate::kinds::{Finalizes, Kind, Order};
+use crate::kinds::{Finalizes, Kind, Order, Weak};
 
 /// More objects than the deaths inside of one mostly refer to.
 const MANY: usize = 1 << 10;
@@ -272,10 +272,11 @@ impl Objects {
         };
         dying.order = if is_known { Order::Same } else { Order::Given };
         // Behind what the class has, and in front of what it is made of: there its traversal tells the type.
-        dying.weak_at = match (kind.weak_late, last) {
-            (false, _) => None,
-            (true, Some(last)) if is_known => Some(WeakAt::Reference(last)),
-            (true, _) => Some(WeakAt::Told),
+        dying.weak_at = match (kind.weak, last) {
+            (Weak::First, _) => None,
+            (Weak::Middle, Some(last)) if is_known => Some(WeakAt::Reference(last)),
+            (Weak::Last, _) if is_known => Some(WeakAt::Reference(dying.told.edges.len())),
+            _ => Some(WeakAt::Told),
         };
     }
 
