@@ -186,12 +186,12 @@ for base in (set, frozenset, collections.deque, functools.partial, collections.O
         weak = weakref.ref(one, lambda weak: called.append(Last()))
         del one
 assert len(called) == 15
-for make in typing.TypeVar, typing.ParamSpec:
+for make in typing.TypeVar, typing.ParamSpec, typing.TypeVarTuple:
     one = make('T')
     one.one, one.two = Last(), {3: [Last()]}
     weak = weakref.ref(one, lambda weak: called.append(Last()))
     del one
-assert len(called) == 17
+assert len(called) == 18
 class Reference(weakref.ref): pass
 one = Last()
 weak = Reference(one, lambda weak: None)
